@@ -1,0 +1,53 @@
+"""Errors a caller can act on: what was expected, what was got, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the caller gave cannot be used.
+
+    Args:
+        *problems: one sentence for each thing that is wrong; all of them are shown together.
+
+    Attributes:
+        problems: the sentences, in the order given.
+
+    Example:
+        >>> print(InputError("dim must be at least 1, got 0.", "lr must be positive, got -1."))
+        dim must be at least 1, got 0.
+        lr must be positive, got -1.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DataError(InputError):
+    """A data set is missing, incomplete, or not the one that was asked for."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint cannot be read, or does not fit the module it is loaded into."""
+
+
+def unknown_name(what: str, got: object, valid: Iterable[str]) -> str:
+    """The sentence for a name that is not one of the valid ones, with the nearest suggested.
+
+    Args:
+        what: what the name is for, as the caller would say it.
+        got: the name that was given.
+        valid: the names that would have been right.
+
+    Returns:
+        One sentence.
+
+    Example:
+        >>> unknown_name("model", "cnov", ["conv", "fc"])
+        "Unknown model 'cnov'. Did you mean 'conv'? Valid: conv, fc."
+    """
+    names = list(valid)
+    near = difflib.get_close_matches(str(got), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown {what} {got!r}.{hint} Valid: {', '.join(names)}."

@@ -1,0 +1,127 @@
+"""The seeds' nets: plain modules for 28 × 28 digits, known by name so that a file can name them.
+
+They know nothing of subspaces and stand below the file format, which rebuilds them.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
+from torch import Tensor, nn
+
+from subspace_nn.errors import InputError, unknown_name
+
+
+class Conv(nn.Module):
+    """784 → (10, 5×5) → (20, 5×5) → 50 → 10: D = 21,840, the net of PyTorch's MNIST example.
+
+    Args:
+        dropout: probability of dropping a channel after the second convolution and a unit after
+            the first linear layer; the 2017 experiments used 0.5, the default is 0.
+
+    Example:
+        >>> import torch
+        >>> Conv()(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 10, 5)
+        self.conv2 = nn.Conv2d(10, 20, 5)
+        self.channel_dropout = nn.Dropout2d(dropout)
+        self.fc1 = nn.Linear(320, 50)
+        self.dropout = nn.Dropout(dropout)
+        self.fc2 = nn.Linear(50, 10)
+
+    def forward(
+        self,
+        x: Tensor,  # (n, 1, 28, 28)
+    ) -> Tensor:  # (n, 10)
+        """Logits of the ten digits.
+
+        Args:
+            x: images, shape (n, 1, 28, 28).
+
+        Returns:
+            Logits, shape (n, 10).
+        """
+        x = F.max_pool2d(self.conv1(x), 2).relu()
+        x = F.max_pool2d(self.channel_dropout(self.conv2(x)), 2).relu()
+        x = self.fc1(x.flatten(1)).relu()
+        return self.fc2(self.dropout(x))
+
+
+class FC(nn.Module):
+    """784 → 200 → 200 → 10: D = 199,210.
+
+    Args:
+        dropout: probability of dropping a unit after each hidden layer; 0 by default.
+
+    Example:
+        >>> import torch
+        >>> FC()(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(784, 200)
+        self.fc2 = nn.Linear(200, 200)
+        self.fc3 = nn.Linear(200, 10)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,  # (n, 1, 28, 28)
+    ) -> Tensor:  # (n, 10)
+        """Logits of the ten digits.
+
+        Args:
+            x: images, shape (n, 1, 28, 28).
+
+        Returns:
+            Logits, shape (n, 10).
+        """
+        x = self.dropout(self.fc1(x.flatten(1)).relu())
+        x = self.dropout(self.fc2(x).relu())
+        return self.fc3(x)
+
+
+#: Every net by its name.
+MODELS: dict[str, type[nn.Module]] = {"conv": Conv, "fc": FC}
+
+
+def build(name: str, **options: Any) -> nn.Module:
+    """Build a net by name.
+
+    Args:
+        name: one of `MODELS`.
+        **options: what its class takes.
+
+    Returns:
+        The module, initialised by PyTorch's default.
+
+    Raises:
+        InputError: if the name is not known.
+
+    Example:
+        >>> sum(p.numel() for p in build("conv").parameters())
+        21840
+    """
+    if name not in MODELS:
+        raise InputError(unknown_name("model", name, MODELS))
+    return MODELS[name](**options)
+
+
+def name_of(module: nn.Module) -> str | None:
+    """The name under which `build` makes the like of a module.
+
+    Dropout changes no trained function, so it is not part of the name.
+
+    Args:
+        module: any module.
+
+    Returns:
+        The name, or None if it is not one of `MODELS`.
+    """
+    return next((name for name, kind in MODELS.items() if type(module) is kind), None)

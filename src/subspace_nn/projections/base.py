@@ -1,0 +1,254 @@
+"""What every projection has in common: everything but its two products."""
+
+import abc
+import hashlib
+from typing import Any, ClassVar, Self, cast
+
+import torch
+from torch import Tensor
+
+from subspace_nn import bits
+from subspace_nn.errors import InputError
+
+
+class Projection(abc.ABC):
+    """A linear map P from R^d to R^D, known by its recipe: (kind, D, d, seed, options, version).
+
+    A kind implements `_matvec` and `_rmatvec` for tensors with leading batch dimensions; checks,
+    gradients of any order, batching under `torch.func`, the dense form and the fingerprint live
+    here. An instance holds nothing but its recipe and what it can compute again from it, so it
+    pickles and copies as the recipe alone.
+
+    Args:
+        D: number of weights, at least 1.
+        dim: number of free parameters d, 1 ≤ d ≤ D.
+        seed: any integer from 0 to 2^64 - 1.
+
+    Raises:
+        InputError: if D, dim or seed is out of range.
+    """
+
+    #: The name a user asks for it by.
+    kind: ClassVar[str]
+    #: Changed when the same recipe comes to mean another P.
+    version: ClassVar[int] = 1
+    #: Whether P has the same bits everywhere. If not (LAPACK), it is the same to a tolerance.
+    portable: ClassVar[bool] = True
+    #: Whether the kind can be made with `anchor=v`, a vector of θ-space that it then contains.
+    takes_anchor: ClassVar[bool] = False
+
+    def __init__(self, D: int, dim: int, seed: int = 0) -> None:
+        check_sizes(D, dim)
+        self.D = D
+        self.dim = dim
+        self.seed = bits.check_seed(seed)
+
+    @abc.abstractmethod
+    def _matvec(self, omega: Tensor) -> Tensor:
+        """P ω for omega of shape (*, d), in its dtype and on its device: shape (*, D)."""
+
+    @abc.abstractmethod
+    def _rmatvec(self, gradient: Tensor) -> Tensor:
+        """Pᵀ g for gradient of shape (*, D), in its dtype and on its device: shape (*, d)."""
+
+    @property
+    def anchored(self) -> bool:
+        """Whether P holds the starting point itself, so that θ = Pω needs no θ0."""
+        return False
+
+    def omega0(self) -> Tensor:
+        """The ω to start from: zeros, or the anchor's coordinates.
+
+        Returns:
+            float64 tensor of shape (d,).
+        """
+        return torch.zeros(self.dim, dtype=torch.float64)
+
+    def stored_bytes(self) -> int:
+        """Bytes held at this moment so as not to be computed again; 0 if nothing is."""
+        return 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(D, d), the shape of the dense form."""
+        return self.D, self.dim
+
+    @property
+    def T(self) -> "Transpose":  # noqa: N802  # as NumPy and PyTorch spell it
+        """The adjoint: `P.T @ g`."""
+        return Transpose(self)
+
+    def __matmul__(self, omega: Tensor) -> Tensor:
+        """P ω, differentiable in ω to any order.
+
+        Args:
+            omega: shape (*, d), of a floating-point dtype.
+
+        Returns:
+            Shape (*, D), same dtype and device.
+
+        Raises:
+            InputError: if the last dimension is not d or the dtype is not floating-point.
+        """
+        _check_operand("P @ omega", omega, self.dim)
+        return _apply(omega, self, transposed=False)
+
+    def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """P as a matrix, column by column: for tests and small sizes.
+
+        Args:
+            dtype: floating-point dtype of the result; float64 by default.
+
+        Returns:
+            Tensor of shape (D, d).
+
+        Example:
+            >>> from subspace_nn.projections import Hashed
+            >>> P = Hashed(D=6, dim=3).dense()
+            >>> (P.T @ P - torch.eye(3)).abs().max() < 1e-15
+            tensor(True)
+        """
+        return (self @ torch.eye(self.dim, dtype=dtype)).T.contiguous()
+
+    def sketch(self) -> tuple[float, ...]:
+        """Four numbers that sum up P: S P w / ‖w‖ for a fixed vector w and fixed rows of signs S.
+
+        Two projections whose entries differ by more than rounding differ here: each number is of
+        the order of 1, and the same everywhere to 1e-4.
+
+        Returns:
+            The numbers, computed in float32 and rounded to six decimals.
+        """
+        w = _probe(self.dim)
+        y = (self @ (w / w.norm()).float()).double()
+        rows = (bits.signs(0, f"sketch/{row}", 0, self.D) for row in range(4))
+        return tuple(round(float(y @ row.double()), 6) for row in rows)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell this P from another.
+
+        For a portable kind they are made from the bits of P w for a fixed vector w, which are the
+        same everywhere; for the others from the recipe, and `sketch` is compared beside it.
+
+        Returns:
+            The first 64 bits of a SHA-256.
+
+        Example:
+            >>> from subspace_nn.projections import Hashed
+            >>> Hashed(D=6, dim=3).fingerprint() == Hashed(D=6, dim=3, seed=1).fingerprint()
+            False
+        """
+        digest = hashlib.sha256(repr(self._recipe()).encode())
+        if self.portable:
+            digest.update((self @ _probe(self.dim)).numpy().astype("<f8").tobytes())
+        return digest.hexdigest()[:16]
+
+    def _recipe(self) -> tuple[Any, ...]:
+        return self.kind, self.version, self.D, self.dim, self.seed
+
+    def __repr__(self) -> str:
+        """The recipe."""
+        return f"{type(self).__name__}(D={self.D}, dim={self.dim}, seed={self.seed})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the recipe alone."""
+        return type(self), (self.D, self.dim, self.seed)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return itself: nothing in a projection ever changes but what it has computed."""
+        return self
+
+
+class Transpose:
+    """The adjoint Pᵀ of a projection; its only use is `P.T @ g`."""
+
+    def __init__(self, projection: Projection) -> None:
+        self.T = projection
+        self.shape = projection.shape[::-1]
+
+    def __matmul__(self, gradient: Tensor) -> Tensor:
+        """Pᵀ g, differentiable in g to any order.
+
+        Args:
+            gradient: shape (*, D), of a floating-point dtype.
+
+        Returns:
+            Shape (*, d), same dtype and device.
+
+        Raises:
+            InputError: if the last dimension is not D or the dtype is not floating-point.
+        """
+        _check_operand("P.T @ g", gradient, self.T.D)
+        return _apply(gradient, self.T, transposed=True)
+
+
+class _Product(torch.autograd.Function):
+    """A linear map's derivative is itself and its adjoint's is the map: all orders follow."""
+
+    @staticmethod
+    def forward(x: Tensor, projection: Projection, transposed: bool) -> Tensor:  # noqa: FBT001
+        return projection._rmatvec(x) if transposed else projection._matvec(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        _, ctx.projection, ctx.transposed = inputs
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        return _apply(grad_outputs[0], ctx.projection, not ctx.transposed), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _apply(tangents[0], ctx.projection, ctx.transposed)
+
+    @staticmethod
+    def vmap(
+        info: Any,  # noqa: ARG004
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        projection: Projection,
+        transposed: bool,  # noqa: FBT001
+    ) -> tuple[Tensor, int]:
+        batched = x.movedim(cast("int", in_dims[0]), 0)
+        return _apply(batched, projection, transposed), 0
+
+
+def _apply(x: Tensor, projection: Projection, transposed: bool) -> Tensor:  # noqa: FBT001
+    return _Product.apply(x, projection, transposed)
+
+
+def _probe(dim: int) -> Tensor:
+    return bits.uniform(0, "sketch/omega", 0, dim).sub_(0.5)
+
+
+def check_sizes(D: int, dim: int) -> None:
+    """Check 1 ≤ d ≤ D.
+
+    Args:
+        D: number of weights.
+        dim: number of free parameters.
+
+    Raises:
+        InputError: if either is not a whole number, or out of range.
+    """
+    if not _is_whole(D) or D < 1:
+        raise InputError(f"D must be a whole number of at least 1, got {D!r}.")
+    if not _is_whole(dim) or not 1 <= dim <= D:
+        raise InputError(
+            f"dim must be a whole number from 1 to the number of weights, {D:,}; got {dim!r}."
+        )
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
+def _check_operand(what: str, x: Tensor, size: int) -> None:
+    if not x.is_floating_point() or x.dim() == 0 or x.shape[-1] != size:
+        raise InputError(
+            f"{what}: expected a floating-point tensor of shape (*, {size}), "
+            f"got {x.dtype} of shape {tuple(x.shape)}."
+        )
+
+
+__all__ = ["Projection", "Transpose", "check_sizes"]

@@ -1,0 +1,39 @@
+"""`identity`: the full parameter space, the baseline."""
+
+from torch import Tensor
+
+from subspace_nn.errors import InputError
+from subspace_nn.projections.base import Projection
+
+
+class Identity(Projection):
+    """P = I: every weight is its own free parameter, so d = D.
+
+    Costs a copy, forward and backward; stores nothing.
+
+    Args:
+        D: number of weights, at least 1.
+        dim: must equal D.
+        seed: has no effect; taken so that all kinds are made alike.
+
+    Raises:
+        InputError: if dim is not D, or an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> Identity(D=3, dim=3) @ torch.tensor([1.0, 2.0, 3.0])
+        tensor([1., 2., 3.])
+    """
+
+    kind = "identity"
+
+    def __init__(self, D: int, dim: int, seed: int = 0) -> None:
+        super().__init__(D, dim, seed)
+        if dim != D:
+            raise InputError(f"identity is the full space: dim must be {D:,}, got {dim:,}.")
+
+    def _matvec(self, omega: Tensor) -> Tensor:
+        return omega.clone()
+
+    def _rmatvec(self, gradient: Tensor) -> Tensor:
+        return gradient.clone()

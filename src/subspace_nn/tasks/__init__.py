@@ -1,0 +1,1 @@
+"""Real tasks: data sets, and a loop that trains on them."""

@@ -1,0 +1,228 @@
+"""Image data sets: packaged or from a folder, and checked bit for bit before anyone sees them."""
+
+import gzip
+import hashlib
+import math
+import os
+import zlib
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import IO
+
+import torch
+from torch import Tensor
+
+from subspace_nn.errors import DataError
+
+# The shapes are MNIST's and those of the sets made to replace it, under the same four names.
+_SHAPES = {
+    "train-images-idx3-ubyte": (60_000, 28, 28),
+    "train-labels-idx1-ubyte": (60_000,),
+    "t10k-images-idx3-ubyte": (10_000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10_000,),
+}
+
+# SHA-256 of the published files, uncompressed. The names are also those of the packaged folders.
+_DIGESTS = {
+    "mnist": {
+        "train-images-idx3-ubyte": (
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+        ),
+        "train-labels-idx1-ubyte": (
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+        ),
+        "t10k-images-idx3-ubyte": (
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+        ),
+        "t10k-labels-idx1-ubyte": (
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+        ),
+    },
+}
+
+_LEAVE_OUT = "leave out --data to use the packaged copy."
+
+# What the files begin with.
+_GZIP = b"\x1f\x8b"
+_IDX = b"\x00\x00"
+
+_CHUNK = 1 << 16  # bytes: small enough to stay in the cache between inflating and copying
+
+
+# Compared by identity: comparing tensors gives a tensor, which is neither true nor false.
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and what they show.
+
+    Attributes:
+        images: (n, 28, 28) uint8, 0 is background.
+        labels: (n,) uint8.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set whose every byte was checked.
+
+    Attributes:
+        name: the name it goes by.
+        train: the training set.
+        test: the test set.
+        digest: 16 hexadecimal digits that stand for the content of all its files.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    digest: str
+
+
+def mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
+    """The MNIST handwritten digits: 60,000 to train on and 10,000 to test on.
+
+    Args:
+        folder: where the four files are, compressed or not, directly or in `raw/` or `MNIST/raw/`;
+            None is the copy that comes with the package. Nothing is ever downloaded.
+
+    Returns:
+        The data set, bit for bit as it was published.
+
+    Raises:
+        DataError: if the folder, or any file in it, is missing, unreadable, or not MNIST's.
+
+    Example:
+        >>> digits = mnist()
+        >>> digits.train.images.shape, digits.train.labels[:5].tolist()
+        (torch.Size([60000, 28, 28]), [5, 0, 4, 1, 9])
+    """  # noqa: DOC502
+    return _load("mnist", folder)
+
+
+def _load(name: str, folder: str | os.PathLike[str] | None) -> Dataset:
+    digests = _DIGESTS[name]
+    if folder is None:
+        root, otherwise = files("subspace_nn") / "tasks" / name, "install subspace-nn again."
+    else:
+        root, otherwise = _existing(Path(folder)), _LEAVE_OUT
+    tensors, problems = _read_all(root, digests)
+    if problems:
+        raise DataError(*(f"{problem}, or {otherwise}" for problem in problems))
+    return Dataset(
+        name=name,
+        train=Split(tensors["train-images-idx3-ubyte"], tensors["train-labels-idx1-ubyte"]),
+        test=Split(tensors["t10k-images-idx3-ubyte"], tensors["t10k-labels-idx1-ubyte"]),
+        digest=hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:16],
+    )
+
+
+def _existing(folder: Path) -> Path:
+    remedy = f"Name a folder with the data set's files, or {_LEAVE_OUT}"
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        raise DataError(f"The data folder {folder} does not exist. {remedy}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise DataError(f"The data folder {folder} cannot be read: {error}. {remedy}") from error
+    if not folder.is_dir():
+        raise DataError(f"The data folder {folder} is not a folder. {remedy}")
+    return folder
+
+
+def _read_all(root: Traversable, digests: dict[str, str]) -> tuple[dict[str, Tensor], list[str]]:
+    """Read what can be read, so that all that is wrong is told at once.
+
+    Args:
+        root: the folder.
+        digests: the SHA-256 of each file, by name.
+
+    Returns:
+        Tensors by name; and what is wrong, each ending in what to do, without a full stop.
+    """
+    tensors: dict[str, Tensor] = {}
+    problems: list[str] = []
+    missing: list[str] = []
+    for name, digest in digests.items():
+        try:
+            if path := _find(root, name):
+                tensors[name] = _read(path, name, digest)
+            else:
+                missing.append(name)
+        except DataError as error:
+            problems += error.problems
+    return tensors, [*_absence(root, missing), *problems]
+
+
+def _places(root: Traversable) -> list[Traversable]:
+    return [root, root / "raw", root / "MNIST" / "raw"]
+
+
+def _find(root: Traversable, name: str) -> Traversable | None:
+    spellings = [name, name.replace("-idx", ".idx")]
+    variants = [spelling + suffix for spelling in spellings for suffix in ("", ".gz")]
+    candidates = (place / variant for place in _places(root) for variant in variants)
+    try:
+        return next((path for path in candidates if path.is_file()), None)
+    except OSError as error:
+        raise _unreadable(error.filename, error) from error
+
+
+def _absence(root: Traversable, missing: list[str]) -> list[str]:
+    if not missing:
+        return []
+    places = ", ".join(map(str, _places(root)))
+    looked = f"Looked in {places}, with and without .gz, also spelt with .idx."
+    return [f"Missing: {', '.join(missing)}. {looked} Add what is missing"]
+
+
+def _read(path: Traversable, name: str, digest: str) -> Tensor:
+    shape = _SHAPES[name]
+    header = 4 + 4 * len(shape)
+    size = header + math.prod(shape)
+    try:
+        with path.open("rb") as file:
+            content, flaw = _unpack(file, size + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    got = hashlib.sha256(content).hexdigest()
+    if flaw or got != digest:
+        count = f"more than {size:,}" if len(content) > size else f"{len(content):,}"
+        expected = f"Expected SHA-256 {digest} of {size:,} bytes, got {got} of {count} bytes."
+        what = f"{path} is not the published {name}: {flaw or 'its content differs'}."
+        raise DataError(f"{what} {expected} Download the file again")
+    # Writable, so that PyTorch can share it; nothing else holds it.
+    return torch.frombuffer(content, dtype=torch.uint8, offset=header).view(shape)
+
+
+def _unreadable(path: object, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read: {error.strerror or error}. Make it readable")
+
+
+def _unpack(file: IO[bytes], limit: int) -> tuple[bytearray, str]:
+    """Read a file, compressed or not, and never more of it than a limit.
+
+    Args:
+        file: the file, at its beginning.
+        limit: how many bytes at most.
+
+    Returns:
+        The bytes up to the limit, the end or the first damage; and the damage, or nothing.
+    """
+    # By content, not by name: browsers inflate a download and leave its name.
+    start = file.read(2)
+    file.seek(0)
+    # read1 hands over what came before damage; read would lose it to the exception.
+    read = gzip.GzipFile(fileobj=file).read1 if start == _GZIP else file.read
+    content = bytearray()
+    try:
+        while chunk := read(min(_CHUNK, limit - len(content))):
+            content += chunk
+    except EOFError:
+        return content, "it is truncated"
+    except (gzip.BadGzipFile, zlib.error) as error:
+        return content, f"it is corrupt ({error})"
+    return content, "" if start in {_GZIP, _IDX} else "it is neither gzip nor IDX"
