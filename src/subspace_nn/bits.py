@@ -68,7 +68,7 @@ def key(seed: int, stream: str) -> int:
 
     Example:
         >>> hex(key(0, "hashed/sign"))
-        '0x66ae71eeb4bf5d4c'
+        '0x8358ad763d130417'
     """
     fnv = _FNV_BASIS
     for byte in stream.encode():
@@ -96,7 +96,7 @@ def words(
 
     Example:
         >>> words(0, "example", 0, 2).tolist()
-        [-5036733763240107439, 8183299010198388226]
+        [-3536703953218066290, 4183030854424484083]
         >>> bool((words(0, "example", 1, 1) == words(0, "example", 0, 2)[1:]).all())
         True
     """
@@ -129,7 +129,7 @@ def signs(
 
     Example:
         >>> signs(0, "example", 0, 4).tolist()
-        [-1, 1, 1, 1]
+        [1, -1, -1, -1]
     """
     first, skip = divmod(start, 64)
     source = words(seed, stream, first, (skip + count + 63) // 64, device)
@@ -156,7 +156,7 @@ def uniform(
 
     Example:
         >>> uniform(0, "example", 0, 2)
-        tensor([0.7270, 0.4436], dtype=torch.float64)
+        tensor([0.8083, 0.2268], dtype=torch.float64)
     """
     top = _shift_right(words(seed, stream, start, count, device), 12)
     return top.to(torch.float64).add_(0.5).mul_(2.0**-52)
@@ -183,7 +183,7 @@ def normal(
 
     Example:
         >>> normal(0, "example", 0, 2)
-        tensor([ 0.5944, -0.5327], dtype=torch.float64)
+        tensor([0.3529, 0.5488], dtype=torch.float64)
     """
     first, skip = divmod(start, 2)
     source = words(seed, stream, first, (skip + count + 1) // 2, device)
@@ -211,7 +211,7 @@ def permutation(seed: int, stream: str, count: int, device: torch.device | str =
 
     Example:
         >>> permutation(0, "example", 5).tolist()
-        [0, 3, 2, 1, 4]
+        [3, 0, 4, 2, 1]
     """
     return torch.sort(words(seed, stream, 0, count, device), stable=True).indices
 

@@ -72,7 +72,8 @@ class Layout:
                 slots.setdefault(id(parameter), []).append(name)
                 tensors[id(parameter)] = parameter
         _check_parameters({slots[key][0]: tensor for key, tensor in tensors.items()})
-        entries, start = [], 0
+        entries: list[Entry] = []
+        start = 0
         for key, parameter in tensors.items():
             names = tuple(slots[key])
             entries.append(Entry(names[0], names, parameter.shape, start))
@@ -156,7 +157,7 @@ def _check_parameters(parameters: Mapping[str, nn.Parameter]) -> None:
     lazy = [n for n, p in parameters.items() if isinstance(p, nn.parameter.UninitializedParameter)]
     if lazy:
         raise InputError(
-            f"Not initialised yet: {', '.join(lazy)}. Call the module on a batch before wrapping it."
+            f"Not initialised yet: {', '.join(lazy)}. Call the module on a batch before this."
         )
     odd = [f"{n} ({p.dtype})" for n, p in parameters.items() if not p.is_floating_point()]
     if odd:

@@ -87,7 +87,9 @@ class Subspace(nn.Module):
         widen = math.sqrt(self.layout.D / dim)
         self._steps = {n: s * widen if scale == "init" else 1.0 for n, s in sigma.items()}
         origin = self.theta0()
-        self.projection = _project(projection, dim, seed, self.layout, origin, self._steps)
+        self.projection = _project(
+            projection, dim, seed=seed, layout=self.layout, origin=origin, steps=self._steps
+        )
         start = self.layout.flatten(origin)
         self.omega = nn.Parameter(
             self.projection.omega0().to(
@@ -180,7 +182,7 @@ class Subspace(nn.Module):
         del recurse, remove_duplicate
         yield f"{prefix}.omega".lstrip("."), self.omega
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # pyrefly: ignore[bad-override]
         """ω, the module's buffers and its frozen parameters; never θ, θ0 or P.
 
         Args:
@@ -219,7 +221,6 @@ class Subspace(nn.Module):
         members = {id(parameter) for parameter in self.theta0().values()}
         named = self.module.named_parameters(remove_duplicate=False)
         return [path for path, parameter in named if id(parameter) in members]
-
 
     def _tensors(self) -> dict[str, Tensor]:
         """θ by entry name, each in the dtype of its θ0."""
@@ -282,7 +283,7 @@ def _place(
         for name, values in theta0_.draw(layout, known, seed).items():
             origin[name].data.copy_(values)
     for parameter in origin.values():
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad = False
         parameter.grad = None
     sigma = theta0_.scales(origin, known if drawn else None)
     return "seed" if drawn else "module", sigma
@@ -300,6 +301,7 @@ def _check_laws(origin: Mapping[str, Tensor], known: Mapping[str, theta0_.Law]) 
 def _project(
     projection: str | Projection,
     dim: int,
+    *,
     seed: int,
     layout: Layout,
     origin: Mapping[str, Tensor],

@@ -132,7 +132,9 @@ def draw(layout: Layout, known: Mapping[str, Law], seed: int) -> dict[str, Tenso
     return {e.name: known[e.name].draw(seed, e.start, e.shape) for e in layout.entries}
 
 
-def scales(tensors: Mapping[str, Tensor], known: Mapping[str, Law] | None = None) -> dict[str, float]:
+def scales(
+    tensors: Mapping[str, Tensor], known: Mapping[str, Law] | None = None
+) -> dict[str, float]:
     """σ of each tensor: the standard deviation of its initial weights.
 
     It is the law's where θ0 was drawn from one, else that of the tensor's own values. A constant

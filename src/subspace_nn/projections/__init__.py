@@ -37,4 +37,13 @@ def make(kind: str, D: int, dim: int, seed: int = 0, **options: Any) -> Projecti
     return KINDS[kind](D, dim, seed, **options)
 
 
-__all__ = ["KINDS", "Hashed", "Identity", "Orthonormal", "Projection", "Transpose", "check_sizes", "make"]
+__all__ = [
+    "KINDS",
+    "Hashed",
+    "Identity",
+    "Orthonormal",
+    "Projection",
+    "Transpose",
+    "check_sizes",
+    "make",
+]

@@ -74,7 +74,7 @@ class Projection(abc.ABC):
         return self.D, self.dim
 
     @property
-    def T(self) -> "Transpose":  # noqa: N802  # as NumPy and PyTorch spell it
+    def T(self) -> "Transpose":
         """The adjoint: `P.T @ g`."""
         return Transpose(self)
 
@@ -186,7 +186,11 @@ class _Product(torch.autograd.Function):
     """A linear map's derivative is itself and its adjoint's is the map: all orders follow."""
 
     @staticmethod
-    def forward(x: Tensor, projection: Projection, transposed: bool) -> Tensor:  # noqa: FBT001
+    def forward(  # pyrefly: ignore[bad-override]  # torch leaves the arguments open
+        x: Tensor,
+        projection: Projection,
+        transposed: bool,  # noqa: FBT001
+    ) -> Tensor:
         return projection._rmatvec(x) if transposed else projection._matvec(x)
 
     @staticmethod
@@ -202,7 +206,7 @@ class _Product(torch.autograd.Function):
         return _apply(tangents[0], ctx.projection, ctx.transposed)
 
     @staticmethod
-    def vmap(
+    def vmap(  # pyrefly: ignore[bad-override]
         info: Any,  # noqa: ARG004
         in_dims: tuple[int | None, ...],
         x: Tensor,

@@ -37,7 +37,7 @@ class Hashed(Projection):
     Example:
         >>> P = Hashed(D=5, dim=2)
         >>> (P @ torch.tensor([1.0, 10.0])).abs().sort().values
-        tensor([0.5774, 0.5774, 0.5774, 7.0711, 7.0711])
+        tensor([0.7071, 0.7071, 5.7735, 5.7735, 5.7735])
     """
 
     kind = "hashed"

@@ -64,6 +64,17 @@ class Split:
     images: Tensor
     labels: Tensor
 
+    def to(self, device: torch.device) -> "Split":
+        """The same on a device.
+
+        Args:
+            device: where to.
+
+        Returns:
+            A split of tensors on that device.
+        """
+        return Split(self.images.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -99,7 +110,7 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
         >>> digits = mnist()
         >>> digits.train.images.shape, digits.train.labels[:5].tolist()
         (torch.Size([60000, 28, 28]), [5, 0, 4, 1, 9])
-    """  # noqa: DOC502
+    """
     return _load("mnist", folder)
 
 

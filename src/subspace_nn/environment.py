@@ -1,0 +1,47 @@
+"""What a result was made with: versions and hardware."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+
+def describe(device: torch.device | str = "cpu") -> dict[str, str | int]:
+    """Name the software and the machine.
+
+    Args:
+        device: the device that computes.
+
+    Returns:
+        Flat dictionary, ready for JSON.
+
+    Example:
+        >>> sorted(describe())
+        ['device', 'hardware', 'python', 'subspace-nn', 'system', 'threads', 'torch']
+    """
+    return {
+        "subspace-nn": _own_version(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "device": str(device),
+        "hardware": _hardware(torch.device(device)),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _own_version() -> str:
+    try:
+        return version("subspace-nn")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

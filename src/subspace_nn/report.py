@@ -1,0 +1,74 @@
+"""From what happened to a picture of it."""
+
+import io
+
+from matplotlib.figure import Figure
+
+from subspace_nn.tasks.train import History
+
+_INK, _BLUE, _ORANGE = "#222222", "#1f5f8b", "#d1603d"
+
+
+def curve(history: History, title: str) -> Figure:
+    """Loss and accuracy of one training against its steps.
+
+    Args:
+        history: of the training.
+        title: above the picture.
+
+    Returns:
+        A figure of two panels: training loss of each step and its mean over 50, test accuracy
+        over the whole test set at the end of each epoch.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    figure.suptitle(title, color=_INK)
+    steps = range(1, len(history.losses) + 1)
+    left.semilogy(steps, history.losses, color=_BLUE, alpha=0.25, linewidth=0.6, label="each step")
+    left.semilogy(steps, _running_mean(history.losses), color=_BLUE, label="mean of 50 steps")
+    left.set(xlabel="step", ylabel="training loss (nats)")
+    if history.losses:
+        left.legend(frameon=False)
+    done = history.evaluations
+    right.plot([e.step for e in done], [e.test_accuracy for e in done], "o-", color=_ORANGE)
+    if done:
+        _label_last(right, done[-1].step, done[-1].test_accuracy)
+    right.set(xlabel="step", ylabel="test accuracy (%)", xlim=(0, history.steps * 1.04))
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    return figure
+
+
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """A figure as the bytes of a PNG file.
+
+    Args:
+        figure: any figure.
+        dpi: dots per inch.
+
+    Returns:
+        The whole file.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def _running_mean(values: list[float], window: int = 50) -> list[float]:
+    means = []
+    for end in range(1, len(values) + 1):
+        recent = values[max(0, end - window) : end]
+        means.append(sum(recent) / len(recent))
+    return means
+
+
+def _label_last(axes: object, step: int, accuracy: float) -> None:
+    axes.annotate(  # type: ignore[attr-defined]
+        f"{accuracy:.2f} %",
+        (step, accuracy),
+        textcoords="offset points",
+        xytext=(0, -14),
+        ha="right",
+        color=_INK,
+    )

@@ -1,0 +1,143 @@
+"""One training: its whole configuration, checked before anything is computed."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from subspace_nn import environment, models
+from subspace_nn.errors import InputError, unknown_name
+from subspace_nn.layout import Layout
+from subspace_nn.projections import KINDS
+from subspace_nn.subspace import Subspace
+from subspace_nn.tasks.train import History, Recipe
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What is trained and how.
+
+    Attributes:
+        model: The net: conv (D = 21,840) or fc (D = 199,210).
+        dim: Number of free parameters d, from 1 to D.
+        projection: The map from ω to the weights: hashed, orthonormal (2017), or identity (all
+            weights free; dim must be D).
+        epochs: Passes over the training images.
+        batch_size: Images a step.
+        lr: Peak learning rate, in standard deviations of the initial weights per step; the same
+            for every dim and model.
+        dropout: Probability of dropping a unit in training.
+        seed: Of the projection, the initial weights, the order of the images and dropout.
+    """
+
+    model: str = "conv"
+    dim: int = 1000
+    projection: str = "hashed"
+    epochs: int = 5
+    batch_size: int = 256
+    lr: float = 0.1
+    dropout: float = 0.0
+    seed: int = 0
+
+    def problems(self) -> list[str]:
+        """What is wrong with the values, all of it.
+
+        Returns:
+            One sentence for each, none if all is well.
+
+        Example:
+            >>> RunConfig(lr=-1, epochs=0).problems()
+            ['epochs must be a whole number from 1 to 100,000, got 0.', \
+'lr must be a number above 0 and at most 1,000, got -1.']
+        """
+        found = []
+        if self.model not in models.MODELS:
+            found.append(unknown_name("model", self.model, models.MODELS))
+        if self.projection not in KINDS:
+            found.append(unknown_name("projection", self.projection, KINDS))
+        found += self._dim_problems()
+        found += whole_number("epochs", self.epochs, 1, 100_000)
+        found += whole_number("batch_size", self.batch_size, 1, 60_000)
+        if not _is_number(self.lr) or not 0 < self.lr <= 1000:
+            found.append(f"lr must be a number above 0 and at most 1,000, got {self.lr!r}.")
+        if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
+            found.append(f"dropout must be a number from 0 to below 1, got {self.dropout!r}.")
+        found += whole_number("seed", self.seed, 0, 2**64 - 1)
+        return found
+
+    def build(self) -> Subspace:
+        """The untrained net in its subspace.
+
+        Returns:
+            The subspace.
+
+        Raises:
+            InputError: if any value is wrong; all of them are named.
+        """
+        if found := self.problems():
+            raise InputError(*found)
+        module = models.build(self.model, dropout=self.dropout)
+        return Subspace(module, self.dim, self.projection, seed=self.seed)
+
+    def recipe(self) -> Recipe:
+        """The part of the configuration that the loop takes.
+
+        Returns:
+            The recipe.
+        """
+        return Recipe(epochs=self.epochs, batch_size=self.batch_size, lr=self.lr)
+
+    def _dim_problems(self) -> list[str]:
+        if self.model not in models.MODELS:
+            return whole_number("dim", self.dim, 1, None)
+        D = Layout.of(models.build(self.model)).D
+        found = whole_number("dim", self.dim, 1, D)
+        if not found and self.projection == "identity" and self.dim != D:
+            found.append(f"dim must be {D:,}, all weights of {self.model}, with identity.")
+        return found
+
+
+def record(config: RunConfig, net: Subspace, history: History) -> dict[str, Any]:
+    """All there is to know about a training, ready for JSON.
+
+    Args:
+        config: what was asked for.
+        net: the trained net.
+        history: what happened.
+
+    Returns:
+        Nested dictionary of plain values.
+    """
+    return {
+        "config": dataclasses.asdict(config),
+        "D": net.D,
+        "environment": environment.describe(net.omega.device),
+        **dataclasses.asdict(history),
+    }
+
+
+def whole_number(name: str, value: object, low: int, high: int | None) -> list[str]:
+    """Check a whole number.
+
+    Args:
+        name: what it is.
+        value: what was given.
+        low: smallest valid value.
+        high: largest valid value; None if there is no limit.
+
+    Returns:
+        A list with one sentence if it is out of range or no whole number, else an empty one.
+
+    Example:
+        >>> whole_number("dim", 0, 1, 10)
+        ['dim must be a whole number from 1 to 10, got 0.']
+    """
+    valid = isinstance(value, int) and not isinstance(value, bool)
+    if valid and low <= value and (high is None or value <= high):
+        return []
+    limits = f"of at least {low:,}" if high is None else f"from {low:,} to {high:,}"
+    return [f"{name} must be a whole number {limits}, got {value!r}."]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
