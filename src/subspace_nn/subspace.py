@@ -51,6 +51,15 @@ class Subspace(nn.Module):
             initialiser, and "module" otherwise (pretrained, or initialised in another way).
         scale: "init" as above, "none" for θ = θ0 + P ω.
 
+    Attributes:
+        omega: the parameter, shape (d,).
+        module: the copy of the module; its own parameters hold θ0.
+        projection: P.
+        layout: which tensors make up θ.
+        sigma: σ of each tensor, by name.
+        steps: factor before P ω for each tensor, by name: σ √(D/d), or 1.
+        theta0_from: "seed" or "module".
+
     Raises:
         InputError: if an argument is out of range, or "seed" is asked for and some parameter's
             initialiser is not known.
@@ -83,12 +92,12 @@ class Subspace(nn.Module):
         self.module = copy.deepcopy(module)
         self.seed = seed
         self.scale = scale
-        self.theta0_from, sigma = _place(self.module, self.layout, seed, theta0)
+        self.theta0_from, self.sigma = _place(self.module, self.layout, seed, theta0)
         widen = math.sqrt(self.layout.D / dim)
-        self._steps = {n: s * widen if scale == "init" else 1.0 for n, s in sigma.items()}
+        self.steps = {n: s * widen if scale == "init" else 1.0 for n, s in self.sigma.items()}
         origin = self.theta0()
         self.projection = _project(
-            projection, dim, seed=seed, layout=self.layout, origin=origin, steps=self._steps
+            projection, dim, seed=seed, layout=self.layout, origin=origin, steps=self.steps
         )
         start = self.layout.flatten(origin)
         self.omega = nn.Parameter(
@@ -227,9 +236,9 @@ class Subspace(nn.Module):
         moves = self.layout.split(self.projection @ self.omega)
         return {
             name: (
-                moves[name] * self._steps[name]
+                moves[name] * self.steps[name]
                 if self.projection.anchored
-                else torch.add(origin, moves[name], alpha=self._steps[name])
+                else torch.add(origin, moves[name], alpha=self.steps[name])
             ).to(origin.dtype)
             for name, origin in self.theta0().items()
         }

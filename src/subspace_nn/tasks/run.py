@@ -35,7 +35,7 @@ class RunConfig:
     projection: str = "hashed"
     epochs: int = 5
     batch_size: int = 256
-    lr: float = 0.1
+    lr: float = 0.3
     dropout: float = 0.0
     seed: int = 0
 

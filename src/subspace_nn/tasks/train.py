@@ -39,7 +39,7 @@ class Recipe:
 
     epochs: int = 5
     batch_size: int = 256
-    lr: float = 0.1
+    lr: float = 0.3
     betas: tuple[float, float] = (0.9, 0.99)
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
 

@@ -1,0 +1,44 @@
+"""Sphinx configuration. Nothing here needs a network: no intersphinx, no MathJax."""
+
+from importlib.metadata import version as _version
+
+project = "subspace-nn"
+author = "the subspace-nn authors"
+project_copyright = author
+version = release = _version("subspace-nn")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build"]
+default_role = "code"  # docstrings write `code` with single backticks
+
+html_theme = "furo"
+html_title = f"subspace-nn {version}"
+
+# Formulas are Unicode text: LaTeX would need MathJax from a server, so dollarmath stays off.
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+# Docstring examples run under pytest; here only what the pages mark with a directive.
+doctest_test_doctest_blocks = ""
+# Examples write files: each page runs in a folder of its own, which is then removed.
+doctest_global_setup = """
+import os, tempfile
+_home, _folder = os.getcwd(), tempfile.TemporaryDirectory()
+os.chdir(_folder.name)
+"""
+doctest_global_cleanup = """
+os.chdir(_home)
+_folder.cleanup()
+"""

@@ -1,0 +1,48 @@
+"""What all kinds share beside the laws: arguments, names, what tells one P from another."""
+
+import pytest
+
+from subspace_nn.errors import InputError
+from subspace_nn.projections import KINDS, make
+
+
+@pytest.mark.parametrize(("D", "dim", "message"), [
+    (0, 1, "D must be a whole number of at least 1, got 0"),
+    (2.0, 1, "D must be a whole number"),
+    (10, 0, "dim must be a whole number from 1 to the number of weights, 10; got 0"),
+    (10, -1, "got -1"),
+    (10, 11, "got 11"),
+    (10, True, "got True"),
+    (10, 1.5, "got 1.5"),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_sizes_are_checked(kind, D, dim, message):
+    with pytest.raises(InputError, match=message):
+        make(kind, D, dim)
+
+
+def test_unknown_kind():
+    with pytest.raises(InputError, match="Unknown projection 'hashd'. Did you mean 'hashed'?"):
+        make("hashd", 10, 2)
+
+
+def test_identity_is_the_full_space():
+    with pytest.raises(InputError, match="dim must be 10, got 9"):
+        make("identity", 10, 9)
+
+
+@pytest.mark.parametrize("kind", ["hashed", "orthonormal"])
+def test_every_part_of_the_recipe_counts(kind):
+    recipes = [(50, 7, 0), (50, 7, 1), (50, 8, 0), (51, 7, 0)]
+    assert len({make(kind, *recipe).fingerprint() for recipe in recipes}) == len(recipes)
+    assert len({make(kind, *recipe).sketch() for recipe in recipes}) == len(recipes)
+
+
+def test_sketch_does_not_depend_on_the_order_of_use():
+    fresh, used = (make("orthonormal", 60, 9) for _ in range(2))
+    used.dense()
+    assert fresh.sketch() == pytest.approx(used.sketch(), abs=1e-5)
+
+
+def test_repr_is_the_recipe():
+    assert repr(make("hashed", 100, 10, 3)) == "Hashed(D=100, dim=10, seed=3)"

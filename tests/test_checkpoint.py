@@ -1,0 +1,216 @@
+"""The file: small, the same bytes always, whole or refused, and a subspace again."""
+
+import json
+import struct
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+import subspace_nn as sn
+from subspace_nn import fileformat, models
+from tests.modules import CASES, Frozen, Tied
+
+
+def trained(module, dim=7, **options):
+    net = sn.Subspace(module, dim, **options)
+    with torch.no_grad():
+        net.omega.copy_(torch.randn(dim, generator=torch.Generator().manual_seed(1)))
+    return net
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "omega.safetensors"
+
+
+@pytest.mark.parametrize("case", list(CASES.values()), ids=list(CASES))
+@pytest.mark.parametrize("projection", ["hashed", "orthonormal"])
+@pytest.mark.parametrize("theta0", ["auto", "module"])
+def test_round_trip(case, projection, theta0, path):
+    net = trained(case.make(), projection=projection, theta0=theta0, seed=3)
+    net(case.input())
+    net.save(path)
+    again = sn.load(path, module=case.make())
+    assert torch.equal(again.eval()(case.input()), net.eval()(case.input()))
+    assert repr(again) == repr(net)
+
+
+def test_a_zoo_model_needs_no_module_and_dropout_does_not_matter(path):
+    net = trained(models.build("conv", dropout=0.5), 1000).eval()
+    net.save(path)
+    images = torch.rand(3, 1, 28, 28)
+    assert torch.equal(sn.load(path).eval()(images), net(images))
+
+
+@pytest.mark.parametrize("scale", ["init", "none"])
+def test_scale_is_kept(scale, path):
+    net = trained(nn.Linear(4, 4), scale=scale)
+    net.save(path)
+    assert sn.load(path, nn.Linear(4, 4)).scale == scale
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_dtypes(dtype, path):
+    net = trained(nn.Linear(6, 6).to(dtype))
+    net.save(path)
+    again = sn.load(path, nn.Linear(6, 6).to(dtype))
+    x = torch.ones(2, 6, dtype=dtype)
+    assert torch.equal(again(x), net(x))
+
+
+def test_size_is_omega_and_little_more(path):
+    trained(models.build("conv"), 1000).save(path)
+    assert path.stat().st_size <= 4_600
+    fc = trained(nn.Linear(30, 30))
+    fc.save(path)
+    assert path.stat().st_size < 500
+    assert set(fileformat.read(path).tensors) == {"omega"}
+
+
+def test_bytes_depend_on_the_content_alone(path, tmp_path):
+    for file in (path, tmp_path / "other"):
+        trained(CASES["conv, batchnorm"].make(), theta0="seed").save(file)
+    assert path.read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_frozen_parameters_and_buffers_are_in_the_file(path):
+    module = Frozen()
+    net = trained(module)
+    net.save(path)
+    again = sn.load(path, Frozen())
+    assert torch.equal(again.module.body.weight, module.body.weight)
+    assert "theta0.head.weight" not in fileformat.read(path).tensors
+
+
+def test_theta0_is_in_the_file_only_if_it_must(path):
+    for theta0, stored in (("seed", False), ("module", True)):
+        trained(nn.Linear(6, 6), theta0=theta0).save(path)
+        assert ("theta0.weight" in fileformat.read(path).tensors) == stored
+
+
+def rewrite(path, **fields):
+    """The same file with some fields of its specification changed and the digest right."""
+    saved = fileformat.read(path)
+    path.write_bytes(
+        fileformat.encode(fileformat.Checkpoint({**saved.spec, **fields}, saved.tensors))
+    )
+
+
+def rewrite_metadata(path, change):
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"]["subspace_nn"] = change(header["__metadata__"]["subspace_nn"])
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+
+
+def with_field(name, value):
+    def change(text):
+        return json.dumps({**json.loads(text), name: value})
+
+    return change
+
+
+def without_field(name):
+    def change(text):
+        return json.dumps({k: v for k, v in json.loads(text).items() if k != name})
+
+    return change
+
+
+DAMAGE = {
+    "empty": (lambda p: p.write_bytes(b""), "the file is empty"),
+    "three bytes": (lambda p: p.write_bytes(b"abc"), "truncated, or not a safetensors file"),
+    "text": (lambda p: p.write_text("not a checkpoint at all"), "not a safetensors file"),
+    "cut": (lambda p: p.write_bytes(p.read_bytes()[:-1]), "not a whole safetensors file"),
+    "header cut": (lambda p: p.write_bytes(p.read_bytes()[:100]), "truncated"),
+    "longer": (lambda p: p.write_bytes(p.read_bytes() + b"x"), "not a whole safetensors file"),
+    "huge header": (
+        lambda p: p.write_bytes(struct.pack("<Q", 1 << 60) + p.read_bytes()[8:]),
+        "announce a header of 1,152,921,504,606,846,976",
+    ),
+    "a bit of omega": (
+        lambda p: p.write_bytes(p.read_bytes()[:-1] + bytes([p.read_bytes()[-1] ^ 1])),
+        "its content was altered",
+    ),
+    "a stranger's": (
+        lambda p: safetensors.torch.save_file({"omega": torch.zeros(7)}, p),
+        "not a checkpoint of subspace-nn",
+    ),
+    "not JSON": (lambda p: rewrite_metadata(p, lambda _: "{"), "specification is not JSON"),
+    "a list": (lambda p: rewrite_metadata(p, lambda _: "[]"), "is not a JSON object"),
+    "deep JSON": (lambda p: rewrite_metadata(p, lambda _: "[" * 100_000), "is not JSON"),
+    "newer": (
+        lambda p: rewrite_metadata(p, with_field("format", 2)),
+        "of format 2, newer than 1, the newest this version reads. Upgrade",
+    ),
+    "seed changed": (lambda p: rewrite_metadata(p, with_field("seed", 1)), "content was altered"),
+    "unknown field": (lambda p: rewrite_metadata(p, with_field("x", 1)), "unknown field 'x'"),
+    "missing field": (lambda p: rewrite_metadata(p, without_field("seed")), "'seed' is missing"),
+    "dim a text": (
+        lambda p: rewrite_metadata(p, with_field("dim", "7")),
+        "field 'dim' must be of type int, got '7'",
+    ),
+    "dim true": (lambda p: rewrite_metadata(p, with_field("dim", True)), "must be of type int"),
+    "huge dim": (
+        lambda p: rewrite_metadata(p, with_field("dim", 10**12)),
+        "'omega' with 1,000,000,000,000 floating-point numbers",
+    ),
+    "a folder": (lambda p: (p.unlink(), p.mkdir()), "not a file"),
+    "missing": (lambda p: p.unlink(), "No such file"),
+    "another P": (lambda p: rewrite(p, P="0" * 16), "another P than the one it was saved with"),
+    "another theta0": (lambda p: rewrite(p, theta0="0" * 16), "another θ0 than"),
+    "newer projection": (
+        lambda p: rewrite(p, projection="hashed/2"),
+        "another version of projection 'hashed' than the one it was saved with: expected 2, got 1",
+    ),
+    "unknown projection": (lambda p: rewrite(p, projection="x/1"), "Unknown projection 'x'"),
+    "newer theta0": (lambda p: rewrite(p, theta0_from="seed/2"), "another way of drawing θ0"),
+    "theta0 missing": (
+        lambda p: rewrite(p, theta0_from="file"),
+        "expected θ0 of 'weight' with shape (5, 6), got none",
+    ),
+    "seed out of range": (lambda p: rewrite(p, seed=-1), "seed must be a whole number"),
+    "scale unknown": (lambda p: rewrite(p, scale="x"), "Unknown scale 'x'"),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_damaged_files_are_refused(damage, path):
+    trained(nn.Linear(6, 5)).save(path)
+    change, message = DAMAGE[damage]
+    change(path)
+    with pytest.raises(sn.CheckpointError) as caught:
+        sn.load(path, nn.Linear(6, 5))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("other", [nn.Linear(5, 6), nn.Linear(6, 5, bias=False), Tied()])
+def test_another_architecture_is_refused(other, path):
+    trained(nn.Linear(6, 5)).save(path)
+    with pytest.raises(sn.CheckpointError, match="another architecture than the one it was saved"):
+        sn.load(path, other)
+
+
+def test_a_users_own_module_must_be_given(path):
+    trained(nn.Linear(6, 5)).save(path)
+    with pytest.raises(sn.CheckpointError, match="names no model: give the module"):
+        sn.load(path)
+
+
+def test_orthonormal_is_verified_by_its_sketch(path):
+    trained(nn.Linear(6, 5), projection="orthonormal").save(path)
+    rewrite(path, sketch=[0.0, 0.0, 0.0, 0.0])
+    with pytest.raises(sn.CheckpointError, match="another P than the one saved: expected sketch"):
+        sn.load(path, nn.Linear(6, 5))
+
+
+def test_an_unknown_model_names_the_known_ones(path):
+    trained(models.build("fc"), 3).save(path)
+    rewrite(path, model="fcc")
+    with pytest.raises(sn.CheckpointError, match="Unknown model 'fcc'. Did you mean 'fc'"):
+        sn.load(path)

@@ -1,0 +1,290 @@
+"""A module in a subspace computes, trains, copies and saves as the plain module does."""
+
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import subspace_nn as sn
+from subspace_nn import models, projections
+from tests.modules import CASES, Frozen, SharedSubmodule, Tied
+
+ALL = pytest.mark.parametrize("case", list(CASES.values()), ids=list(CASES))
+
+
+def wrapped(case, dim=7, **options):
+    torch.manual_seed(0)
+    module = case.make()
+    return module, sn.Subspace(module, dim, **{"theta0": "module", **options})
+
+
+def randomise(net):
+    with torch.no_grad():
+        net.omega.copy_(torch.randn(net.omega.shape, generator=torch.Generator().manual_seed(1)))
+    return net
+
+
+@ALL
+def test_at_omega_zero_it_computes_the_module_bit_for_bit(case):
+    module, net = wrapped(case)
+    for training in (True, False):
+        module.train(training)
+        net.train(training)
+        torch.manual_seed(3)
+        expected = module(case.input())
+        torch.manual_seed(3)
+        assert torch.equal(net(case.input()), expected)
+
+
+@ALL
+def test_gradient_is_the_scaled_adjoint(case):
+    torch.manual_seed(0)
+    module = case.make().double().eval()
+    net = sn.Subspace(module, 7, theta0="module")
+    x = case.input().double()
+    net(x).square().sum().backward()
+    module(x).square().sum().backward()
+    own = dict(module.named_parameters())
+    gradients = {e.name: own[e.name].grad * net.steps[e.name] for e in net.layout.entries}
+    expected = net.projection.T @ net.layout.flatten(gradients)
+    torch.testing.assert_close(net.omega.grad, expected, rtol=1e-9, atol=1e-11)
+
+
+@ALL
+def test_the_module_is_never_changed(case):
+    torch.manual_seed(0)
+    module = case.make()
+    before = copy.deepcopy(module.state_dict())
+    flags = {n: p.requires_grad for n, p in module.named_parameters()}
+    net = sn.Subspace(module, 7)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(case.input()).square().mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(module.state_dict(), before, rtol=0, atol=0)
+    assert {n: p.requires_grad for n, p in module.named_parameters()} == flags
+    assert all(p.grad is None for p in module.parameters())
+
+
+@ALL
+def test_it_learns(case):
+    _, net = wrapped(case, dim=7)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+    losses = []
+    for _ in range(20):
+        torch.manual_seed(0)
+        loss = (net(case.input()) - 0.1).square().mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+
+
+@ALL
+def test_merge_gives_a_plain_module_that_computes_the_same(case):
+    module, net = wrapped(case)
+    randomise(net).eval()
+    plain = net.merge()
+    assert type(plain) is type(module)
+    assert not any(isinstance(m, sn.Subspace) for m in plain.modules())
+    torch.testing.assert_close(plain(case.input()), net(case.input()), rtol=0, atol=0)
+    assert {n for n, _ in plain.named_parameters()} == {n for n, _ in module.named_parameters()}
+    flags = {n: p.requires_grad for n, p in module.named_parameters()}
+    assert {n: p.requires_grad for n, p in plain.named_parameters()} == flags
+    before = net(case.input())
+    with torch.no_grad():
+        for p in plain.parameters():
+            p.zero_()
+    torch.testing.assert_close(net(case.input()), before, rtol=0, atol=0)
+
+
+@ALL
+@pytest.mark.parametrize("make_twin", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_are_equal_and_independent(case, make_twin):
+    _, net = wrapped(case)
+    randomise(net).eval()
+    twin = make_twin(net)
+    expected = net(case.input())
+    assert torch.equal(twin(case.input()), expected)
+    with torch.no_grad():
+        twin.omega.zero_()
+    assert torch.equal(net(case.input()), expected)
+
+
+@ALL
+def test_state_dict_holds_omega_and_buffers_alone(case):
+    module, net = wrapped(case)
+    trained = {n for n, p in module.named_parameters(remove_duplicate=False) if p.requires_grad}
+    rest = {f"module.{n}" for n in module.state_dict() if n not in trained}
+    assert set(net.state_dict()) == {"omega"} | rest
+
+
+@ALL
+def test_state_dict_round_trip_also_inside_another_module(case):
+    _, net = wrapped(case)
+    randomise(net)
+    net(case.input())
+    _, other = wrapped(case)
+    outer, other_outer = nn.ModuleDict({"inner": net}), nn.ModuleDict({"inner": other})
+    other_outer.load_state_dict(outer.state_dict())
+    assert torch.equal(other.eval()(case.input()), net.eval()(case.input()))
+
+
+def test_state_dict_of_another_size_is_refused():
+    net = sn.Subspace(nn.Linear(4, 4), 3)
+    with pytest.raises(RuntimeError, match="size mismatch for omega"):
+        net.load_state_dict({"omega": torch.zeros(4)})
+    with pytest.raises(RuntimeError, match="Missing key"):
+        net.load_state_dict({})
+
+
+def test_only_omega_is_a_parameter():
+    net = sn.Subspace(models.build("conv"), 100)
+    assert [n for n, _ in net.named_parameters()] == ["omega"]
+    assert sum(p.numel() for p in net.parameters()) == 100
+    assert [n for n, _ in nn.Sequential(net)[0].named_parameters("x")] == ["x.omega"]
+
+
+def test_eval_and_train_reach_everything():
+    net = sn.Subspace(CASES["conv, batchnorm"].make(), 5)
+    net.eval()
+    assert not any(m.training for m in net.modules())
+    mean = net.module[1].running_mean.clone()
+    net(CASES["conv, batchnorm"].input())
+    assert torch.equal(net.module[1].running_mean, mean)
+    net.train()
+    net(CASES["conv, batchnorm"].input())
+    assert not torch.equal(net.module[1].running_mean, mean)
+
+
+def test_shared_submodule_survives_many_calls():
+    module = SharedSubmodule()
+    net = randomise(sn.Subspace(module, 5, theta0="module"))
+    for _ in range(3):
+        net(CASES["shared submodule"].input())
+    assert torch.equal(net.module.first.weight, module.first.weight)
+    assert isinstance(net.module.first.weight, nn.Parameter)
+    assert net.module.second is net.module.first
+
+
+def test_tied_weights_move_together():
+    net = randomise(sn.Subspace(Tied(), 5))
+    plain = net.merge()
+    assert plain.again.weight is plain.encode.weight
+
+
+def test_frozen_parameters_are_untouched():
+    module = Frozen()
+    plain = randomise(sn.Subspace(module, 5)).merge()
+    assert torch.equal(plain.body.weight, module.body.weight)
+    assert not torch.equal(plain.head.weight, module.head.weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_theta_keeps_the_modules_dtype(dtype):
+    net = sn.Subspace(nn.Linear(8, 8).to(dtype), 5)
+    assert net.omega.dtype == torch.promote_types(dtype, torch.float32)
+    output = net(torch.ones(2, 8, dtype=dtype))
+    assert output.dtype == dtype
+    output.sum().backward()
+    assert net.omega.grad.dtype == net.omega.dtype
+
+
+def test_moves_with_to():
+    net = randomise(sn.Subspace(nn.Linear(8, 8), 5)).to(torch.float64)
+    assert net.omega.dtype == torch.float64
+    assert net(torch.ones(1, 8, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_functional_transforms_reach_omega():
+    net = sn.Subspace(nn.Linear(4, 3), 5).eval()
+    x = torch.randn(6, 4)
+
+    def loss(omega, x):
+        return torch.func.functional_call(net, {"omega": omega}, (x,)).square().sum()
+
+    per_example = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(net.omega.detach(), x)
+    loss(net.omega, x).backward()
+    torch.testing.assert_close(per_example.sum(0), net.omega.grad)
+
+
+# One learning rate
+
+
+@pytest.mark.parametrize("kind", ["hashed", "orthonormal", "identity"])
+@pytest.mark.parametrize("dim", [30, 300, "all"])
+def test_one_step_of_adam_moves_each_tensor_by_lr_deviations(kind, dim):
+    net = sn.Subspace(models.build("conv"), 21_840 if dim == "all" else dim, "hashed")
+    if kind == "identity":
+        net = sn.Subspace(models.build("conv"), 21_840, "identity")
+    elif kind == "orthonormal":
+        if dim == "all":
+            pytest.skip("a dense matrix of 21,840² numbers")
+        net = sn.Subspace(models.build("conv"), dim, "orthonormal")
+    before = net.layout.split(net.theta().detach())
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+    net.omega.grad = torch.where(torch.arange(net.dim) % 2 == 0, 1.0, -1.0)
+    optimizer.step()
+    after = net.layout.split(net.theta().detach())
+    squares, weights = 0.0, 0
+    for name, sigma in net.sigma.items():
+        move = (after[name] - before[name]) / sigma
+        squares += float(move.square().sum())
+        weights += move.numel()
+    assert math.sqrt(squares / weights) == pytest.approx(0.1, rel=0.03)
+
+
+def test_orthonormal_is_the_form_of_2017():
+    module = models.build("conv")
+    net = sn.Subspace(module, 20, "orthonormal", theta0="module", scale="none")
+    theta_init = torch.cat([p.detach().flatten() for p in module.parameters()])
+    assert float(net.omega[0]) == pytest.approx(float(theta_init.norm()))
+    assert net.omega[1:].eq(0).all()
+    torch.testing.assert_close(net.theta(), theta_init)
+    torch.testing.assert_close(net.theta(), net.projection @ net.omega)
+
+
+def test_theta0_is_chosen_by_what_the_module_holds():
+    fresh, trained = nn.Linear(20, 20), nn.Linear(20, 20)
+    nn.init.normal_(trained.weight)
+    assert sn.Subspace(fresh, 5).theta0_from == "seed"
+    assert sn.Subspace(trained, 5).theta0_from == "module"
+    assert torch.equal(sn.Subspace(trained, 5).theta0()["weight"], trained.weight)
+    assert sn.Subspace(trained, 5, theta0="seed").theta0_from == "seed"
+    twice = [sn.Subspace(nn.Linear(20, 20), 5, seed=4).theta0()["weight"] for _ in range(2)]
+    assert torch.equal(*twice)
+    assert not torch.equal(twice[0], sn.Subspace(fresh, 5, seed=5).theta0()["weight"])
+
+
+def test_a_projection_of_the_users_own():
+    P = projections.make("orthonormal", 30, 4, seed=8)
+    net = sn.Subspace(nn.Linear(5, 5), 4, P)
+    assert net.projection is P
+    with pytest.raises(sn.InputError, match=r"of shape \(20, 4\), got \(30, 4\)"):
+        sn.Subspace(nn.Linear(4, 4), 4, P)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"dim": 0}, "dim must be a whole number from 1 to the number of weights, 20; got 0"),
+    ({"dim": 21}, "got 21"),
+    ({"projection": "dense"}, "Unknown projection 'dense'"),
+    ({"theta0": "modul"}, "Unknown theta0 'modul'. Did you mean 'module'"),
+    ({"scale": "on"}, "Unknown scale 'on'"),
+    ({"seed": -1}, "seed must be a whole number"),
+    ({"module": nn.Embedding(3, 3), "theta0": "seed"}, "not known for weight. Use theta0='module'"),
+])  # fmt: skip
+def test_bad_arguments(options, message):
+    arguments = {"module": nn.Linear(4, 4), "dim": 3, **options}
+    with pytest.raises(sn.InputError, match=message):
+        sn.Subspace(**arguments)
+
+
+def test_several_bad_choices_are_told_together():
+    with pytest.raises(sn.InputError) as caught:
+        sn.Subspace(nn.Linear(4, 4), 3, "dense", theta0="x", scale="y")
+    assert len(caught.value.problems) == 3

@@ -1,0 +1,117 @@
+"""θ0 from a seed: PyTorch's laws, portable bits, and telling fresh from trained."""
+
+import hashlib
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from subspace_nn import models, theta0
+from subspace_nn.layout import Layout
+from tests.modules import CASES
+from tests.reference import reference_word
+
+FRESH = [name for name in CASES if name != "tied weights"]
+
+
+def laws_and_tensors(module):
+    layout = Layout.of(module)
+    own = dict(module.named_parameters())
+    return theta0.laws(module, layout), {e.name: own[e.name] for e in layout.entries}
+
+
+@pytest.mark.parametrize("name", FRESH)
+@pytest.mark.parametrize("seed", range(5))
+def test_fresh_modules_are_recognised(name, seed):
+    torch.manual_seed(seed)
+    known, tensors = laws_and_tensors(CASES[name].make())
+    assert theta0.is_fresh(tensors, known)
+
+
+@pytest.mark.parametrize("name", FRESH)
+def test_draws_follow_pytorchs_own(name):
+    module = CASES[name].make()
+    layout = Layout.of(module)
+    known, tensors = laws_and_tensors(module)
+    drawn = theta0.draw(layout, known, seed=1)
+    assert theta0.is_fresh(drawn, known)
+    for tensor_name, own in tensors.items():
+        assert drawn[tensor_name].shape == own.shape
+        assert (drawn[tensor_name].std(correction=0) > 0) == (own.std(correction=0) > 0)
+
+
+def _train_a_little(module):
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+
+
+def _half_as_wide(module):
+    with torch.no_grad():
+        module[0].weight.mul_(0.5)
+
+
+def _zero_a_bias(module):
+    nn.init.zeros_(module[0].bias)
+
+
+def _normal(module):
+    nn.init.kaiming_normal_(module[0].weight)
+
+
+@pytest.mark.parametrize("change", [_train_a_little, _half_as_wide, _zero_a_bias, _normal])
+def test_changed_weights_are_recognised(change):
+    module = nn.Sequential(nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 3))
+    change(module)
+    known, tensors = laws_and_tensors(module)
+    assert not theta0.is_fresh(tensors, known)
+
+
+class OwnInit(nn.Linear):
+    """A subclass with an initialiser of its own."""
+
+    def reset_parameters(self):
+        nn.init.uniform_(self.weight, -1, 1)
+        nn.init.zeros_(self.bias)
+
+
+@pytest.mark.parametrize("module", [OwnInit(3, 3), nn.Embedding(3, 3), nn.Bilinear(2, 2, 2)])
+def test_unknown_initialisers_have_no_law(module):
+    known, tensors = laws_and_tensors(module)
+    assert not known
+    assert not theta0.is_fresh(tensors, known)
+
+
+def test_draw_is_the_specification():
+    module = nn.Linear(9, 2)
+    layout = Layout.of(module)
+    drawn = theta0.draw(layout, theta0.laws(module, layout), seed=11)
+    for index, got in enumerate(layout.flatten(drawn).tolist()):
+        u = ((reference_word(11, "theta0", index) >> 12) + 0.5) / 2**52
+        assert got == (2 * u - 1) * (1 / math.sqrt(9))
+
+
+@pytest.mark.parametrize(
+    ("name", "golden"), [("conv", "a76d20da6a1925e4"), ("fc", "8fdcbb4c193874e8")]
+)
+def test_golden_fingerprint(name, golden):
+    module = models.build(name)
+    layout = Layout.of(module)
+    drawn = theta0.draw(layout, theta0.laws(module, layout), seed=0)
+    single = {tensor_name: t.float() for tensor_name, t in drawn.items()}
+    assert theta0.fingerprint(layout, single) == golden
+    flat = layout.flatten(single).numpy().astype("<f8").tobytes()
+    assert hashlib.sha256(flat).hexdigest()[:16] == golden
+
+
+def test_scales_are_the_laws_deviations():
+    known, tensors = laws_and_tensors(nn.Linear(12, 3))
+    sigma = theta0.scales(tensors, known)
+    assert sigma == pytest.approx({"weight": 1 / 6, "bias": 1 / 6})
+
+
+def test_constant_tensors_take_the_others_scale():
+    tensors = {"a": torch.tensor([-3.0, 3.0]), "b": torch.tensor([-1.0, 1.0]), "c": torch.ones(5)}
+    assert theta0.scales(tensors) == pytest.approx({"a": 3, "b": 1, "c": math.sqrt(5)})
+    assert theta0.scales({"c": torch.zeros(3)}) == {"c": 1.0}
