@@ -212,5 +212,5 @@ def test_orthonormal_is_verified_by_its_sketch(path):
 def test_an_unknown_model_names_the_known_ones(path):
     trained(models.build("fc"), 3).save(path)
     rewrite(path, model="fcc")
-    with pytest.raises(sn.CheckpointError, match="Unknown model 'fcc'. Did you mean 'fc'"):
+    with pytest.raises(sn.CheckpointError, match=r"Unknown model 'fcc'\. Did you mean 'fc'"):
         sn.load(path)

@@ -13,7 +13,7 @@ from tests.modules import CASES, Frozen, SharedSubmodule, Tied
 def test_D_counts_each_trainable_weight_once(case):
     module = case.make()
     trainable = [p for p in module.parameters() if p.requires_grad]
-    assert Layout.of(module).D == sum(p.numel() for p in trainable)
+    assert sum(p.numel() for p in trainable) == Layout.of(module).D
 
 
 @pytest.mark.parametrize("case", list(CASES.values()), ids=list(CASES))

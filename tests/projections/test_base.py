@@ -22,7 +22,7 @@ def test_sizes_are_checked(kind, D, dim, message):
 
 
 def test_unknown_kind():
-    with pytest.raises(InputError, match="Unknown projection 'hashd'. Did you mean 'hashed'?"):
+    with pytest.raises(InputError, match=r"Unknown projection 'hashd'\. Did you mean 'hashed'"):
         make("hashd", 10, 2)
 
 

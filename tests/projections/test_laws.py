@@ -22,7 +22,7 @@ SIZES = {
 def _projections():
     for kind in KINDS:
         for size, (D, dim) in SIZES.items():
-            if kind != "identity" or D == dim:
+            if kind != "identity" or dim == D:
                 yield pytest.param(make(kind, D, dim, seed=7), id=f"{kind}-{size}")
     anchor = torch.linspace(-1, 2, 50)
     yield pytest.param(Orthonormal(50, 7, seed=3, anchor=anchor), id="orthonormal-anchored")
