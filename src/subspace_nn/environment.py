@@ -1,6 +1,7 @@
 """What a result was made with: versions and hardware."""
 
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -45,3 +46,25 @@ def _hardware(device: torch.device) -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def commit() -> dict[str, str | bool]:
+    """The commit of the package's source, where that is a git checkout.
+
+    Returns:
+        `commit`, and `dirty`: whether the source differs from it. Empty if it is no checkout.
+    """
+    source = Path(__file__).parent
+    try:
+        head = _git(source, "rev-parse", "HEAD")
+        changes = _git(source, "status", "--porcelain", "--", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": head, "dirty": bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    # A fixed program with fixed arguments.
+    done = subprocess.run(command, capture_output=True, check=True, text=True)  # noqa: S603
+    return done.stdout.strip()

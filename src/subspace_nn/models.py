@@ -3,12 +3,16 @@
 They know nothing of subspaces and stand below the file format, which rebuilds them.
 """
 
-from typing import Any
+import itertools
+from typing import Any, Literal
 
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
 from torch import Tensor, nn
 
+from subspace_nn import bits
 from subspace_nn.errors import InputError, unknown_name
+
+Init = Literal["default", "2017"]
 
 
 class Conv(nn.Module):
@@ -85,6 +89,28 @@ class FC(nn.Module):
         x = self.dropout(self.fc1(x.flatten(1)).relu())
         x = self.dropout(self.fc2(x).relu())
         return self.fc3(x)
+
+
+def initialise_2017(module: nn.Module, seed: int) -> None:
+    """Give a net the initial weights of the 2017 experiments, in place.
+
+    Weights are normal with standard deviation 0.005 in the conv net, and 0.001, 0.001 and 0.01 in
+    the three layers of fc; biases are zero.
+
+    Args:
+        module: a `Conv` or an `FC`; other nets take 0.005 throughout.
+        seed: of the stream "init-2017".
+    """
+    stds = [0.001, 0.001, 0.01] if isinstance(module, FC) else itertools.repeat(0.005)
+    layers = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    start = 0
+    for layer, std in zip(layers, stds, strict=False):
+        count = layer.weight.numel()
+        values = bits.normal(seed, "init-2017", start, count).mul_(std)
+        layer.weight.data.copy_(values.view(layer.weight.shape))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+        start += count
 
 
 #: Every net by its name.

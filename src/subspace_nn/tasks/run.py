@@ -1,16 +1,23 @@
-"""One training: its whole configuration, checked before anything is computed."""
+"""One training on MNIST: its whole configuration, checked before anything is computed."""
 
 import dataclasses
+import functools
+import inspect
+import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from subspace_nn import environment, models
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.layout import Layout
 from subspace_nn.projections import KINDS
-from subspace_nn.subspace import Subspace
-from subspace_nn.tasks.train import History, Recipe
+from subspace_nn.subspace import Scale, Subspace
+from subspace_nn.tasks.data import Dataset, mnist
+from subspace_nn.tasks.train import History, Recipe, Schedule, fit
+
+FULL = "full"
 
 
 @dataclass(frozen=True)
@@ -18,25 +25,31 @@ class RunConfig:
     """What is trained and how.
 
     Attributes:
-        model: The net: conv (D = 21,840) or fc (D = 199,210).
-        dim: Number of free parameters d, from 1 to D.
+        model: The net: conv (D = 21,840), fc (D = 199,210), or another of the zoo.
+        dim: Number of free parameters d, from 1 to D; "full" is D.
         projection: The map from ω to the weights: hashed, orthonormal (2017), or identity (all
             weights free; dim must be D).
         epochs: Passes over the training images.
         batch_size: Images a step.
         lr: Peak learning rate, in standard deviations of the initial weights per step; the same
             for every dim and model.
+        schedule: How the learning rate goes: one-cycle, or constant.
         dropout: Probability of dropping a unit in training.
+        init: Initial weights: default (PyTorch's laws), or 2017 (normal, narrow, zero biases).
+        scale: init, or none for a step of P ω itself, as in 2017.
         seed: Of the projection, the initial weights, the order of the images and dropout.
     """
 
     model: str = "conv"
-    dim: int = 1000
+    dim: int | Literal["full"] = 1000
     projection: str = "hashed"
     epochs: int = 5
     batch_size: int = 256
     lr: float = 0.3
+    schedule: Schedule = "one-cycle"
     dropout: float = 0.0
+    init: models.Init = "default"
+    scale: Scale = "init"
     seed: int = 0
 
     def problems(self) -> list[str]:
@@ -46,15 +59,16 @@ class RunConfig:
             One sentence for each, none if all is well.
 
         Example:
-            >>> RunConfig(lr=-1, epochs=0).problems()
-            ['epochs must be a whole number from 1 to 100,000, got 0.', \
-'lr must be a number above 0 and at most 1,000, got -1.']
+            >>> for problem in RunConfig(lr=-1, epochs=0).problems():
+            ...     print(problem)
+            epochs must be a whole number from 1 to 100,000, got 0.
+            lr must be a number above 0 and at most 1,000, got -1.
         """
-        found = []
-        if self.model not in models.MODELS:
-            found.append(unknown_name("model", self.model, models.MODELS))
-        if self.projection not in KINDS:
-            found.append(unknown_name("projection", self.projection, KINDS))
+        found = [
+            unknown_name(name, getattr(self, name), valid)
+            for name, valid in _CHOICES.items()
+            if getattr(self, name) not in valid
+        ]
         found += self._dim_problems()
         found += whole_number("epochs", self.epochs, 1, 100_000)
         found += whole_number("batch_size", self.batch_size, 1, 60_000)
@@ -77,7 +91,13 @@ class RunConfig:
         if found := self.problems():
             raise InputError(*found)
         module = models.build(self.model, dropout=self.dropout)
-        return Subspace(module, self.dim, self.projection, seed=self.seed)
+        if self.init != "default":
+            models.initialise_2017(module, self.seed)
+        dim = Layout.of(module).D if self.dim == FULL else self.dim
+        theta0 = "seed" if self.init == "default" else "module"
+        return Subspace(
+            module, dim, self.projection, seed=self.seed, theta0=theta0, scale=self.scale
+        )
 
     def recipe(self) -> Recipe:
         """The part of the configuration that the loop takes.
@@ -85,9 +105,13 @@ class RunConfig:
         Returns:
             The recipe.
         """
-        return Recipe(epochs=self.epochs, batch_size=self.batch_size, lr=self.lr)
+        return Recipe(
+            epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, schedule=self.schedule
+        )
 
     def _dim_problems(self) -> list[str]:
+        if self.dim == FULL:
+            return []
         if self.model not in models.MODELS:
             return whole_number("dim", self.dim, 1, None)
         D = Layout.of(models.build(self.model)).D
@@ -95,6 +119,60 @@ class RunConfig:
         if not found and self.projection == "identity" and self.dim != D:
             found.append(f"dim must be {D:,}, all weights of {self.model}, with identity.")
         return found
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "model": tuple(models.MODELS),
+    "projection": tuple(KINDS),
+    "schedule": get_args(Schedule),
+    "init": get_args(models.Init),
+    "scale": get_args(Scale),
+}
+
+
+class MnistTask:
+    """The task "mnist" of a sweep: arguments are the fields of `RunConfig`."""
+
+    __signature__ = inspect.signature(RunConfig)
+
+    def __call__(self, **arguments: Any) -> dict[str, Any]:
+        """Train, and tell what came of it.
+
+        Args:
+            **arguments: the fields of `RunConfig`.
+
+        Returns:
+            `D`, `dim`, the last evaluation's figures, every evaluation, and `loss_curve`: the
+            training loss, averaged over each hundredth of the steps.
+        """
+        config = RunConfig(**arguments)
+        net = config.build()
+        history = fit(net, _packaged(), config.recipe(), seed=config.seed)
+        last = history.evaluations[-1]
+        return {
+            "D": net.D,
+            "dim": net.dim,
+            "test_accuracy": last.test_accuracy,
+            "test_correct": last.test_correct,
+            "train_loss": last.train_loss,
+            "steps": history.steps,
+            "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
+            "loss_curve": _averages(history.losses, 100),
+        }
+
+    def check(self, arguments: Mapping[str, Any]) -> list[str]:
+        """What is wrong with some arguments.
+
+        Args:
+            arguments: the fields of `RunConfig`.
+
+        Returns:
+            One sentence for each problem.
+        """
+        return RunConfig(**arguments).problems()
+
+
+train_mnist = MnistTask()
 
 
 def record(config: RunConfig, net: Subspace, history: History) -> dict[str, Any]:
@@ -111,7 +189,7 @@ def record(config: RunConfig, net: Subspace, history: History) -> dict[str, Any]
     return {
         "config": dataclasses.asdict(config),
         "D": net.D,
-        "environment": environment.describe(net.omega.device),
+        "environment": environment.describe(net.omega.device) | environment.commit(),
         **dataclasses.asdict(history),
     }
 
@@ -141,3 +219,15 @@ def whole_number(name: str, value: object, low: int, high: int | None) -> list[s
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _averages(values: list[float], count: int) -> list[float]:
+    edges = [len(values) * i // count for i in range(count + 1)]
+    spans = [values[a:b] for a, b in itertools.pairwise(edges) if b > a]
+    return [round(sum(span) / len(span), 5) for span in spans]
+
+
+@functools.cache
+def _packaged() -> Dataset:
+    """One process trains many times on the same images."""
+    return mnist()

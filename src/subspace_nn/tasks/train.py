@@ -14,6 +14,8 @@ from subspace_nn import bits
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.tasks.data import Dataset, Split
 
+Schedule = Literal["one-cycle", "constant"]
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 #: Losses are read from the device, and progress told, once in so many steps.
@@ -41,7 +43,7 @@ class Recipe:
     batch_size: int = 256
     lr: float = 0.3
     betas: tuple[float, float] = (0.9, 0.99)
-    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    schedule: Schedule = "one-cycle"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,158 @@
+"""A run: one task with all its arguments, an id made from them, and the record it leaves."""
+
+import hashlib
+import importlib
+import inspect
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from subspace_nn import environment
+from subspace_nn.errors import InputError, unknown_name
+
+Task = Callable[..., Mapping[str, Any]]
+
+#: Tasks that go by a short name.
+BUILT_IN = {"mnist": "subspace_nn.tasks.run:train_mnist"}
+
+#: Changed when the same arguments come to mean another run.
+VERSION = 1
+
+DONE, FAILED = "done", "failed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A task and its arguments, defaults filled in.
+
+    Attributes:
+        task: a built-in name, or `package.module:function`.
+        arguments: what the function is called with; values are those of JSON.
+
+    Example:
+        >>> run = Run.of("mnist", {"model": "fc", "dim": 10})
+        >>> run.arguments["epochs"], len(run.id)
+        (5, 16)
+    """
+
+    task: str
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, task: str, arguments: Mapping[str, Any]) -> "Run":
+        """A run with its arguments checked, and the defaults of those not given.
+
+        A task function may have an attribute `check`, which takes the arguments and returns a
+        list of sentences, one for each that is wrong.
+
+        Args:
+            task: a built-in name, or `package.module:function`.
+            arguments: some or all of the function's.
+
+        Returns:
+            The run.
+
+        Raises:
+            InputError: if the task or an argument is not known, or one is missing or wrong.
+        """
+        function = find_task(task)
+        parameters = inspect.signature(function).parameters
+        problems = [
+            unknown_name(f"argument of {task}", name, parameters)
+            for name in arguments
+            if name not in parameters
+        ]
+        full = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+        full |= {n: _like(full.get(n), v) for n, v in arguments.items() if n in parameters}
+        problems += [
+            f"{task} needs {name}, which is not given." for name in parameters.keys() - full
+        ]
+        if not problems and hasattr(function, "check"):
+            problems += function.check(full)
+        if problems:
+            raise InputError(*problems)
+        return cls(task, full)
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits made from the task and all arguments."""
+        content = {"task": self.task, "arguments": dict(self.arguments), "version": VERSION}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def execute(self) -> dict[str, Any]:
+        """Run the task; a failure is told in the record.
+
+        Returns:
+            The record: `id`, `task`, `arguments`, `status` ("done" or "failed"), `result` or
+            `error`, `seconds`, `started` (UTC), `environment`; ready for JSON.
+        """
+        started, clock = datetime.now(UTC), time.perf_counter()
+        outcome: dict[str, Any]
+        try:
+            result = dict(find_task(self.task)(**self.arguments))
+            json.dumps(result, allow_nan=False)
+            outcome = {"status": DONE, "result": result}
+        except Exception:  # noqa: BLE001  # whatever it is, the other runs go on
+            outcome = {"status": FAILED, "error": traceback.format_exc()}
+        return self._record(started, time.perf_counter() - clock) | outcome
+
+    def failed(self, error: str) -> dict[str, Any]:
+        """The record of a run that could not tell itself how it failed.
+
+        Args:
+            error: what is known.
+
+        Returns:
+            The record.
+        """
+        return self._record(datetime.now(UTC), 0.0) | {"status": FAILED, "error": error}
+
+    def _record(self, started: datetime, seconds: float) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "task": self.task,
+            "arguments": dict(self.arguments),
+            "seconds": round(seconds, 3),
+            "started": started.isoformat(timespec="seconds"),
+            "environment": environment.describe() | environment.commit(),
+        }
+
+
+def _like(default: Any, value: Any) -> Any:
+    """1 where 1.0 is meant is the same run."""
+    return float(value) if isinstance(default, float) and type(value) is int else value
+
+
+def find_task(name: str) -> Task:
+    """The function of a task.
+
+    Args:
+        name: a built-in name, or `package.module:function`.
+
+    Returns:
+        The function.
+
+    Raises:
+        InputError: if there is none.
+
+    Example:
+        >>> find_task("statistics:mean")([1, 2, 3])
+        2
+    """
+    module, colon, function = BUILT_IN.get(name, name).partition(":")
+    if not colon:
+        raise InputError(
+            f"{unknown_name('task', name, BUILT_IN)} A task of your own is package.module:function."
+        )
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"The task {name!r} cannot be imported: {error}.") from None
+    if not callable(found):
+        raise InputError(f"The task {name!r} is not a function.")
+    return found
