@@ -1,6 +1,10 @@
 """Sphinx configuration. Nothing here needs a network: no intersphinx, no MathJax."""
 
+import re
 from importlib.metadata import version as _version
+from typing import Any
+
+from sphinx.application import Sphinx
 
 project = "subspace-nn"
 author = "the subspace-nn authors"
@@ -42,3 +46,25 @@ doctest_global_cleanup = """
 os.chdir(_home)
 _folder.cleanup()
 """
+
+
+_SECTION = re.compile(r"(Args|Attributes|Example|Raises|Returns|Yields):")
+
+
+def _as_rst(*event: Any) -> None:
+    """Docstrings are plain text: keep their indented formulas as they are, and stars as stars."""
+    lines: list[str] = event[-1]
+    out, inside = [], False
+    for number, line in enumerate(lines):
+        if _SECTION.fullmatch(line):
+            out += lines[number:]
+            break
+        if line.startswith("    ") and not inside:
+            out += ["::", ""]
+        inside = line.startswith("    ") or (inside and not line)
+        out.append(line)
+    lines[:] = [line.replace("(*, ", r"(\*, ") for line in out]
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", _as_rst, priority=400)  # before napoleon

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 
 class Tied(nn.Module):
@@ -71,6 +72,22 @@ class Attention(nn.Module):
         return self.norm(self.attention(query=x, key=x, value=x, need_weights=False)[0])
 
 
+class FrozenTied(nn.Module):
+    """Two frozen parameters that are one, and a submodule with buffers under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Linear(5, 5).requires_grad_(requires_grad=False)
+        self.two = nn.Linear(5, 5, bias=False)
+        self.two.weight = self.one.weight
+        self.norm = nn.BatchNorm1d(5)
+        self.same_norm = self.norm
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.head(self.same_norm(self.two(self.norm(self.one(x)))))
+
+
 def _batchnorm():
     return nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
@@ -98,6 +115,8 @@ CASES = {
     "tied weights": Case(Tied, (6,)),
     "shared submodule": Case(SharedSubmodule, (5,)),
     "frozen body": Case(Frozen, (5,)),
+    "frozen and tied": Case(FrozenTied, (5,)),
+    "weight norm": Case(lambda: weight_norm(nn.Linear(6, 4)), (6,)),
     "lstm": Case(Recurrent, (3, 4)),
     "attention": Case(Attention, (3, 8)),
     "transformer layer": Case(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import subspace_nn as sn
-from subspace_nn import fileformat, models
+from subspace_nn import fileformat, models, projections
 from tests.modules import CASES, Frozen, Tied
 
 
@@ -121,6 +121,18 @@ def without_field(name):
     return change
 
 
+def second_key(path):
+    saved = fileformat.read(path)
+    text = json.loads(path.read_bytes()[8:].split(b"}}")[0] + b"}}")["__metadata__"]
+    safetensors.torch.save_file(dict(saved.tensors), path, metadata={**text, "note": "x"})
+
+
+def surplus_theta0(path):
+    saved = fileformat.read(path)
+    tensors = {**saved.tensors, "theta0.weight": torch.zeros(5, 6)}
+    path.write_bytes(fileformat.encode(fileformat.Checkpoint(saved.spec, tensors)))
+
+
 DAMAGE = {
     "empty": (lambda p: p.write_bytes(b""), "the file is empty"),
     "three bytes": (lambda p: p.write_bytes(b"abc"), "truncated, or not a safetensors file"),
@@ -157,8 +169,17 @@ DAMAGE = {
     "dim true": (lambda p: rewrite_metadata(p, with_field("dim", True)), "must be of type int"),
     "huge dim": (
         lambda p: rewrite_metadata(p, with_field("dim", 10**12)),
-        "'omega' with 1,000,000,000,000 floating-point numbers",
+        "expected 1 ≤ dim ≤ D, got 1000000000000 and 35",
     ),
+    "dim of another omega": (
+        lambda p: rewrite_metadata(p, with_field("dim", 8)),
+        "expected the tensor 'omega' with 8 floating-point numbers",
+    ),
+    "dim zero": (lambda p: rewrite_metadata(p, with_field("dim", 0)), "expected 1 ≤ dim ≤ D"),
+    "format zero": (lambda p: rewrite_metadata(p, with_field("format", 0)), "at least 1, got 0"),
+    "wrong D": (lambda p: rewrite(p, D=36), "another number of weights D"),
+    "second key": (second_key, "expected the one metadata key 'subspace_nn', got"),
+    "surplus theta0": (surplus_theta0, "unexpected tensors: theta0.weight"),
     "a folder": (lambda p: (p.unlink(), p.mkdir()), "not a file"),
     "missing": (lambda p: p.unlink(), "No such file"),
     "another P": (lambda p: rewrite(p, P="0" * 16), "another P than the one it was saved with"),
@@ -194,6 +215,19 @@ def test_another_architecture_is_refused(other, path):
     trained(nn.Linear(6, 5)).save(path)
     with pytest.raises(sn.CheckpointError, match="another architecture than the one it was saved"):
         sn.load(path, other)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: projections.Hashed(35, 7, seed=5), lambda: projections.Orthonormal(35, 7, seed=5),
+], ids=["hashed", "without an anchor"])  # fmt: skip
+def test_a_users_own_projection(make, path):
+    net = trained(nn.Linear(6, 5), projection=make())
+    net.save(path)
+    again = sn.load(path, nn.Linear(6, 5), make())
+    assert torch.equal(again.theta(), net.theta())
+    if isinstance(make(), projections.Orthonormal):
+        with pytest.raises(sn.CheckpointError, match="If you made the projection yourself, give"):
+            sn.load(path, nn.Linear(6, 5))
 
 
 def test_a_users_own_module_must_be_given(path):

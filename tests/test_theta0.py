@@ -6,13 +6,15 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from subspace_nn import models, theta0
 from subspace_nn.layout import Layout
 from tests.modules import CASES
 from tests.reference import reference_word
 
-FRESH = [name for name in CASES if name != "tied weights"]
+# The tied weight is a draw of another shape, the normed one is computed from two tensors.
+FRESH = [name for name in CASES if name not in {"tied weights", "weight norm"}]
 
 
 def laws_and_tensors(module):
@@ -76,11 +78,24 @@ class OwnInit(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-@pytest.mark.parametrize("module", [OwnInit(3, 3), nn.Embedding(3, 3), nn.Bilinear(2, 2, 2)])
-def test_unknown_initialisers_have_no_law(module):
+@pytest.mark.parametrize(("module", "unknown"), [
+    (OwnInit(3, 3), {"weight", "bias"}),
+    (nn.Embedding(3, 3), {"weight"}),
+    (nn.Bilinear(2, 2, 2), {"weight", "bias"}),
+    (
+        weight_norm(nn.Linear(2, 2)),
+        {"bias", "parametrizations.weight.original0", "parametrizations.weight.original1"},
+    ),
+    (nn.MultiheadAttention(4, 2, add_bias_kv=True), {"bias_k", "bias_v"}),
+], ids=["own", "embedding", "bilinear", "weight norm", "attention with biases"])  # fmt: skip
+def test_unknown_initialisers_have_no_law(module, unknown):
     known, tensors = laws_and_tensors(module)
-    assert not known
+    assert tensors.keys() - known.keys() == unknown
     assert not theta0.is_fresh(tensors, known)
+
+
+def test_an_empty_parameter_has_no_deviation():
+    assert theta0.scales({"a": torch.zeros(0), "b": torch.tensor([-2.0, 2.0])})["a"] == 2
 
 
 def test_draw_is_the_specification():

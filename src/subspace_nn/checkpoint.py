@@ -15,13 +15,18 @@ from subspace_nn.projections import Projection
 from subspace_nn.subspace import DRAWN, STORED, Subspace
 
 
-def load(path: str | os.PathLike[str], module: nn.Module | None = None) -> Subspace:
+def load(
+    path: str | os.PathLike[str],
+    module: nn.Module | None = None,
+    projection: Projection | None = None,
+) -> Subspace:
     """Read a checkpoint into a subspace, and verify that it is the one that was saved.
 
     Args:
         path: a file that `Subspace.save` wrote.
         module: a module of the same architecture; its weights do not matter. Not needed for the
             nets of `subspace_nn.models`, which the file names.
+        projection: the one it was saved with, if that was made by the user rather than by name.
 
     Returns:
         The subspace, in evaluation mode if the module is.
@@ -32,12 +37,14 @@ def load(path: str | os.PathLike[str], module: nn.Module | None = None) -> Subsp
     """
     saved = fileformat.read(path)
     try:
-        return _restore(saved, module)
+        return _restore(saved, module, projection)
     except InputError as error:
         raise CheckpointError(*(f"{path}: {problem}" for problem in error.problems)) from None
 
 
-def _restore(saved: Checkpoint, module: nn.Module | None) -> Subspace:
+def _restore(
+    saved: Checkpoint, module: nn.Module | None, projection: str | Projection | None
+) -> Subspace:
     spec = saved.spec
     if module is None:
         if "model" not in spec:
@@ -45,7 +52,10 @@ def _restore(saved: Checkpoint, module: nn.Module | None) -> Subspace:
         module = models.build(spec["model"])
     layout = Layout.of(module)
     _expect("architecture", spec["architecture"], layout.fingerprint())
-    kind = _expect_version("projection", spec["projection"], projections.KINDS)
+    _expect("number of weights D", spec["D"], layout.D)
+    _expect_names(saved, layout)
+    if projection is None:
+        projection = _expect_version("projection", spec["projection"], projections.KINDS)
     if spec["theta0_from"] == STORED:
         module = _with_weights(module, layout, saved.tensors)
     else:
@@ -53,13 +63,18 @@ def _restore(saved: Checkpoint, module: nn.Module | None) -> Subspace:
     net = Subspace(
         module,
         spec["dim"],
-        kind,
+        projection,
         seed=spec["seed"],
         theta0="module" if spec["theta0_from"] == STORED else "seed",
         scale=spec.get("scale", "init"),
     )
     _expect("θ0", spec["theta0"], theta0.fingerprint(layout, net.theta0()))
-    _expect("P", spec["P"], net.projection.fingerprint())
+    _expect(
+        "P",
+        spec["P"],
+        net.projection.fingerprint(),
+        "If you made the projection yourself, give it: load(path, module, projection).",
+    )
     _expect_sketch(spec, net.projection)
     state = {n: t for n, t in saved.tensors.items() if not n.startswith("theta0.")}
     net.omega.data = net.omega.data.to(state["omega"].dtype)
@@ -85,11 +100,18 @@ def _with_weights(module: nn.Module, layout: Layout, tensors: Mapping[str, Tenso
     return filled
 
 
-def _expect(what: str, expected: object, got: object) -> None:
+def _expect_names(saved: Checkpoint, layout: Layout) -> None:
+    stored = {name for name in saved.tensors if name.startswith("theta0.")}
+    wanted = saved.spec["theta0_from"] == STORED
+    expected = {f"theta0.{entry.name}" for entry in layout.entries} if wanted else set()
+    if surplus := stored - expected:
+        raise CheckpointError(f"unexpected tensors: {', '.join(sorted(surplus))}.")
+
+
+def _expect(what: str, expected: object, got: object, remedy: str = "") -> None:
     if expected != got:
-        raise CheckpointError(
-            f"another {what} than the one it was saved with: expected {expected}, got {got}."
-        )
+        sentence = f"another {what} than the one it was saved with: expected {expected}, got {got}."
+        raise CheckpointError(f"{sentence} {remedy}".rstrip())
 
 
 def _expect_version(what: str, text: str, kinds: Mapping[str, type[Projection]]) -> str:

@@ -1,9 +1,11 @@
 """What a training looks like in a terminal."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,7 +15,12 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
+from subspace_nn import tables
+from subspace_nn.runs import Run
+from subspace_nn.store import Store
+from subspace_nn.sweep import Status
 from subspace_nn.tasks.train import Evaluation, Progress, Recipe
 
 
@@ -35,7 +42,7 @@ def progress(console: Console, recipe: Recipe) -> Iterator[Callable[[Progress], 
         yield _lines(console, recipe.epochs)
 
 
-def table(console: Console, rows: Mapping[str, str], title: str = "") -> None:
+def facts(console: Console, rows: Mapping[str, str], title: str = "") -> None:
     """Print names and values.
 
     Args:
@@ -49,6 +56,102 @@ def table(console: Console, rows: Mapping[str, str], title: str = "") -> None:
     for name, value in rows.items():
         grid.add_row(name, value)
     console.print(grid)
+
+
+def rows(console: Console, table: Sequence[tables.Row]) -> None:
+    """Print rows in the columns that vary, the rest once below.
+
+    Args:
+        console: where to.
+        table: rows.
+    """
+    shown = tables.varying(table) if len(table) > 1 else list(table[0]) if table else []
+    shown = [name for name in shown if name not in {"started", "error"}]
+    grid = Table(box=None, header_style="bold")
+    for name in shown:
+        grid.add_column(name, justify="right" if name not in {"id", "status"} else "left")
+    for row in table:
+        grid.add_row(*(_cell(row.get(name)) for name in shown))
+    console.print(grid)
+    same = {n: v for n, v in (table[0] if table else {}).items() if n not in shown}
+    console.print(f"{len(table)} runs; in all: " + ", ".join(f"{n}={v}" for n, v in same.items()))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def sweep(
+    console: Console, runs: Sequence[Run], store: Store
+) -> Iterator[Callable[[Status], None]]:
+    """Show a sweep as it goes: what runs, what is done, time left; elsewhere a line a run.
+
+    Args:
+        console: where to.
+        runs: of the sweep.
+        store: where their records go.
+
+    Yields:
+        What to call with each `Status`.
+    """
+    view = _SweepView(runs, store)
+    if console.is_terminal:
+        with Live(view, console=console, refresh_per_second=2):
+            yield view.update
+    else:
+
+        def show(status: Status) -> None:
+            view.update(status)
+            if status.latest is not None:
+                console.print(view.line(status.latest), markup=False, highlight=False)
+
+        yield show
+
+
+class _SweepView:
+    """A bar, what is running, and the last runs that ended."""
+
+    def __init__(self, runs: Sequence[Run], store: Store) -> None:
+        arguments = [dict(run.arguments) for run in runs]
+        self.names = tables.varying(arguments) or ["seed"]
+        self.labels = {run.id: self._label(run.arguments) for run in runs}
+        self.store = store
+        self.ended: list[Mapping[str, Any]] = []
+        self.status: Status | None = None
+        self.bar = Bar(
+            TextColumn("{task.completed} of {task.total} done"),
+            BarColumn(bar_width=40),
+            TextColumn("[red]{task.fields[failed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self.task = self.bar.add_task("", total=len(runs), failed="")
+
+    def update(self, status: Status) -> None:
+        self.status = status
+        failed = f"{status.failed} failed" if status.failed else ""
+        self.bar.update(self.task, completed=status.finished, failed=failed)
+        if status.latest is not None:
+            self.ended.append(status.latest)
+
+    def line(self, record: Mapping[str, Any]) -> str:
+        outcome = record["status"]
+        if "result" in record and "test_accuracy" in record["result"]:
+            outcome = f"{record['result']['test_accuracy']:.2f} %"
+        return f"{self.labels[record['id']]}  {outcome}  {record['seconds']:.1f} s"
+
+    def __rich__(self) -> RenderableType:
+        alive = [i for i, lives in self.store.marks().items() if lives and i in self.labels]
+        now = [Text(f"  running  {self.labels[i]}", style="cyan") for i in sorted(alive)]
+        before = [Text(f"  ended    {self.line(record)}") for record in self.ended[-5:]]
+        return Group(*before, *now, self.bar)
+
+    def _label(self, arguments: Mapping[str, Any]) -> str:
+        return " ".join(f"{name}={arguments[name]}" for name in self.names if name in arguments)
 
 
 @contextmanager

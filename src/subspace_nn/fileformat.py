@@ -65,7 +65,10 @@ def encode(checkpoint: Checkpoint) -> bytes:
     Returns:
         The whole file.
     """
-    tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+    # Cloned, for safetensors refuses tensors that share memory, as tied ones do.
+    tensors = {
+        name: t.detach().cpu().clone().contiguous() for name, t in checkpoint.tensors.items()
+    }
     spec = {**checkpoint.spec, "format": FORMAT}
     text = _canonical({**spec, "digest": _digest(spec, tensors)})
     return safetensors.torch.save(tensors, metadata={_KEY: text})
@@ -97,7 +100,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         _check_envelope(Path(path))
         with safetensors.safe_open(path, framework="pt") as file:
-            spec = _parse((file.metadata() or {}).get(_KEY))
+            spec = _parse(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         _check_content(spec, tensors)
     except CheckpointError as error:
@@ -125,13 +128,15 @@ def _check_envelope(path: Path) -> None:
         )
 
 
-def _parse(text: str | None) -> dict[str, Any]:
-    if text is None:
+def _parse(metadata: Mapping[str, str]) -> dict[str, Any]:
+    if _KEY not in metadata:
         raise CheckpointError(
             "a safetensors file, but not a checkpoint of subspace-nn (no such metadata)."
         )
+    if len(metadata) > 1:
+        raise CheckpointError(f"expected the one metadata key {_KEY!r}, got {sorted(metadata)}.")
     try:
-        spec = json.loads(text)
+        spec = json.loads(metadata[_KEY])
     except (ValueError, RecursionError):
         raise CheckpointError("its specification is not JSON.") from None
     if not isinstance(spec, dict):
@@ -157,6 +162,10 @@ def _check_fields(spec: Mapping[str, Any]) -> None:
     ]
     if problems:
         raise CheckpointError(*problems)
+    if spec["format"] < 1:
+        raise CheckpointError(f"field 'format' must be at least 1, got {spec['format']}.")
+    if not 1 <= spec["dim"] <= spec["D"]:
+        raise CheckpointError(f"expected 1 ≤ dim ≤ D, got {spec['dim']} and {spec['D']}.")
 
 
 def _check_content(spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -44,7 +44,8 @@ class Subspace(nn.Module):
         projection: the name of a kind, or a projection made for this D and dim. "hashed" by
             default. "orthonormal" is the form of 2017: θ = σ √(D/d) ⊙ P ω through the origin,
             with θ0 on the first axis.
-        seed: of P, and of θ0 where that is drawn from it; 0 by default.
+        seed: of P, and of θ0 where that is drawn from it; 0 by default. A projection made
+            beforehand brings its own.
         theta0: "seed" draws θ0 from the seed, by PyTorch's default initialisers, so that a
             checkpoint need not hold it; "module" takes the module's values; "auto", the default,
             is "seed" if every weight still looks like an untouched draw of its default
@@ -54,7 +55,7 @@ class Subspace(nn.Module):
     Attributes:
         omega: the parameter, shape (d,).
         module: the copy of the module; its own parameters hold θ0.
-        projection: P.
+        projection: the map P.
         layout: which tensors make up θ.
         sigma: σ of each tensor, by name.
         steps: factor before P ω for each tensor, by name: σ √(D/d), or 1.
@@ -81,7 +82,7 @@ class Subspace(nn.Module):
         dim: int,
         projection: str | Projection = "hashed",
         *,
-        seed: int = 0,
+        seed: int | None = None,
         theta0: Theta0 = "auto",
         scale: Scale = "init",
     ) -> None:
@@ -90,7 +91,7 @@ class Subspace(nn.Module):
         self.layout = Layout.of(module)
         projections.check_sizes(self.layout.D, dim)
         self.module = copy.deepcopy(module)
-        self.seed = seed
+        self.seed = seed = _common_seed(projection, seed)
         self.scale = scale
         self.theta0_from, self.sigma = _place(self.module, self.layout, seed, theta0)
         widen = math.sqrt(self.layout.D / dim)
@@ -254,7 +255,7 @@ class Subspace(nn.Module):
             "architecture": self.layout.fingerprint(),
             "dim": self.dim,
             "projection": f"{projection.kind}/{projection.version}",
-            "seed": projection.seed,
+            "seed": self.seed,
             "theta0": theta0_.fingerprint(self.layout, self.theta0()),
             "theta0_from": DRAWN if self.theta0_from == "seed" else STORED,
         }
@@ -277,6 +278,14 @@ def _check_choices(projection: object, theta0: object, scale: object) -> None:
         problems.append(unknown_name("scale", scale, get_args(Scale)))
     if problems:
         raise InputError(*problems)
+
+
+def _common_seed(projection: str | Projection, seed: int | None) -> int:
+    if isinstance(projection, Projection):
+        if seed not in {None, projection.seed}:
+            raise InputError(f"The projection has the seed {projection.seed}; got seed={seed}.")
+        return projection.seed
+    return 0 if seed is None else seed
 
 
 def _place(

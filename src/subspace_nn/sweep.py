@@ -11,13 +11,11 @@ from typing import Any
 
 import joblib
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from subspace_nn import engines
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.runs import DONE, Run
 from subspace_nn.store import Store
-
-ENGINES = ("loky", "serial", "dask", "ray")
 
 #: A run whose process was killed so often is taken to be the cause, and recorded as failed.
 _DEATHS = 3
@@ -25,7 +23,9 @@ _DEATHS = 3
 _RANGE = re.compile(r"range\((\d+), *(\d+)\)")
 
 
-def parse(text: str, overrides: Mapping[str, Any] | None = None) -> list[Run]:
+def parse(
+    text: str, overrides: Mapping[str, Any] | None = None, *, task: str | None = None
+) -> list[Run]:
     """The runs that a sweep file names.
 
     A sweep file is TOML: `task` (default "mnist"), a table `defaults`, and any number of tables
@@ -35,6 +35,7 @@ def parse(text: str, overrides: Mapping[str, Any] | None = None) -> list[Run]:
     Args:
         text: the file's content.
         overrides: values that replace those of the defaults and of every grid.
+        task: replaces the file's.
 
     Returns:
         The runs in order, each once.
@@ -64,7 +65,7 @@ def parse(text: str, overrides: Mapping[str, Any] | None = None) -> list[Run]:
     if not isinstance(defaults, dict) or not isinstance(grids, list):
         raise InputError("expected a table [defaults] and tables [[grid]].")
     combined = [{**defaults, **grid, **(overrides or {})} for grid in grids]
-    return expand(content.get("task", "mnist"), combined)
+    return expand(task or content.get("task", "mnist"), combined)
 
 
 def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
@@ -141,6 +142,7 @@ def sweep(
     *,
     engine: str = "loky",
     jobs: int = -1,
+    address: str | None = None,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Run what is missing; the records are on disk as soon as they are there.
@@ -152,9 +154,9 @@ def sweep(
     Args:
         runs: what is to be there in the end.
         store: where the records are.
-        engine: "serial" (in this process), "loky" (processes on this machine), "dask" or "ray"
-            (a client or cluster must have been started).
-        jobs: number of workers; -1 is one a core.
+        engine: "serial" (in this process), "loky" (processes on this machine), "dask" or "ray".
+        jobs: number of workers; -1 is one a core. A cluster that is already running has its own.
+        address: of a running dask scheduler or ray cluster; a local one is started if not given.
         on_status: told at the start and after each run.
 
     Returns:
@@ -163,15 +165,14 @@ def sweep(
     Raises:
         InputError: if the engine is unknown, or records cannot be written.
     """
-    if engine not in ENGINES:
-        raise InputError(unknown_name("engine", engine, ENGINES))
     driver = _Driver(runs, store, on_status)
-    while todo := driver.todo():
-        try:
-            for record in _parallel(todo, store, engine, jobs):
-                driver.ended(record)
-        except TerminatedWorkerError:
-            driver.worker_died()
+    with engines.start(engine, jobs, address) as parallel:
+        while todo := driver.todo():
+            try:
+                for record in parallel(joblib.delayed(_work)(run, store) for run in todo):
+                    driver.ended(record)
+            except engines.WORKER_DIED:
+                driver.worker_died()
     by_id = {record["id"]: record for record in store.read()}
     return [by_id[run.id] for run in runs]
 
@@ -220,17 +221,6 @@ class _Driver:
                 latest=latest,
             )
         )
-
-
-def _parallel(
-    todo: Sequence[Run], store: Store, engine: str, jobs: int
-) -> Iterator[dict[str, Any]]:
-    # ray's backend knows no unordered generator.
-    order = "list" if engine == "ray" else "generator_unordered"
-    backend = "sequential" if engine == "serial" else engine
-    with joblib.parallel_config(backend, n_jobs=jobs):
-        tasks = (joblib.delayed(_work)(run, store) for run in todo)
-        yield from joblib.Parallel(return_as=order)(tasks)
 
 
 def _work(run: Run, store: Store) -> dict[str, Any]:

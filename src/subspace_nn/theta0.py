@@ -64,6 +64,8 @@ class Law:
         Returns:
             True if it may.
         """
+        if not tensor.numel():
+            return True
         away = tensor.detach().double() - self.centre
         rounding = 2 * torch.finfo(tensor.dtype).eps * max(abs(self.centre), self.bound)
         if away.abs().max() > self.bound + rounding:
@@ -152,10 +154,7 @@ def scales(
         >>> scales({"weight": torch.tensor([-2.0, 2.0]), "bias": torch.zeros(2)})
         {'weight': 2.0, 'bias': 2.0}
     """
-    own = {
-        name: known[name].std if known else float(t.detach().double().std(correction=0))
-        for name, t in tensors.items()
-    }
+    own = {name: known[name].std if known else _deviation(t) for name, t in tensors.items()}
     varied = [name for name, std in own.items() if std > 0]
     weights = sum(tensors[name].numel() for name in varied)
     square = sum(own[name] ** 2 * tensors[name].numel() for name in varied)
@@ -180,13 +179,18 @@ def fingerprint(layout: Layout, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
+def _deviation(tensor: Tensor) -> float:
+    return float(tensor.detach().double().std(correction=0)) if tensor.numel() else 0.0
+
+
 def _laws_of_slots(module: nn.Module) -> Iterator[tuple[str, Law]]:
     for path, submodule in module.named_modules():
         rule = next((rule for kind, rule in _RULES.items() if isinstance(submodule, kind)), None)
         if rule is None or _initialises_otherwise(submodule):
             continue
         for name, parameter in submodule.named_parameters(recurse=False):
-            yield f"{path}.{name}".lstrip("."), rule(submodule, name, parameter)
+            if law := rule(submodule, name, parameter):
+                yield f"{path}.{name}".lstrip("."), law
 
 
 def _initialises_otherwise(submodule: nn.Module) -> bool:
@@ -197,22 +201,23 @@ def _initialises_otherwise(submodule: nn.Module) -> bool:
     return any(getattr(kind, name, None) is not getattr(stock, name, None) for name in names)
 
 
-def _fan_in(submodule: nn.Module, name: str, parameter: Tensor) -> Law:  # noqa: ARG001
-    weight = submodule.get_parameter("weight")
-    return Law(0.0, 1 / math.sqrt(weight.shape[1:].numel()))
+def _fan_in(submodule: nn.Module, name: str, parameter: Tensor) -> Law | None:  # noqa: ARG001
+    weight = submodule._parameters.get("weight")
+    # A weight that is computed from others (weight_norm and the like) has no law of its own.
+    return None if weight is None else Law(0.0, 1 / math.sqrt(weight.shape[1:].numel()))
 
 
 def _hidden(submodule: nn.Module, name: str, parameter: Tensor) -> Law:  # noqa: ARG001
     return Law(0.0, 1 / math.sqrt(int(getattr(submodule, "hidden_size"))))  # noqa: B009
 
 
-def _attention(submodule: nn.Module, name: str, parameter: Tensor) -> Law:  # noqa: ARG001
+def _attention(submodule: nn.Module, name: str, parameter: Tensor) -> Law | None:  # noqa: ARG001
     if name.endswith("weight"):
         return Law(0.0, math.sqrt(6 / sum(parameter.shape)))
-    return Law(0.0, 0.0)
+    return Law(0.0, 0.0) if name == "in_proj_bias" else None  # bias_k and bias_v are normal
 
 
-def _attention_output(submodule: nn.Module, name: str, parameter: Tensor) -> Law:
+def _attention_output(submodule: nn.Module, name: str, parameter: Tensor) -> Law | None:
     return _fan_in(submodule, name, parameter) if name == "weight" else Law(0.0, 0.0)
 
 
@@ -220,7 +225,7 @@ def _norm(submodule: nn.Module, name: str, parameter: Tensor) -> Law:  # noqa: A
     return Law(1.0 if name == "weight" else 0.0, 0.0)
 
 
-_RULES: dict[type[nn.Module], Callable[[nn.Module, str, Tensor], Law]] = {
+_RULES: dict[type[nn.Module], Callable[[nn.Module, str, Tensor], Law | None]] = {
     nn.modules.linear.NonDynamicallyQuantizableLinear: _attention_output,
     nn.Linear: _fan_in,
     nn.modules.conv._ConvNd: _fan_in,

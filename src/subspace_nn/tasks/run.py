@@ -25,18 +25,16 @@ class RunConfig:
     """What is trained and how.
 
     Attributes:
-        model: The net: conv (D = 21,840), fc (D = 199,210), or another of the zoo.
-        dim: Number of free parameters d, from 1 to D; "full" is D.
-        projection: The map from ω to the weights: hashed, orthonormal (2017), or identity (all
-            weights free; dim must be D).
+        model: The net: conv (D = 21,840) or fc (D = 199,210).
+        dim: Number of free parameters d, from 1 to D; full is D.
+        projection: The map from ω to the weights: hashed, orthonormal (2017), identity (d = D).
         epochs: Passes over the training images.
         batch_size: Images a step.
-        lr: Peak learning rate, in standard deviations of the initial weights per step; the same
-            for every dim and model.
-        schedule: How the learning rate goes: one-cycle, or constant.
+        lr: Peak learning rate: initial standard deviations per step, for every dim and model.
+        schedule: Of the learning rate: one-cycle or constant.
         dropout: Probability of dropping a unit in training.
-        init: Initial weights: default (PyTorch's laws), or 2017 (normal, narrow, zero biases).
-        scale: init, or none for a step of P ω itself, as in 2017.
+        init: Of the weights: default (PyTorch's), or 2017 (normal, narrow, zero biases).
+        scale: Of a step: init, or none for P ω itself (2017).
         seed: Of the projection, the initial weights, the order of the images and dropout.
     """
 

@@ -1,27 +1,22 @@
-"""The command `subspace-nn`: verbs as typed functions, nothing else."""
+"""`train`, `evaluate`, `info`: one net and its file."""
 
 import json
 import sys
 import tempfile
-import tomllib
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
-import cyclopts
-import torch
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 
 from subspace_nn import display, fileformat, report
 from subspace_nn.checkpoint import load
+from subspace_nn.cli._app import INTERRUPTED, Data, Device, Threads, app, gather, set_threads
 from subspace_nn.errors import InputError
 from subspace_nn.files import write_atomically
 from subspace_nn.subspace import Subspace
 from subspace_nn.tasks.data import mnist
-from subspace_nn.tasks.run import RunConfig, record, whole_number
+from subspace_nn.tasks.run import RunConfig, record
 from subspace_nn.tasks.train import (
     DivergedError,
     History,
@@ -33,59 +28,28 @@ from subspace_nn.tasks.train import (
 
 CHECKPOINT, HISTORY, CURVE = "omega.safetensors", "history.json", "curve.png"
 
-#: Exit codes: a mistake in what was given; Ctrl-C.
-BAD_INPUT, INTERRUPTED = 2, 130
-
-
-def _convert(type_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
-    """Convert as usual, but hand on what is no number as it is: all mistakes are told at once."""
-    try:
-        return cyclopts.convert(type_, tokens)
-    except cyclopts.CoercionError:
-        if type_ in {int, float}:
-            return tokens[0].value
-        raise
-
-
-app = App(
-    name="subspace-nn",
-    help="Train PyTorch models in a low-dimensional subspace of their parameters.",
-    version=version("subspace-nn"),
-    default_parameter=Parameter(negative="", converter=_convert),
-    help_format="plaintext",
-)
-
-_Device = Annotated[str, Parameter(help="auto (CUDA where there is one), cpu, cuda, cuda:1, mps.")]
-_Data = Annotated[
-    Path | None,
-    Parameter(help="Folder with MNIST's four IDX files; the packaged ones if not given."),
-]
-_Threads = Annotated[
-    int | None, Parameter(help="CPU threads; PyTorch's choice, a thread a core, if not given.")
-]
-
 
 @app.command
 def train(
     *,
     config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008  # frozen
-    data: _Data = None,
+    data: Data = None,
     out: Annotated[
         Path | None, Parameter(help="Folder for the results; runs/MODEL-DIM-SEED if not given.")
     ] = None,
     force: Annotated[
         bool, Parameter(help="Overwrite the results of an earlier run in that folder.")
     ] = False,
-    device: _Device = "auto",
-    threads: _Threads = None,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
     """Train a net on MNIST in a subspace; leave a checkpoint, a history and a plot."""
     folder = out or Path("runs") / f"{config.model}-{config.dim}-{config.seed}"
-    checked = _all(
+    checked = gather(
         digits=lambda: mnist(data),
         net=config.build,
         device=lambda: find_device(device),
-        threads=lambda: _set_threads(threads),
+        threads=lambda: set_threads(threads),
         out=lambda: _claim(folder, force=force),
     )
     net: Subspace = checked["net"]
@@ -106,7 +70,7 @@ def train(
     except (DivergedError, InterruptedTraining) as caught:
         stop, history = caught, caught.history
     _write(folder, config, net, history)
-    display.table(console, _summary(net, history, folder))
+    display.facts(console, _summary(net, history, folder))
     if isinstance(stop, InterruptedTraining):
         console.print(f"Stopped: {history.stopped}. The best weights so far are kept.")
         sys.exit(INTERRUPTED)
@@ -118,16 +82,16 @@ def train(
 def evaluate(
     file: Annotated[Path, Parameter(help="The checkpoint, omega.safetensors.")],
     *,
-    data: _Data = None,
-    device: _Device = "auto",
-    threads: _Threads = None,
+    data: Data = None,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
     """Count the test images that a checkpoint classifies right, from nothing but the file."""
-    checked = _all(
+    checked = gather(
         net=lambda: load(file),
         digits=lambda: mnist(data),
         device=lambda: find_device(device),
-        threads=lambda: _set_threads(threads),
+        threads=lambda: set_threads(threads),
     )
     net, test = checked["net"].to(checked["device"]), checked["digits"].test.to(checked["device"])
     correct, loss = count_correct(net, test)
@@ -155,64 +119,7 @@ def info(file: Annotated[Path, Parameter(help="The checkpoint, omega.safetensors
     others = [name for name in saved.tensors if name != "omega"]
     rows["other tensors"] = ", ".join(others) or "none"
     rows["size"] = f"{file.stat().st_size:,} bytes"
-    display.table(Console(), rows, title=str(file))
-
-
-@app.meta.default
-def _launch(
-    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[
-        Path | None,
-        Parameter(
-            name="--config",
-            help="TOML file with any of the options, as in `dim = 300`; flags go before it.",
-        ),
-    ] = None,
-) -> None:
-    if config is not None:
-        app.config = cyclopts.config.Toml(config, must_exist=True, use_commands_as_keys=False)
-    app(tokens, exit_on_error=False, print_error=False)
-
-
-def main() -> None:
-    """Run the command; a mistake of the user's ends in one message and exit code 2."""
-    try:
-        app.meta(exit_on_error=False, print_error=False)
-    except (cyclopts.CycloptsError, InputError, tomllib.TOMLDecodeError) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-
-
-def _fail(message: str) -> NoReturn:
-    console = Console(stderr=True, soft_wrap=True)
-    for line in message.splitlines():
-        console.print(f"[bold red]error:[/] {escape(line)}", highlight=False)
-    sys.exit(BAD_INPUT)
-
-
-def _all(**attempts: Callable[[], Any]) -> dict[str, Any]:
-    """What each attempt returns; if any fails, one error with the problems of all."""
-    results: dict[str, Any] = {}
-    problems: list[str] = []
-    for name, attempt in attempts.items():
-        try:
-            results[name] = attempt()
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(*problems)
-    return results
-
-
-def _set_threads(threads: int | None) -> None:
-    if threads is None:
-        return
-    if problems := whole_number("threads", threads, 1, 1024):
-        raise InputError(*problems)
-    torch.set_num_threads(threads)
+    display.facts(Console(), rows, title=str(file))
 
 
 def _claim(folder: Path, *, force: bool) -> None:

@@ -1,0 +1,112 @@
+"""The command itself: options that several verbs share, and how mistakes are told."""
+
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import cyclopts
+import torch
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.markup import escape
+
+from subspace_nn.errors import InputError
+from subspace_nn.tasks.run import whole_number
+
+#: Exit codes: a mistake in what was given; Ctrl-C.
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def _convert(type_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
+    """Convert as usual, but hand on what will not convert: all mistakes are told at once."""
+    try:
+        return cyclopts.convert(type_, tokens)
+    except cyclopts.CoercionError:
+        return tokens[0].value
+
+
+app = App(
+    name="subspace-nn",
+    help="Train PyTorch models in a low-dimensional subspace of their parameters.",
+    version=version("subspace-nn"),
+    default_parameter=Parameter(negative="", converter=_convert),
+    help_format="plaintext",
+)
+
+Device = Annotated[str, Parameter(help="auto (CUDA where there is one), cpu, cuda, cuda:1, mps.")]
+Data = Annotated[
+    Path | None,
+    Parameter(help="Folder with MNIST's four IDX files; the packaged ones if not given."),
+]
+Threads = Annotated[
+    int | None, Parameter(help="CPU threads; PyTorch's choice, a thread a core, if not given.")
+]
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[
+        Path | None,
+        Parameter(
+            name="--config",
+            help="TOML file with any of the options, as in `dim = 300`; flags take precedence.",
+        ),
+    ] = None,
+) -> None:
+    app.config = () if config is None else (_toml(config),)
+    app(tokens, exit_on_error=False, print_error=False)
+
+
+def _toml(path: Path) -> cyclopts.config.Toml:
+    # Cyclopts passes over tables; a user who wrote one meant it.
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    if tables := [name for name, value in content.items() if isinstance(value, dict)]:
+        raise InputError(
+            f"{path}: expected options as in `dim = 300`, got the table [{'], ['.join(tables)}]."
+        )
+    return cyclopts.config.Toml(path, must_exist=True, use_commands_as_keys=False)
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's ends in one message and exit code 2."""
+    try:
+        app.meta(exit_on_error=False, print_error=False)
+    except (cyclopts.CycloptsError, InputError, tomllib.TOMLDecodeError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _fail(message: str) -> NoReturn:
+    console = Console(stderr=True, soft_wrap=True)
+    for line in message.splitlines():
+        console.print(f"[bold red]error:[/] {escape(line)}", highlight=False)
+    sys.exit(BAD_INPUT)
+
+
+def gather(**attempts: Callable[[], Any]) -> dict[str, Any]:
+    """What each attempt returns; if any fails, one error with the problems of all."""
+    results: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, attempt in attempts.items():
+        try:
+            results[name] = attempt()
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return results
+
+
+def set_threads(threads: int | None) -> None:
+    if threads is None:
+        return
+    if problems := whole_number("threads", threads, 1, 1024):
+        raise InputError(*problems)
+    torch.set_num_threads(threads)

@@ -1,0 +1,102 @@
+"""`sweep`, `runs`: many trainings and their records."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from subspace_nn import display, tables
+from subspace_nn.cli._app import BAD_INPUT, app, gather
+from subspace_nn.errors import InputError
+from subspace_nn.files import write_atomically
+from subspace_nn.runs import Run
+from subspace_nn.store import Store
+from subspace_nn.sweep import expand, parse, parse_assignments
+from subspace_nn.sweep import sweep as run_all
+from subspace_nn.tasks.run import whole_number
+
+_Word = Annotated[
+    str,
+    Parameter(help="A sweep file, or name=value words; a comma or range(a,b) makes an axis."),
+]
+
+
+@app.command
+def sweep(
+    *words: _Word,
+    task: Annotated[
+        str | None, Parameter(help="mnist, or your own package.module:function.")
+    ] = None,
+    out: Annotated[
+        Path | None, Parameter(help="Folder of the records; results/FILE if not given.")
+    ] = None,
+    engine: Annotated[
+        str, Parameter(help="loky (processes on this machine), serial, dask, ray.")
+    ] = "loky",
+    jobs: Annotated[int, Parameter(help="Workers; -1 is one a core.")] = -1,
+    address: Annotated[
+        str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
+    ] = None,
+) -> int:
+    """Run what is missing of many trainings; what is finished is kept.
+
+    Examples: sweep experiments/fc-2017.toml, or sweep model=conv dim=10,30,100 seed=range(0,5)
+
+    Returns:
+        Exit code 2 if any run failed.
+    """
+    checked = gather(runs=lambda: _runs(words, task), jobs=lambda: _check_jobs(jobs))
+    runs, name = checked["runs"]
+    store = Store(out or Path("results") / name)
+    console = Console()
+    with display.sweep(console, runs, store) as show:
+        records = run_all(runs, store, engine=engine, jobs=jobs, address=address, on_status=show)
+    failed = [record for record in records if record["status"] != "done"]
+    console.print(f"{len(records) - len(failed)} of {len(records)} runs done, in {store.folder}")
+    for record in failed:
+        last = record["error"].strip().splitlines()[-1]
+        console.print(f"failed: {record['id']}  {last}", markup=False)
+    return BAD_INPUT if failed else 0
+
+
+@app.command(name="runs")
+def list_runs(
+    folder: Annotated[Path, Parameter(help="Folder of the records.")],
+    *filters: Annotated[str, Parameter(help="Only runs with name=value; a comma is 'or'.")],
+    csv: Annotated[Path | None, Parameter(help="Write the rows to this CSV file.")] = None,
+    parquet: Annotated[
+        Path | None, Parameter(help="Write the rows to this Parquet file (extra 'parquet').")
+    ] = None,
+) -> None:
+    """List the runs of a sweep, and export them."""
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder} does not exist.")
+    table = tables.select(tables.rows(Store(folder).read()), parse_assignments(filters))
+    for path, encode in ((csv, tables.to_csv), (parquet, tables.to_parquet)):
+        if path is not None:
+            write_atomically(path, encode(table))
+    display.rows(Console(), table)
+
+
+def _check_jobs(jobs: int) -> None:
+    if jobs != -1 and (problems := whole_number("jobs", jobs, 1, 10_000)):
+        raise InputError(*problems)
+
+
+def _runs(words: tuple[str, ...], task: str | None) -> tuple[list[Run], str]:
+    """The runs that the words name, and the name of the folder for their records."""
+    files = [Path(word) for word in words if "=" not in word]
+    overrides: dict[str, Any] = parse_assignments([word for word in words if "=" in word])
+    if len(files) > 1:
+        raise InputError(f"Expected one sweep file, got {', '.join(map(str, files))}.")
+    if not files:
+        return expand(task or "mnist", [overrides]), "sweep"
+    try:
+        text = files[0].read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The sweep file {files[0]} cannot be read: {error}.") from None
+    try:
+        return parse(text, overrides, task=task), files[0].stem
+    except InputError as error:
+        raise InputError(*(f"{files[0]}: {problem}" for problem in error.problems)) from None
