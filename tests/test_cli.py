@@ -499,7 +499,7 @@ UNREADABLE = [
     ("foreign", "a safetensors file, but not a checkpoint of subspace-nn"),
     ("altered", "its content was altered"),
     ("newer", "of format 99, newer than 1"),
-    ("nothing", "dim must be"),
+    ("nothing", "expected 1 ≤ dim ≤ D, got 0"),
 ]
 MISFITS = [
     ("architecture", "another architecture than the one it was saved with"),

@@ -1,0 +1,45 @@
+"""Tasks for sweeps: quick, deterministic, and some that misbehave."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from subspace_nn import bits
+
+
+def quick(*, dim: int = 1, seed: int = 0, seconds: float = 0.0) -> dict[str, float]:
+    """A figure that depends on the arguments alone."""
+    time.sleep(seconds)
+    return {"test_accuracy": float(bits.uniform(seed, f"toy/{dim}", 0, 1)) * 100}
+
+
+def failing(*, seed: int = 0) -> dict[str, float]:
+    """Fails for odd seeds."""
+    if seed % 2:
+        raise RuntimeError(f"seed {seed} is odd")
+    return {"test_accuracy": 50.0}
+
+
+def nan(*, seed: int = 0) -> dict[str, float]:
+    """Gives what JSON cannot hold."""
+    return {"test_accuracy": float("nan") * seed}
+
+
+def killing(*, seed: int = 0, counter: str = "") -> dict[str, float]:
+    """Kills its own process if the seed is 0; the first time only, if there is a counter."""
+    if seed == 0:
+        file = Path(counter) if counter else None
+        if file is None or not file.exists():
+            if file is not None:
+                file.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return {"test_accuracy": 50.0}
+
+
+def choosy(*, dim: int) -> dict[str, float]:
+    """Has no default for dim."""
+    return {"test_accuracy": float(dim)}
+
+
+choosy.check = lambda arguments: [] if arguments["dim"] > 0 else ["dim must be positive."]
