@@ -55,7 +55,9 @@ def kill_and_resume(folder: Path, trial: int) -> dict[str, Any]:
         `kills`, who was killed, whether the records are the `same` as undisturbed ones.
     """
     dice = random.Random(trial)  # noqa: S311  # no secret
-    store, before, victims = Store(folder), {}, []
+    store = Store(folder)
+    before: dict[str, Any] = {}
+    victims: list[str] = []
     unchanged = True
     while (process := _start(folder)) and not _ended_within(process, dice.uniform(3, 12)):
         victims.append(_kill_one(process, dice))

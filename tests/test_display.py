@@ -39,8 +39,8 @@ def show(told: list[Progress], *, terminal: bool, width: int = 100) -> str:
 
 def test_one_plain_line_an_epoch():
     assert show(training(), terminal=False).splitlines() == [
-        "epoch 1/3  step 400  loss 2.0000  test 91.00 %  1.5 s",
-        "epoch 2/3  step 800  loss 1.0000  test 92.00 %  3.0 s",
+        "epoch 1/3  step 400  loss 2  test 91.00 %  1.5 s",
+        "epoch 2/3  step 800  loss 1  test 92.00 %  3.0 s",
         "epoch 3/3  step 1200  loss 0.6667  test 93.00 %  4.5 s",
     ]
 

@@ -8,13 +8,14 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from subspace_nn import tables
@@ -50,12 +51,11 @@ def facts(console: Console, rows: Mapping[str, str], title: str = "") -> None:
         rows: value by name.
         title: above them; none by default.
     """
-    grid = Table(title=title or None, title_justify="left", show_header=False, box=None)
-    grid.add_column(style="dim")
-    grid.add_column()
+    width = max(map(len, rows))
+    if title:
+        console.print(Text(title, style="bold"), soft_wrap=True)
     for name, value in rows.items():
-        grid.add_row(name, value)
-    console.print(grid)
+        console.print(Text.assemble((f"{name:{width}}", "dim"), f"  {value}"), soft_wrap=True)
 
 
 def rows(console: Console, table: Sequence[tables.Row]) -> None:
@@ -71,10 +71,11 @@ def rows(console: Console, table: Sequence[tables.Row]) -> None:
     for name in shown:
         grid.add_column(name, justify="right" if name not in {"id", "status"} else "left")
     for row in table:
-        grid.add_row(*(_cell(row.get(name)) for name in shown))
+        grid.add_row(*(Text(_cell(row.get(name))) for name in shown))
     console.print(grid)
     same = {n: v for n, v in (table[0] if table else {}).items() if n not in shown}
-    console.print(f"{len(table)} runs; in all: " + ", ".join(f"{n}={v}" for n, v in same.items()))
+    shared = ", ".join(f"{name}={value}" for name, value in same.items())
+    console.print(Text(f"{len(table)} runs; in all: {shared}"))
 
 
 def _cell(value: object) -> str:
@@ -154,20 +155,38 @@ class _SweepView:
         return " ".join(f"{name}={arguments[name]}" for name in self.names if name in arguments)
 
 
+class _TimeColumn(ProgressColumn):
+    """Time left; in the end, time taken."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+
+    def render(self, task: Task) -> Text:
+        if task.finished:
+            return Text(f"took {_clock(task.finished_time)}")
+        return Text(f"left {_clock(task.time_remaining)}")
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 @contextmanager
 def _bar(console: Console, epochs: int) -> Iterator[Callable[[Progress], None]]:
     columns = (
-        TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+        TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
+        TextColumn("{task.fields[steps]}"),
+        TextColumn("loss {task.fields[loss]}"),
         TextColumn("test {task.fields[accuracy]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _TimeColumn(),
     )
     with Bar(*columns, console=console, expand=True) as bar:
-        task = bar.add_task("", total=None, epoch=0, epochs=epochs, loss=float("nan"), accuracy="–")
+        task = bar.add_task("", total=None, epoch=1, steps="–", loss="–", accuracy="–")
 
         def show(now: Progress) -> None:
             bar.update(
@@ -175,7 +194,8 @@ def _bar(console: Console, epochs: int) -> Iterator[Callable[[Progress], None]]:
                 completed=now.step,
                 total=now.steps,
                 epoch=now.epoch,
-                loss=now.loss,
+                steps=f"{now.step}/{now.steps}",
+                loss=f"{now.loss:.4g}",
                 accuracy=_accuracy(now.evaluation),
             )
 
@@ -191,8 +211,9 @@ def _lines(console: Console, epochs: int) -> Callable[[Progress], None]:
         shown.append(now.evaluation)
         console.print(
             f"epoch {now.evaluation.epoch}/{epochs}  step {now.evaluation.step}  "
-            f"loss {now.loss:.4f}  test {_accuracy(now.evaluation)}  "
-            f"{now.evaluation.seconds:.1f} s"
+            f"loss {now.loss:.4g}  test {_accuracy(now.evaluation)}  "
+            f"{now.evaluation.seconds:.1f} s",
+            soft_wrap=True,
         )
 
     return show

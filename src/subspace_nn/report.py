@@ -68,7 +68,7 @@ def _label_last(axes: object, step: int, accuracy: float) -> None:
         f"{accuracy:.2f} %",
         (step, accuracy),
         textcoords="offset points",
-        xytext=(0, -14),
+        xytext=(0, -26),
         ha="right",
         color=_INK,
     )

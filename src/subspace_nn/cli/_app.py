@@ -1,11 +1,13 @@
 """The command itself: options that several verbs share, and how mistakes are told."""
 
+import io
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import cyclopts
 import torch
@@ -21,11 +23,16 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def _convert(type_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
-    """Convert as usual, but hand on what will not convert: all mistakes are told at once."""
+    """Convert as usual, but hand on what does not fit as it is: all mistakes are told at once."""
+    text = tokens[0].value
+    if int in {type_, *get_args(type_)}:  # cyclopts would round 1.5
+        return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
     try:
         return cyclopts.convert(type_, tokens)
     except cyclopts.CoercionError:
-        return tokens[0].value
+        if type_ is bool:  # only a flag's value is checked by no one later
+            raise
+        return text
 
 
 app = App(
@@ -62,20 +69,27 @@ def _launch(
 
 
 def _toml(path: Path) -> cyclopts.config.Toml:
-    # Cyclopts passes over tables; a user who wrote one meant it.
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    if tables := [name for name, value in content.items() if isinstance(value, dict)]:
+    # Cyclopts passes over tables and the names of verbs; a user who wrote one meant it.
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}.") from None
+    if odd := [name for name, v in content.items() if isinstance(v, dict) or name in app]:
         raise InputError(
-            f"{path}: expected options as in `dim = 300`, got the table [{'], ['.join(tables)}]."
+            f"{path}: expected options as in `dim = 300`, got the table or verb {', '.join(odd)}."
         )
     return cyclopts.config.Toml(path, must_exist=True, use_commands_as_keys=False)
 
 
 def main() -> None:
     """Run the command; a mistake of the user's ends in one message and exit code 2."""
+    app.config = ()  # not that of an earlier call in this process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # θ and ω must not end a run on an ASCII terminal
+            stream.reconfigure(errors="replace")
     try:
         app.meta(exit_on_error=False, print_error=False)
-    except (cyclopts.CycloptsError, InputError, tomllib.TOMLDecodeError) as error:
+    except (cyclopts.CycloptsError, InputError) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")

@@ -53,7 +53,8 @@ def sweep(
     with display.sweep(console, runs, store) as show:
         records = run_all(runs, store, engine=engine, jobs=jobs, address=address, on_status=show)
     failed = [record for record in records if record["status"] != "done"]
-    console.print(f"{len(records) - len(failed)} of {len(records)} runs done, in {store.folder}")
+    done = len(records) - len(failed)
+    console.print(f"{done} of {len(records)} runs done, in {store.folder}", markup=False)
     for record in failed:
         last = record["error"].strip().splitlines()[-1]
         console.print(f"failed: {record['id']}  {last}", markup=False)

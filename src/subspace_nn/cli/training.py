@@ -50,8 +50,9 @@ def train(
         net=config.build,
         device=lambda: find_device(device),
         threads=lambda: set_threads(threads),
-        out=lambda: _claim(folder, force=force),
+        out=lambda: _check_writable(folder, force=force),
     )
+    folder.mkdir(parents=True, exist_ok=True)
     net: Subspace = checked["net"]
     recipe = config.recipe()
     console = Console()
@@ -122,17 +123,17 @@ def info(file: Annotated[Path, Parameter(help="The checkpoint, omega.safetensors
     display.facts(Console(), rows, title=str(file))
 
 
-def _claim(folder: Path, *, force: bool) -> None:
-    """Make the folder and see that it can be written: before the training rather than after."""
+def _check_writable(folder: Path, *, force: bool) -> None:
+    """See that the folder can be made and written: before the training rather than after."""
     held = [name for name in (CHECKPOINT, HISTORY, CURVE) if (folder / name).exists()]
     if held and not force:
         raise InputError(
             f"{folder} holds the results of an earlier run ({', '.join(held)}). "
             "Name another folder with --out, or overwrite them with --force."
         )
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise InputError(

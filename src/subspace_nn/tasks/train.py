@@ -230,7 +230,7 @@ def find_device(name: str) -> torch.device:
         InputError: if the name is unknown or the machine has no such device.
     """
     kind = name.partition(":")[0]
-    if kind not in DEVICES:
+    if kind not in DEVICES or name.startswith("auto:"):
         raise InputError(unknown_name("device", name, DEVICES))
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -239,7 +239,11 @@ def find_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"Device {name!r} cannot be used here: {reason}") from None
+        # PyTorch's reasons can be a screen long; the first sentence says what is wrong.
+        reason = reason.partition(". ")[0][:120].rstrip(".")
+        raise InputError(
+            f"Device {name!r} cannot be used here: {reason}. Use auto or cpu."
+        ) from None
     return device
 
 
@@ -271,7 +275,7 @@ class _Loop:
             for epoch in range(self.recipe.epochs):
                 self._run_epoch(epoch)
         except KeyboardInterrupt:
-            self._restore(f"interrupted after step {len(self.history.losses)}")
+            self._restore(f"interrupted after step {self._done}")
             raise InterruptedTraining(self.history) from None
         return self.history
 
@@ -290,6 +294,9 @@ class _Loop:
             if len(self.unread) == _CHECK:
                 self._check(epoch)
         self._check(epoch)
+        # The last step's gradient, which no loss has shown yet, may have spoilt the weights.
+        if not self._is_sound():
+            self._stop_diverged(f"the weights stopped being finite at step {self._done}")
         self._evaluate(epoch + 1, self.history.losses[-self.per_epoch :])
         self._tell(epoch)
 
@@ -299,17 +306,19 @@ class _Loop:
         self.unread.clear()
         for loss in latest:
             if not abs(loss) < float("inf"):
-                self._stop_diverged(loss)
+                self._stop_diverged(f"the loss became {loss} at step {self._done + 1}")
             self.history.losses.append(loss)
         recent = self._recent_loss()
-        if recent < self.best[0]:
+        if recent < self.best[0] and self._is_sound():
             self.best = recent, self._snapshot()
         self._tell(epoch)
 
-    def _stop_diverged(self, loss: float) -> None:
-        step = len(self.history.losses) + 1
-        rate = self.recipe.lr
-        self._restore(f"the loss became {loss} at step {step} of {self.history.steps}, lr {rate:g}")
+    @property
+    def _done(self) -> int:
+        return len(self.history.losses)
+
+    def _stop_diverged(self, what: str) -> None:
+        self._restore(f"{what} of {self.history.steps}, lr {self.recipe.lr:g}")
         raise DivergedError(
             f"Stopped: {self.history.stopped}. The weights from before are kept. Try a smaller lr.",
             self.history,
@@ -318,7 +327,7 @@ class _Loop:
     def _restore(self, why: str) -> None:
         self.history.stopped = why
         self.net.load_state_dict(self.best[1])
-        done = len(self.history.losses) // self.per_epoch
+        done = self._done // self.per_epoch
         self._evaluate(done, self.history.losses[-_WINDOW:])
 
     def _evaluate(self, epoch: int, losses: list[float]) -> None:
@@ -326,7 +335,7 @@ class _Loop:
         self.history.evaluations.append(
             Evaluation(
                 epoch=epoch,
-                step=len(self.history.losses),
+                step=self._done,
                 train_loss=sum(losses) / len(losses) if losses else None,
                 test_loss=test_loss,
                 test_correct=correct,
@@ -340,7 +349,7 @@ class _Loop:
         self.on_progress(
             Progress(
                 epoch=epoch + 1,
-                step=len(self.history.losses),
+                step=self._done,
                 steps=self.history.steps,
                 loss=self._recent_loss(),
                 evaluation=latest,
@@ -350,6 +359,9 @@ class _Loop:
     def _recent_loss(self) -> float:
         recent = self.history.losses[-_WINDOW:]
         return sum(recent) / len(recent) if recent else float("inf")
+
+    def _is_sound(self) -> bool:
+        return all(bool(p.isfinite().all()) for p in self.net.parameters())
 
     def _snapshot(self) -> dict[str, Any]:
         return copy.deepcopy(self.net.state_dict())
