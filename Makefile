@@ -37,6 +37,7 @@ check: lint types docs test ## what CI runs
 
 claims: $(INSTALLED) ## the README's figures, into results/claims.json (about 20 minutes)
 	$(BIN)/python benchmarks/claims.py results/claims.json
+	$(BIN)/python benchmarks/step_time.py results/step_time.json
 
 bench: $(INSTALLED) ## step times beside the plain module, into results/step_time.json
 	$(BIN)/python benchmarks/step_time.py results/step_time.json

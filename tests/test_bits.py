@@ -45,6 +45,13 @@ def test_words_are_the_reference_across_pieces():
         assert int(got[index]) % 2**64 == reference_word(5, "long", index)
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_chunks_do_not_matter(chunk, monkeypatch):
+    expected = bits.words(6, "chunks", 11, 2500)
+    monkeypatch.setattr(bits, "_CHUNK", chunk)
+    assert torch.equal(bits.words(6, "chunks", 11, 2500), expected)
+
+
 GOLDEN = {
     bits.words: "db23b3d5b602f63f",
     bits.signs: "86cb64e79207a166",

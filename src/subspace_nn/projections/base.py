@@ -52,6 +52,15 @@ class Projection(abc.ABC):
         """Pᵀ g for gradient of shape (*, D), in its dtype and on its device: shape (*, d)."""
 
     @property
+    def distortion(self) -> float:
+        """A bound on the spectral norm of PᵀP - I; 0 for the kinds with PᵀP = I exactly.
+
+        So ‖Pω‖² lies within 1 ± distortion times ‖ω‖². For a random kind without exact isometry it
+        is a bound that holds for nearly every seed.
+        """
+        return 0.0
+
+    @property
     def anchored(self) -> bool:
         """Whether P holds the starting point itself, so that θ = Pω needs no θ0."""
         return False
