@@ -1,9 +1,11 @@
-"""The seeds' nets: plain modules for 28 × 28 digits, known by name so that a file can name them.
+"""The nets of 2017: plain modules for 28 × 28 digits, known by name so that a file can name them.
 
 They know nothing of subspaces and stand below the file format, which rebuilds them.
 """
 
 import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
@@ -113,8 +115,65 @@ def initialise_2017(module: nn.Module, seed: int) -> None:
         start += count
 
 
-#: Every net by its name.
-MODELS: dict[str, type[nn.Module]] = {"conv": Conv, "fc": FC}
+class Net(nn.Sequential):
+    """A plain stack of layers for 28 × 28 digits: convolutions with pooling, then linear layers.
+
+    Args:
+        convs: for each convolution its channels, kernel size, padding, and the size of the
+            pooling after it; a rectifier follows each.
+        hidden: units of each hidden linear layer.
+        conv_bias: whether the convolutions have biases.
+        dropout: probability of dropping a unit after each hidden layer; 0 by default.
+
+    Example:
+        >>> sum(p.numel() for p in Net(hidden=(16,)).parameters())
+        12730
+    """
+
+    def __init__(
+        self,
+        convs: Sequence[tuple[int, int, int, int]] = (),
+        hidden: Sequence[int] = (),
+        *,
+        conv_bias: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        layers: list[nn.Module] = []
+        channels, size = 1, 28
+        for out, kernel, padding, pool in convs:
+            conv = nn.Conv2d(channels, out, kernel, padding=padding, bias=conv_bias)
+            layers += [conv, nn.MaxPool2d(pool), nn.ReLU()]
+            channels, size = out, (size + 2 * padding - kernel + 1) // pool
+        layers.append(nn.Flatten())
+        units = channels * size * size
+        for out in hidden:
+            layers += [nn.Linear(units, out), nn.ReLU(), nn.Dropout(dropout)]
+            units = out
+        super().__init__(*layers, nn.Linear(units, 10))
+
+
+#: Every net by its name; each is called with dropout=….
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "conv": Conv,
+    "fc": FC,
+    # "MNIST lite", the small nets that the subspaces are compared with.
+    "fc-16": partial(Net, hidden=(16,)),
+    "fc-32": partial(Net, hidden=(32,)),
+    "conv-6-6": partial(Net, [(6, 4, 0, 2), (6, 4, 0, 2)], (25,)),
+    "conv-8-16": partial(Net, [(8, 4, 0, 2), (16, 4, 0, 2)], (32,)),
+    # The tutorials' nets; "conv" is PyTorch's.
+    "tensorflow-softmax": Net,
+    "elite-cnn": partial(Net, [(32, 3, 0, 2), (32, 3, 0, 2)], (128,)),
+    # The printed 149,674 follows from a map of 6 × 6 and convolutions without biases.
+    "mastery-cnn": partial(Net, [(32, 5, 0, 4)], (128,), conv_bias=False),
+    "lasagne-cnn": partial(Net, [(32, 5, 0, 2), (32, 5, 0, 2)], (256,)),
+    # 431,080 parameters; the printed 366,030 does not follow from the architecture.
+    "caffe-cnn": partial(Net, [(20, 5, 0, 2), (50, 5, 0, 2)], (500,)),
+    "mastery-fc": partial(Net, hidden=(784,)),
+    "lasagne-fc": partial(Net, hidden=(800, 800)),
+    # 3,274,634 parameters; printed as 3,274,625.
+    "tensorflow-cnn": partial(Net, [(32, 5, 2, 2), (64, 5, 2, 2)], (1024,)),
+}
 
 
 def build(name: str, **options: Any) -> nn.Module:
@@ -122,10 +181,10 @@ def build(name: str, **options: Any) -> nn.Module:
 
     Args:
         name: one of `MODELS`.
-        **options: what its class takes.
+        **options: `dropout`.
 
     Returns:
-        The module, initialised by PyTorch's default.
+        The module, initialised by PyTorch's default. It remembers its name for `name_of`.
 
     Raises:
         InputError: if the name is not known.
@@ -136,11 +195,13 @@ def build(name: str, **options: Any) -> nn.Module:
     """
     if name not in MODELS:
         raise InputError(unknown_name("model", name, MODELS))
-    return MODELS[name](**options)
+    module = MODELS[name](**options)
+    module.__dict__[_NAME] = name
+    return module
 
 
 def name_of(module: nn.Module) -> str | None:
-    """The name under which `build` makes the like of a module.
+    """The name under which `build` made a module.
 
     Dropout changes no trained function, so it is not part of the name.
 
@@ -148,6 +209,9 @@ def name_of(module: nn.Module) -> str | None:
         module: any module.
 
     Returns:
-        The name, or None if it is not one of `MODELS`.
+        The name, or None if it was not made by `build`.
     """
-    return next((name for name, kind in MODELS.items() if type(module) is kind), None)
+    return module.__dict__.get(_NAME)
+
+
+_NAME = "_subspace_nn_name"

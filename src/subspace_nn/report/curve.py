@@ -1,7 +1,6 @@
-"""From what happened to a picture of it."""
+"""The picture of one training."""
 
-import io
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from subspace_nn.tasks.train import History
@@ -40,21 +39,6 @@ def curve(history: History, title: str) -> Figure:
     return figure
 
 
-def png(figure: Figure, dpi: int = 150) -> bytes:
-    """A figure as the bytes of a PNG file.
-
-    Args:
-        figure: any figure.
-        dpi: dots per inch.
-
-    Returns:
-        The whole file.
-    """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
-
-
 def _running_mean(values: list[float], window: int = 50) -> list[float]:
     means = []
     for end in range(1, len(values) + 1):
@@ -63,8 +47,8 @@ def _running_mean(values: list[float], window: int = 50) -> list[float]:
     return means
 
 
-def _label_last(axes: object, step: int, accuracy: float) -> None:
-    axes.annotate(  # type: ignore[attr-defined]
+def _label_last(axes: Axes, step: int, accuracy: float) -> None:
+    axes.annotate(
         f"{accuracy:.2f} %",
         (step, accuracy),
         textcoords="offset points",

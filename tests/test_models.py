@@ -1,0 +1,70 @@
+"""The nets: parameter counts as published, or as they follow from the architecture."""
+
+import copy
+
+import pytest
+import torch
+
+from subspace_nn import models
+from subspace_nn.errors import InputError
+
+PUBLISHED = {
+    "conv": 21_840,
+    "fc": 199_210,
+    "fc-16": 12_730,
+    "fc-32": 25_450,
+    "conv-6-6": 3_369,
+    "conv-8-16": 10_754,
+    "tensorflow-softmax": 7_850,
+    "elite-cnn": 113_386,
+    "mastery-cnn": 149_674,
+    "lasagne-cnn": 160_362,
+    "caffe-cnn": 431_080,  # printed as 366,030
+    "mastery-fc": 623_290,
+    "lasagne-fc": 1_276_810,
+    "tensorflow-cnn": 3_274_634,  # printed as 3,274,625
+}
+
+
+def test_every_net_has_its_count():
+    counts = {n: sum(p.numel() for p in models.build(n).parameters()) for n in models.MODELS}
+    assert counts == PUBLISHED
+
+
+@pytest.mark.parametrize("name", list(models.MODELS))
+def test_ten_logits(name):
+    net = models.build(name).eval()
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_dropout_drops_in_training_only():
+    for name in ("conv", "fc", "fc-32", "lasagne-cnn"):
+        net = models.build(name, dropout=0.5)
+        x = torch.rand(4, 1, 28, 28)
+        assert not torch.equal(net(x), net(x))
+        assert torch.equal(net.eval()(x), net(x))
+
+
+def test_a_net_remembers_its_name():
+    for name in models.MODELS:
+        net = models.build(name)
+        assert models.name_of(copy.deepcopy(net)) == models.name_of(net) == name
+    assert models.name_of(torch.nn.Linear(2, 2)) is None
+
+
+def test_unknown_net():
+    with pytest.raises(InputError, match=r"Unknown model 'cov'\. Did you mean 'conv'"):
+        models.build("cov")
+
+
+@pytest.mark.parametrize(("name", "stds"), [("conv", [0.005] * 4), ("fc", [0.001, 0.001, 0.01])])
+def test_the_initial_weights_of_2017(name, stds):
+    net = models.build(name)
+    models.initialise_2017(net, seed=3)
+    weights = [p for p in net.parameters() if p.dim() > 1]
+    assert [w.std().item() for w in weights] == pytest.approx(stds, rel=0.15)
+    assert all(not p.any() for p in net.parameters() if p.dim() == 1)
+    again = models.build(name)
+    models.initialise_2017(again, seed=3)
+    for a, b in zip(net.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
