@@ -413,7 +413,7 @@ LR = "lr must be a number above 0 and at most 1,000, got"
 DROPOUT = "dropout must be a number from 0 to below 1, got"
 SEED = "seed must be a whole number from 0 to 18,446,744,073,709,551,615, got"
 THREADS = "threads must be a whole number from 1 to 1,024, got"
-MODEL = "Unknown model 'cnov'. Did you mean 'conv'? Valid: conv, fc."
+MODEL = "Unknown model 'cnov'. Did you mean 'conv'? Valid: conv, fc,"
 DEVICE = "Unknown device 'cud'. Did you mean 'cuda'? Valid: auto, cpu, cuda, mps."
 
 # What is given, and for each line of the answer a part of it, or several with … between.
@@ -505,7 +505,7 @@ MISFITS = [
     ("architecture", "another architecture than the one it was saved with"),
     ("theta0", "another θ0 than the one it was saved with"),
     ("P", "another P than the one it was saved with"),
-    ("stranger", "Unknown model '[/b]'. Valid: conv, fc."),
+    ("stranger", "Unknown model '[/b]'. Valid: conv, fc,"),
     ("projection", "another version of projection 'hashed'"),
     ("unnamed", "the file names no model"),
 ]
