@@ -36,3 +36,31 @@ def reference_hashed(D, dim, seed):
         bit = reference_word(seed, "hashed/sign", weight // 64) >> (weight % 64) & 1
         rows.append((k, (-1) ** bit / math.sqrt(counts[k])))
     return rows
+
+
+def reference_gaussian(D, dim, seed):
+    """P as rows of numbers."""
+    rows = [[reference_normal(seed, "gaussian", i * dim + j) for j in range(dim)] for i in range(D)]
+    norms = [math.sqrt(math.fsum(g * g for g in column)) for column in zip(*rows, strict=True)]
+    return [[g / norm for g, norm in zip(row, norms, strict=True)] for row in rows]
+
+
+def reference_normal(seed, stream, index):
+    word = reference_word(seed, stream, index // 2)
+    radius = math.sqrt(-2 * math.log((word // 2**32 + 0.5) / 2**32))
+    angle = 2 * math.pi * (word % 2**32) / 2**32
+    return radius * (math.sin(angle) if index % 2 else math.cos(angle))
+
+
+def reference_sparse(D, dim, seed):
+    """P as [[(parameter, value), …] for each weight]."""
+    s = 1
+    while (2 * s + 1) ** 2 * D <= 4 * dim**2:  # s + 1/2 ≤ d / √D
+        s += 1
+    rows = [[] for _ in range(D)]
+    for group in range(s):
+        begin, end = group * dim // s, (group + 1) * dim // s
+        own = reference_hashed(D, end - begin, reference_word(seed, "sparse", group))
+        for row, (k, value) in zip(rows, own, strict=True):
+            row.append((begin + k, value))
+    return rows

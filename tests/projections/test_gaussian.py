@@ -1,0 +1,120 @@
+"""`gaussian`: its P against plain Python, stored against recomputed, its distortion, its memory."""
+
+import pickle
+
+import pytest
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from subspace_nn import testing
+from subspace_nn.projections import Gaussian, gaussian, make
+from tests.reference import reference_gaussian
+
+
+@pytest.mark.parametrize(("D", "dim", "seed"), [
+    (1, 1, 0), (7, 1, 1), (7, 7, 2), (40, 13, 3), (31, 10, 2**64 - 1), (50, 49, 5),
+])  # fmt: skip
+def test_is_the_specification(D, dim, seed):
+    expected = torch.tensor(reference_gaussian(D, dim, seed), dtype=torch.float64)
+    torch.testing.assert_close(Gaussian(D, dim, seed).dense(), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("D", "dim", "seed", "golden", "sketch"), [
+    (2000, 100, 0, "", ()),
+    (997, 31, 7, "", ()),
+])  # fmt: skip
+@pytest.mark.parametrize("store", [False, True])
+def test_golden_sketch(D, dim, seed, golden, sketch, store):
+    P = Gaussian(D, dim, seed, store=store)
+    assert P.fingerprint() == golden
+    assert P.sketch() == pytest.approx(sketch, abs=1e-4)
+
+
+@pytest.mark.parametrize("block", [1, 64, 1000, 1 << 20])
+def test_neither_the_block_nor_the_store_changes_it(monkeypatch, block):
+    D, dim = 101, 31
+    omega, g = torch.linspace(-1, 1, 2 * dim).view(2, dim).double(), torch.ones(2, 1, D).double()
+    want = Gaussian(D, dim, 3, store=True)
+    monkeypatch.setattr(gaussian, "_BLOCK", block)
+    for P in (Gaussian(D, dim, 3), Gaussian(D, dim, 3, store=True)):
+        torch.testing.assert_close(P @ omega, want @ omega, rtol=0, atol=1e-14)
+        torch.testing.assert_close(P.T @ g, want.T @ g, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("law", list(testing.LAWS))
+def test_law_where_stored(law):
+    testing.LAWS[law](make("gaussian", 97, 31, seed=7, store=True))
+
+
+def test_stored_bytes():
+    P = Gaussian(100, 10)
+    assert P.stored_bytes() == 0
+    P @ torch.zeros(10)
+    assert P.stored_bytes() == 8 * 10
+    P = Gaussian(100, 10, store=True)
+    assert P.stored_bytes() == 0
+    P @ torch.zeros(10)
+    assert P.stored_bytes() == 8 * 10 + 4 * 1000
+    P @ torch.zeros(10, dtype=torch.float64)
+    assert P.stored_bytes() == 8 * 10 + 8 * 1000
+    # Half a matrix of float32 would be no float64 one: it is made anew, to full precision.
+    torch.testing.assert_close(P.dense(), Gaussian(100, 10).dense(), rtol=0, atol=1e-14)
+
+
+def test_pickles_whether_it_is_stored():
+    for store in (False, True):
+        P = Gaussian(100, 10, 4, store=store)
+        P @ torch.zeros(10)
+        twin = pickle.loads(pickle.dumps(P))
+        assert (twin.store, twin.stored_bytes(), repr(twin)) == (store, 0, repr(P))
+
+
+class _Peak(TorchDispatchMode):
+    """The largest sum of the bytes of all tensors that an operation made and that still live."""
+
+    def __init__(self):
+        super().__init__()
+        self.live, self.peak = {}, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self.live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.live = {c: (ref, n) for c, (ref, n) in self.live.items() if not ref.expired()}
+        self.peak = max(self.peak, sum(n for _, n in self.live.values()))
+        return out
+
+
+def test_recomputed_it_needs_little_more_than_theta():
+    D, dim = 1_000_000, 50
+    P, omega = Gaussian(D, dim), torch.ones(dim)
+    theta_bytes = 4 * D
+    with _Peak() as forward:
+        theta = P @ omega
+    with _Peak() as backward:
+        P.T @ theta
+    assert theta_bytes <= forward.peak < 4 * theta_bytes
+    assert backward.peak < 3 * theta_bytes  # of 50 that the matrix would take
+    assert P.stored_bytes() == 8 * dim
+
+
+@pytest.mark.parametrize(("D", "dim"), [
+    (1, 1), (2, 2), (3, 2), (5, 5), (9, 3), (30, 20), (100, 3), (100, 10), (100, 100), (400, 40),
+])  # fmt: skip
+def test_distortion_holds_for_99_seeds_in_100_and_is_not_vacuous(D, dim):
+    seen = torch.stack([gram_error(Gaussian(D, dim, seed)) for seed in range(200)])
+    bound = Gaussian(D, dim).distortion
+    assert float((seen <= bound + 1e-12).double().mean()) >= 0.99
+    if D >= 100 and dim >= 10:
+        assert float(seen.median()) >= bound / 2
+
+
+def gram_error(P):
+    """‖PᵀP - I‖ in the spectral norm."""
+    matrix = P.dense()
+    gram = matrix.T @ matrix
+    return torch.linalg.eigvalsh(gram - torch.eye(P.dim, dtype=gram.dtype)).abs().max()
