@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help train test lint types docs check claims bench killtest clean
+.PHONY: help train test lint types docs check claims bench killtest raytest clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -42,6 +42,10 @@ claims: $(INSTALLED) ## the README's figures, into results/claims.json (about 20
 bench: $(INSTALLED) ## step times beside the plain module, into results/step_time.json
 	$(BIN)/python benchmarks/step_time.py results/step_time.json
 	$(BIN)/python benchmarks/memory_format.py
+
+raytest: $(INSTALLED) ## a sweep on a local ray (installs it)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest -q -m ray
 
 killtest: $(INSTALLED) ## 20 sweeps killed at random and resumed, into results/kill_test.json
 	$(BIN)/python benchmarks/kill_test.py results/kill_test.json

@@ -79,7 +79,9 @@ def quick(**values):
     return expand("tests.toy:quick", [{"dim": [1, 2, 3], "seed": [0, 1], **values}])
 
 
-@pytest.mark.parametrize("engine", ["serial", "loky"])
+@pytest.mark.parametrize("engine", [
+    "serial", "loky", "dask", pytest.param("ray", marks=pytest.mark.ray),
+])  # fmt: skip
 def test_sweep_runs_what_is_missing_and_keeps_the_rest(engine, tmp_path):
     store = Store(tmp_path)
     first = sweep(quick()[:2], store, engine=engine, jobs=2)
