@@ -1,6 +1,7 @@
 """Any module in a subspace: θ = θ0 + σ √(D/d) ⊙ P ω."""
 
 import copy
+import functools
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -100,12 +101,11 @@ class Subspace(nn.Module):
         self.projection = _project(
             projection, dim, seed=seed, layout=self.layout, origin=origin, steps=self.steps
         )
-        start = self.layout.flatten(origin)
-        self.omega = nn.Parameter(
-            self.projection.omega0().to(
-                device=start.device, dtype=torch.promote_types(start.dtype, torch.float32)
-            )
-        )
+        # Half precision would lose the small steps of ω, which costs nothing to keep.
+        dtypes = (tensor.dtype for tensor in origin.values())
+        dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
+        device = next(iter(origin.values())).device
+        self.omega = nn.Parameter(self.projection.omega0().to(device=device, dtype=dtype))
 
     @property
     def D(self) -> int:
