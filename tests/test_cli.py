@@ -84,7 +84,6 @@ def run(monkeypatch, capsys):
 
     def call(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["subspace-nn", *map(str, arguments)])
-        monkeypatch.delenv("PYTEST_VERSION", raising=False)  # cyclopts warns of sys.argv with it
         monkeypatch.setattr(cli.app, "config", ())  # else the last call's file, before its own
         code, threads = 0, torch.get_num_threads()
         try:

@@ -88,7 +88,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # θ and ω must not end a run on an ASCII terminal
             stream.reconfigure(errors="replace")
     try:
-        app.meta(exit_on_error=False, print_error=False)
+        app.meta(sys.argv[1:], exit_on_error=False, print_error=False)
     except (cyclopts.CycloptsError, InputError) as error:
         _fail(str(error))
     except OSError as error:

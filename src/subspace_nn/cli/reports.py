@@ -25,4 +25,4 @@ def report(
         raise InputError(*(f"The folder {folder} does not exist." for folder in missing))
     html = page({folder.name: Store(folder).read() for folder in folders})
     write_atomically(out, html.encode())
-    Console().print(f"{out}, {len(html.encode()):,} bytes", markup=False)
+    Console().print(f"{out}, {len(html.encode()):,} bytes", markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """`sweep`, `runs`: many trainings and their records."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,13 +39,10 @@ def sweep(
     address: Annotated[
         str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
     ] = None,
-) -> int:
+) -> None:
     """Run what is missing of many trainings; what is finished is kept.
 
     Examples: sweep experiments/fc-2017.toml, or sweep model=conv dim=10,30,100 seed=range(0,5)
-
-    Returns:
-        Exit code 2 if any run failed.
     """
     checked = gather(runs=lambda: _runs(words, task), jobs=lambda: _check_jobs(jobs))
     runs, name = checked["runs"]
@@ -54,11 +52,14 @@ def sweep(
         records = run_all(runs, store, engine=engine, jobs=jobs, address=address, on_status=show)
     failed = [record for record in records if record["status"] != "done"]
     done = len(records) - len(failed)
-    console.print(f"{done} of {len(records)} runs done, in {store.folder}", markup=False)
+    console.print(
+        f"{done} of {len(records)} runs done, in {store.folder}", markup=False, soft_wrap=True
+    )
     for record in failed:
         last = record["error"].strip().splitlines()[-1]
-        console.print(f"failed: {record['id']}  {last}", markup=False)
-    return BAD_INPUT if failed else 0
+        console.print(f"failed: {record['id']}  {last}", markup=False, soft_wrap=True)
+    if failed:
+        sys.exit(BAD_INPUT)
 
 
 @app.command(name="runs")
