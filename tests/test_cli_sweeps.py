@@ -73,7 +73,7 @@ def test_a_failed_run_is_told_and_makes_exit_code_2(run, tmp_path):
     (["runs", "missing"], ["The folder missing does not exist"]),
     (["report"], ["Name at least one folder"]),
     (["report", "missing", "lost"], ["missing does not", "lost does not exist"]),
-], ids=lambda value: " ".join(value) if value[0] in {"sweep", "runs", "report"} else "")  # fmt: skip
+], ids=" ".join)  # fmt: skip
 def test_mistakes(run, words, messages, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(*words)
