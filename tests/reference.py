@@ -64,3 +64,118 @@ def reference_sparse(D, dim, seed):
         for row, (k, value) in zip(rows, own, strict=True):
             row.append((begin + k, value))
     return rows
+
+
+def reference_fwht(x):
+    """The transform of a list, each stage as the specification orders its sums."""
+    x, distance = list(x), 1
+    while distance < len(x):
+        for i in range(len(x)):
+            if not i & distance:
+                total = x[i] + x[i + distance]
+                x[i], x[i + distance] = total, total - 2 * x[i + distance]
+        distance *= 2
+    return x
+
+
+def reference_sign(seed, stream, index):
+    return 1 - 2 * (reference_word(seed, stream, index // 64) >> (index % 64) & 1)
+
+
+def reference_rows(D, dim, seed, kind, n, core):
+    """P as rows, from the columns of a core that maps a list of min(d, n) numbers to n."""
+    columns = []
+    for k in range(dim):
+        y = [float(j == k) for j in range(dim)]
+        if dim > n:
+            y = core(y[:n]) + y[n:]
+            y = [a * reference_sign(seed, f"{kind}/middle", i) for i, a in enumerate(y)]
+            y = y[: dim - n] + core(y[dim - n :])
+        else:
+            y = core(y)
+        count = [len(range(j, D, len(y))) for j in range(len(y))]
+        y = [a / math.sqrt(c) for a, c in zip(y, count, strict=True)]
+        columns.append([reference_sign(seed, f"{kind}/sign", i) * y[i % len(y)] for i in range(D)])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def reference_hadamard(D, dim, seed):
+    """P as rows of numbers."""
+    n = 2 ** math.floor(math.log2(D))
+    d = min(dim, n)
+    chosen = []
+    for k in range(d):
+        low, high = k * n // d, (k + 1) * n // d
+        chosen.append(low + (reference_word(seed, "hadamard/column", k) >> 1) % (high - low))
+
+    def core(omega):
+        y = [0.0] * n
+        for column, number in zip(chosen, omega, strict=True):
+            y[column] = number / math.sqrt(n)
+        return reference_fwht(y)
+
+    return reference_rows(D, dim, seed, "hadamard", n, core)
+
+
+def reference_kronecker(D, dim, seed):
+    """P as rows of numbers."""
+    D1 = math.isqrt(D)
+    D2 = D // D1
+    d = min(dim, D1 * D2)
+    pairs = [(a, math.ceil(d / a)) for a in range(math.isqrt(d) // 4 + 1, D1 + 1)]
+    pairs = [(a, b) for a, b in pairs if a < math.sqrt(d) + 1 and b <= D2]
+    d1, d2 = min(pairs, key=lambda p: (p[0] * p[1], max(p), p[0]))
+    factors = []
+    for name, rows, width in ((1, D1, d1), (2, D2, d2)):
+        R = [
+            [reference_normal(seed, f"kronecker/{name}", i * width + j) for j in range(width)]
+            for i in range(rows)
+        ]
+        for _ in range(3):
+            R = _gram_schmidt([[a / math.hypot(*row) for a in row] for row in R])
+        factors.append(R)
+    one, two = factors
+
+    def core(omega):
+        return [
+            math.fsum(a[k // d2] * b[k % d2] * number for k, number in enumerate(omega))
+            for a in one
+            for b in two
+        ]
+
+    return reference_rows(D, dim, seed, "kronecker", D1 * D2, core)
+
+
+def _gram_schmidt(rows):
+    columns = []
+    for column in zip(*rows, strict=True):
+        rest = column
+        for done in columns * 2:  # the second time for the digits that the first one lost
+            along = math.fsum(a * b for a, b in zip(rest, done, strict=True))
+            rest = [a - along * b for a, b in zip(rest, done, strict=True)]
+        norm = math.hypot(*rest)
+        columns.append([a / norm for a in rest])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def reference_fastfood(D, dim, seed):
+    """P as rows of numbers."""
+    b = 1
+    while b < dim:
+        b *= 2
+    rows = []
+    for start in range(0, D, b):
+        places = range(start, start + b)
+        words = [reference_word(seed, "fastfood/permutation", i) for i in places]
+        order = sorted(range(b), key=lambda i, words=words: (words[i] + 2**63) % 2**64)
+        gauss = [reference_normal(seed, "fastfood/gauss", i) for i in places]
+        size = math.sqrt(sum(g * g for g in gauss) / b)
+        gauss = [g / size for g in gauss] if b > 1 else [1.0]
+        columns = []
+        for j in range(dim):
+            x = [0.0] * b
+            x[j] = reference_sign(seed, "fastfood/sign", start + j)
+            x = reference_fwht(x)
+            columns.append(reference_fwht([x[i] * g for i, g in zip(order, gauss, strict=True)]))
+        rows += [[a / b * math.sqrt(b / D) for a in row] for row in zip(*columns, strict=True)]
+    return rows[:D]

@@ -138,6 +138,23 @@ def signs(
     return ones[skip : skip + count].mul_(-2).add_(1)
 
 
+def below(limit: int | Tensor, random: Tensor) -> Tensor:
+    """Whole numbers from 0 to limit - 1: the upper 63 bits of each word, modulo the limit.
+
+    Args:
+        limit: from 1 to 2^63 - 1, or an int64 tensor of such.
+        random: words, int64.
+
+    Returns:
+        int64 tensor of the shape of `random`.
+
+    Example:
+        >>> below(10, words(0, "example", 0, 4)).tolist()
+        [3, 1, 9, 0]
+    """
+    return _shift_right(random, 1) % limit
+
+
 def uniform(
     seed: int, stream: str, start: int, count: int, device: torch.device | str = "cpu"
 ) -> Tensor:

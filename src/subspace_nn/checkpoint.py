@@ -14,6 +14,8 @@ from subspace_nn.layout import Layout
 from subspace_nn.projections import Projection
 from subspace_nn.subspace import DRAWN, STORED, Subspace
 
+_OWN = "If you made the projection yourself, give it: load(path, module, projection)."
+
 
 def load(
     path: str | os.PathLike[str],
@@ -73,7 +75,7 @@ def _restore(
         "P",
         spec["P"],
         net.projection.fingerprint(),
-        "If you made the projection yourself, give it: load(path, module, projection).",
+        _OWN,
     )
     _expect_sketch(spec, net.projection)
     state = {n: t for n, t in saved.tensors.items() if not n.startswith("theta0.")}
@@ -117,7 +119,7 @@ def _expect(what: str, expected: object, got: object, remedy: str = "") -> None:
 def _expect_version(what: str, text: str, kinds: Mapping[str, type[Projection]]) -> str:
     kind, _, version = text.partition("/")
     if kind not in kinds:
-        raise CheckpointError(unknown_name(what, kind, kinds))
+        raise CheckpointError(f"{unknown_name(what, kind, kinds)} {_OWN}")
     _expect(f"version of {what} {kind!r}", version, str(kinds[kind].version))
     return kind
 

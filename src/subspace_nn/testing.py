@@ -17,7 +17,7 @@ from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.errors import InputError
-from subspace_nn.projections import Projection
+from subspace_nn.projections import Dense, Projection
 
 Law = Callable[[Projection], None]
 
@@ -148,6 +148,9 @@ def keeps_dtype(P: Projection) -> None:
             torch.testing.assert_close(
                 result.double(), product(x), rtol=0, atol=4 * torch.finfo(dtype).eps * size
             )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = P @ omega.float()
+    _require(result.dtype == torch.float32, f"under autocast float32 became {result.dtype}")
 
 
 def reproducible(P: Projection) -> None:
@@ -167,7 +170,9 @@ def reproducible(P: Projection) -> None:
             _require(other.fingerprint() == P.fingerprint(), "another fingerprint")
     finally:
         torch.set_num_threads(threads)
-    size, enough = len(pickle.dumps(P)), 1000 + 8 * P.D
+    # A given matrix is its own recipe.
+    given = Dense(P.matrix).stored_bytes() if isinstance(P, Dense) else 0
+    size, enough = len(pickle.dumps(P)), 1000 + 8 * P.D + given
     _require(size <= enough, f"pickles to {size} bytes: the recipe and an anchor are enough")
 
 

@@ -4,12 +4,30 @@ from typing import Any
 
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.projections.base import Projection, Transpose, check_sizes
+from subspace_nn.projections.custom import Dense, Functions
+from subspace_nn.projections.fastfood import Fastfood
+from subspace_nn.projections.gaussian import Gaussian
+from subspace_nn.projections.hadamard import Hadamard
 from subspace_nn.projections.hashed import Hashed
 from subspace_nn.projections.identity import Identity
+from subspace_nn.projections.kronecker import Kronecker
 from subspace_nn.projections.orthonormal import Orthonormal
+from subspace_nn.projections.sparse import Sparse
 
 #: Every kind by its name.
-KINDS: dict[str, type[Projection]] = {kind.kind: kind for kind in (Hashed, Orthonormal, Identity)}
+KINDS: dict[str, type[Projection]] = {
+    kind.kind: kind
+    for kind in (
+        Hashed,
+        Hadamard,
+        Kronecker,
+        Fastfood,
+        Sparse,
+        Gaussian,
+        Orthonormal,
+        Identity,
+    )
+}
 
 
 def make(kind: str, D: int, dim: int, seed: int = 0, **options: Any) -> Projection:
@@ -39,10 +57,17 @@ def make(kind: str, D: int, dim: int, seed: int = 0, **options: Any) -> Projecti
 
 __all__ = [
     "KINDS",
+    "Dense",
+    "Fastfood",
+    "Functions",
+    "Gaussian",
+    "Hadamard",
     "Hashed",
     "Identity",
+    "Kronecker",
     "Orthonormal",
     "Projection",
+    "Sparse",
     "Transpose",
     "check_sizes",
     "make",

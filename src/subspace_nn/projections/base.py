@@ -200,7 +200,9 @@ class _Product(torch.autograd.Function):
         projection: Projection,
         transposed: bool,  # noqa: FBT001
     ) -> Tensor:
-        return projection._rmatvec(x) if transposed else projection._matvec(x)
+        # Autocast would make products of float32 in half precision: P has the operand's.
+        with torch.autocast(x.device.type, enabled=False):
+            return projection._rmatvec(x) if transposed else projection._matvec(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004

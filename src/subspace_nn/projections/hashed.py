@@ -81,7 +81,7 @@ class Hashed(Projection):
         """Index k of the parameter of each weight, int64 (D,)."""
         blocks = -(-self.D // self.dim)
         multiplier = self._multipliers(blocks, device)
-        offset = _below(self.dim, bits.words(self.seed, "hashed/offset", 0, blocks, device))
+        offset = bits.below(self.dim, bits.words(self.seed, "hashed/offset", 0, blocks, device))
         place = torch.arange(self.dim, device=device)
         k = (multiplier[:, None] * place + offset[:, None]) % self.dim
         return k.flatten()[: self.D]
@@ -94,14 +94,9 @@ class Hashed(Projection):
         trial = 0
         while bool(open_.any()):
             stream = f"hashed/multiplier/{trial}"
-            candidate = _below(self.dim, bits.words(self.seed, stream, 0, blocks, device))
+            candidate = bits.below(self.dim, bits.words(self.seed, stream, 0, blocks, device))
             coprime = torch.gcd(candidate, dim) == 1
             chosen = torch.where(open_ & coprime, candidate, chosen)
             open_ &= ~coprime
             trial += 1
         return chosen
-
-
-def _below(limit: int, words: Tensor) -> Tensor:
-    """The upper 63 bits of each word, modulo the limit."""
-    return (words >> 1).bitwise_and_((1 << 63) - 1) % limit

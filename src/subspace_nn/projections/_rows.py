@@ -1,0 +1,97 @@
+"""From a short isometric map to all D weights: what `hadamard` and `kronecker` share."""
+
+import abc
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+from subspace_nn import bits
+from subspace_nn.projections.base import Projection
+
+
+class Rows(Projection):
+    """P = F A, where A maps ω isometrically to n ≤ D coordinates and F folds these out to D.
+
+    Fast isometric maps come in certain sizes only. Padding θ to the next size would waste time and
+    destroy the isometry, and leaving weights out would freeze them. So the *core* A has the largest
+    size n ≤ D there is, D/2 < n, and weight i takes coordinate i mod n with a random sign:
+
+        (P ω)_i = s_i (A ω)_(i mod n) / √c,    c = the number of weights on that coordinate, 1 or 2
+
+    F has orthonormal columns, as the map `hashed` has, which folds out ω itself; so PᵀP = AᵀA = I.
+
+    If d > n, ω is longer than the core and n is as good as D. Then the coordinates are d, and the
+    core, there square and so orthogonal, is applied twice: to the first n of them, then, after
+    random signs, to the last n. That is a product of orthogonal matrices and mixes them all.
+
+    A kind sets `core` in its `__init__` and implements `_core` and `_core_adjoint`.
+
+    Args:
+        D: number of weights, at least 1.
+        dim: number of free parameters d, 1 ≤ d ≤ D.
+        seed: any integer from 0 to 2^64 - 1.
+        core: the size n, D/2 < n ≤ D.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+
+    def __init__(self, D: int, dim: int, seed: int, core: int) -> None:
+        super().__init__(D, dim, seed)
+        self.core = core
+        self._signs: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    @abc.abstractmethod
+    def _core(self, omega: Tensor) -> Tensor:
+        """A ω for omega of shape (*, min(d, n)): shape (*, n), a new tensor."""
+
+    @abc.abstractmethod
+    def _core_adjoint(self, y: Tensor) -> Tensor:
+        """Aᵀ y for y of shape (*, n): shape (*, min(d, n)), a new tensor."""
+
+    @final
+    def _matvec(self, omega: Tensor) -> Tensor:
+        outer, middle = self._signs_on(omega.device)
+        y, extra = omega.to(_wide(omega)), self.dim - self.core
+        if extra > 0:
+            y = torch.cat((self._core(y[..., : self.core]), y[..., self.core :]), -1).mul_(middle)
+            y[..., extra:] = self._core(y[..., extra:])
+        else:
+            y = self._core(y)
+        twice = y[..., : self.D - y.shape[-1]].mul_(math.sqrt(0.5))
+        return torch.cat((y, twice), -1).mul_(outer).to(omega.dtype)
+
+    @final
+    def _rmatvec(self, gradient: Tensor) -> Tensor:
+        outer, middle = self._signs_on(gradient.device)
+        signed, extra = gradient.to(_wide(gradient)) * outer, self.dim - self.core
+        y, twice = signed.tensor_split([max(self.core, self.dim)], dim=-1)
+        y[..., : twice.shape[-1]].add_(twice).mul_(math.sqrt(0.5))
+        if extra > 0:
+            y[..., extra:] = self._core_adjoint(y[..., extra:])
+            y.mul_(middle)
+            y = torch.cat((self._core_adjoint(y[..., : self.core]), y[..., self.core :]), -1)
+        else:
+            y = self._core_adjoint(y)
+        return y.to(gradient.dtype)
+
+    def stored_bytes(self) -> int:
+        """Bytes of the signs held at this moment, on all devices: 1 a weight, 2 where d > n."""
+        return sum(s.nbytes for pair in self._signs.values() for s in pair)
+
+    def _signs_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Signs of the weights, int8 (D,), and between the cores, int8 (d,), or (0,) for one."""
+        if device not in self._signs:
+            between = self.dim if self.dim > self.core else 0
+            self._signs[device] = (
+                bits.signs(self.seed, f"{self.kind}/sign", 0, self.D, device),
+                bits.signs(self.seed, f"{self.kind}/middle", 0, between, device),
+            )
+        return self._signs[device]
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """At least float32: half-precision sums of thousands of terms lose most of their digits."""
+    return torch.promote_types(x.dtype, torch.float32)

@@ -1,0 +1,194 @@
+"""`dense` and `functions`: a user's own P, as a matrix or as a pair of functions."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from subspace_nn.errors import InputError
+from subspace_nn.projections.base import Projection
+
+
+class Dense(Projection):
+    """P is a given matrix, dense or sparse.
+
+    Such as the leading directions of a training, or anything else that is not made from a seed.
+    For a learning rate to mean what it means elsewhere, the columns should have unit norm,
+    `matrix / matrix.norm(dim=0)`.
+
+    A checkpoint does not hold the matrix: give it again, `load(path, projection=Dense(matrix))`.
+    As P has no recipe, `fingerprint` tells shapes and seeds apart only, and the `sketch` tells
+    matrices apart, to a tolerance; a checkpoint holds and compares both. A pickle holds the matrix.
+
+    Cost: one product with the matrix forward and one backward, O(D d) or O(non-zero entries); the
+    matrix, which is not copied and must not be changed any more, and a second one while operands
+    have another dtype or device.
+
+    Args:
+        matrix: tensor of shape (D, d), floating-point, finite, 1 ≤ d ≤ D; a sparse one of any
+            layout is kept as coalesced COO.
+        seed: what a `Subspace` draws θ0 with; P does not depend on it.
+        distortion: a bound on ‖PᵀP - I‖ in the spectral norm, 0 for orthonormal columns.
+
+    Raises:
+        InputError: if the matrix is of another shape or dtype or not finite, or another argument
+            is out of range.
+
+    Example:
+        >>> Dense(torch.eye(3)[:, :2]) @ torch.tensor([1.0, 2.0])
+        tensor([1., 2., 0.])
+    """
+
+    kind = "dense"
+    portable = False
+
+    def __init__(self, matrix: Tensor, seed: int = 0, *, distortion: float = 0.0) -> None:
+        self.matrix = _check_matrix(matrix)
+        D, dim = self.matrix.shape
+        super().__init__(D, dim, seed)
+        self._distortion = _check_distortion(distortion)
+        self._held = self.matrix
+
+    @property
+    def distortion(self) -> float:
+        """What the user stated."""
+        return self._distortion
+
+    def stored_bytes(self) -> int:
+        """Bytes of the matrix, and of the one in the dtype and on the device last used."""
+        held = () if self._held is self.matrix else (self._held,)
+        return sum(_nbytes(matrix) for matrix in (self.matrix, *held))
+
+    def _matvec(self, omega: Tensor) -> Tensor:
+        return _product(self._like(omega), omega)
+
+    def _rmatvec(self, gradient: Tensor) -> Tensor:
+        return _product(self._like(gradient).T, gradient)
+
+    def _like(self, x: Tensor) -> Tensor:
+        """The matrix in the dtype and on the device of x."""
+        # Sparse products take no half precision.
+        dtype = torch.promote_types(x.dtype, torch.float32) if self.matrix.is_sparse else x.dtype
+        if (self._held.dtype, self._held.device) != (dtype, x.device):
+            self._held = self.matrix.to(device=x.device, dtype=dtype)
+        return self._held
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the matrix."""
+        make = functools.partial(type(self), distortion=self.distortion)
+        return make, (self.matrix, self.seed)
+
+
+class Functions(Projection):
+    """P is a given pair of functions, ω ↦ P ω and g ↦ Pᵀ g.
+
+    The two are taken at their word; `subspace_nn.testing.check` finds a pair that does not belong
+    together. They get one vector at a time, of any floating-point dtype and device, without
+    gradients; derivatives and batches are made here, batches by a loop. What was said of
+    checkpoints and unit columns at `Dense` holds here. A pickle holds the functions, by name as
+    always: a lambda does not pickle.
+
+    Args:
+        D: number of weights, at least 1.
+        dim: number of free parameters d, 1 ≤ d ≤ D.
+        matvec: function of a tensor (d,) that gives P ω, (D,).
+        rmatvec: function of a tensor (D,) that gives Pᵀ g, (d,).
+        seed: what a `Subspace` draws θ0 with; P does not depend on it.
+        distortion: a bound on ‖PᵀP - I‖ in the spectral norm, 0 for orthonormal columns.
+
+    Raises:
+        InputError: if an argument is out of range; when used, if a function gives another shape.
+
+    Example:
+        >>> pad = Functions(5, 2, lambda w: torch.nn.functional.pad(w, (0, 3)), lambda g: g[:2])
+        >>> pad.T @ (pad @ torch.tensor([1.0, 2.0]))
+        tensor([1., 2.])
+    """
+
+    kind = "functions"
+    portable = False
+
+    def __init__(
+        self,
+        D: int,
+        dim: int,
+        matvec: Callable[[Tensor], Tensor],
+        rmatvec: Callable[[Tensor], Tensor],
+        seed: int = 0,
+        *,
+        distortion: float = 0.0,
+    ) -> None:
+        super().__init__(D, dim, seed)
+        self.matvec, self.rmatvec = matvec, rmatvec
+        self._distortion = _check_distortion(distortion)
+
+    @property
+    def distortion(self) -> float:
+        """What the user stated."""
+        return self._distortion
+
+    def _matvec(self, omega: Tensor) -> Tensor:
+        return _each("matvec", self.matvec, omega, self.D)
+
+    def _rmatvec(self, gradient: Tensor) -> Tensor:
+        return _each("rmatvec", self.rmatvec, gradient, self.dim)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the functions, by their names."""
+        make = functools.partial(type(self), distortion=self.distortion)
+        return make, (self.D, self.dim, self.matvec, self.rmatvec, self.seed)
+
+
+def _product(
+    matrix: Tensor,  # (m, n)
+    x: Tensor,  # (*, n)
+) -> Tensor:  # (*, m)
+    """The matrix, on the left as a sparse one must be, times each vector of x."""
+    columns = x.reshape(-1, x.shape[-1]).T.to(matrix.dtype)
+    return (matrix @ columns).T.reshape(*x.shape[:-1], matrix.shape[0]).to(x.dtype)
+
+
+def _each(name: str, function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
+    """The function of each vector of x (*, n), in x's dtype and on its device: (*, size)."""
+    vectors = x.reshape(-1, x.shape[-1])
+    results = x.new_empty((len(vectors), size))
+    for row, vector in zip(results, vectors, strict=True):
+        result = function(vector)
+        if result.shape != (size,):
+            raise InputError(
+                f"{name} must give a tensor of shape {(size,)}, got {tuple(result.shape)}."
+            )
+        row.copy_(result)
+    return results.reshape(*x.shape[:-1], size)
+
+
+def _check_matrix(matrix: Tensor) -> Tensor:
+    if not matrix.is_floating_point() or matrix.dim() != 2:
+        raise InputError(
+            "The matrix must be a floating-point tensor of shape (D, d), "
+            f"got {matrix.dtype} of shape {tuple(matrix.shape)}."
+        )
+    matrix = matrix.detach()
+    if matrix.layout != torch.strided:
+        matrix = matrix.to_sparse_coo().coalesce()
+    if not (matrix.values() if matrix.is_sparse else matrix).isfinite().all():
+        raise InputError("The matrix must be finite, got infinite numbers or NaN.")
+    return matrix
+
+
+def _check_distortion(distortion: float) -> float:
+    if not (math.isfinite(distortion) and distortion >= 0):
+        raise InputError(f"distortion must be a number of at least 0, got {distortion!r}.")
+    return float(distortion)
+
+
+def _nbytes(matrix: Tensor) -> int:
+    if matrix.is_sparse:
+        return matrix.indices().nbytes + matrix.values().nbytes
+    return matrix.nbytes
+
+
+__all__ = ["Dense", "Functions"]

@@ -1,0 +1,81 @@
+"""`hadamard`: every weight depends on every ω, in D log D time."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from subspace_nn import bits
+from subspace_nn.hadamard import fwht
+from subspace_nn.projections._rows import Rows
+from subspace_nn.projections.base import check_sizes
+
+
+class Hadamard(Rows):
+    """Random columns of a Walsh-Hadamard matrix, with random signs of its rows; PᵀP = I exactly.
+
+    With n = 2^⌊log2 D⌋ and d ≤ n: cut the n columns of the Hadamard matrix H into d strata as
+    equal as possible and take one column s_k from each, at random. Weight i takes row i mod n:
+
+        (P ω)_i = σ_i / √(c_i n) Σ_k (-1)^popcount((i mod n) & s_k) ω_k,    σ_i = ±1
+
+    where c_i, 1 or 2, is the number of weights on that row. So all entries of P are ±1/√n, or
+    ±1/√(2n) in the D - n pairs of weights that share a row up to sign: no weight is frozen and
+    none stands out, whatever D, and θ is not padded. For d > n two orthogonal transforms are
+    composed, one of the first n coordinates and one, after random signs, of the last n: then
+    d > D/2, a weight depends on most ω, and the rows of P have norm 1 or 1/√2.
+
+    This is the transposed subsampled randomised Hadamard transform of Ailon and Chazelle, "The fast
+    Johnson-Lindenstrauss transform and approximate nearest neighbors" (2009), in the form of
+    Tropp, "Improved analysis of the subsampled randomized Hadamard transform" (2011), for any D.
+
+    All sums have a fixed order, so that P ω has the same bits everywhere.
+
+    Cost: D log2 D additions, forward and backward; keeps 1 byte a weight (2 where d > n) and 8 an
+    ω once they are first needed, and works on three tensors of D numbers.
+
+    Args:
+        D: number of weights, at least 1.
+        dim: number of free parameters d, 1 ≤ d ≤ D.
+        seed: any integer from 0 to 2^64 - 1.
+
+    Raises:
+        InputError: if an argument is out of range.
+
+    Example:
+        >>> P = Hadamard(D=6, dim=2)
+        >>> P.dense().abs()[2:4]
+        tensor([[0.5000, 0.5000],
+                [0.5000, 0.5000]], dtype=torch.float64)
+    """
+
+    kind = "hadamard"
+
+    def __init__(self, D: int, dim: int, seed: int = 0) -> None:
+        check_sizes(D, dim)
+        super().__init__(D, dim, seed, core=1 << D.bit_length() - 1)
+        self._columns: dict[torch.device, Tensor] = {}
+
+    def _core(self, omega: Tensor) -> Tensor:
+        y = omega.new_zeros((*omega.shape[:-1], self.core))
+        y.index_copy_(-1, self._columns_on(omega.device), omega * (1 / math.sqrt(self.core)))
+        return fwht(y, portable=True)
+
+    def _core_adjoint(self, y: Tensor) -> Tensor:
+        columns = self._columns_on(y.device)
+        return fwht(y, portable=True).index_select(-1, columns).mul_(1 / math.sqrt(self.core))
+
+    def stored_bytes(self) -> int:
+        """Bytes of the signs and column numbers held at this moment, on all devices."""
+        return super().stored_bytes() + sum(t.nbytes for t in self._columns.values())
+
+    def _columns_on(self, device: torch.device) -> Tensor:
+        """The column s_k of each ω, ascending, int64 (min(d, n),)."""
+        if device not in self._columns:
+            count = min(self.dim, self.core)
+            edges = torch.arange(count + 1, device=device) * self.core // count
+            word = bits.words(self.seed, "hadamard/column", 0, count, device)
+            # The upper 63 bits of the word, modulo the width of the stratum.
+            place = bits.below(edges.diff(), word)
+            self._columns[device] = place.add_(edges[:-1])
+        return self._columns[device]

@@ -1,0 +1,146 @@
+"""The Walsh-Hadamard transform against Sylvester's matrix and, to the bit, against plain Python."""
+
+import math
+
+import pytest
+import torch
+
+from subspace_nn import bits, hadamard
+from subspace_nn.errors import InputError
+from subspace_nn.hadamard import fwht
+from tests.reference import reference_fwht
+
+LENGTHS = [1, 2, 4, 8, 16, 32, 64, 128, 512, 4096]
+
+
+def sylvester(n):
+    matrix = torch.ones(1, 1, dtype=torch.float64)
+    while len(matrix) < n:
+        matrix = torch.cat(
+            (
+                torch.cat((matrix, matrix), dim=1),
+                torch.cat((matrix, -matrix), dim=1),
+            )
+        )
+    return matrix
+
+
+def vector(*shape):
+    return bits.normal(0, "testing/fwht", 0, math.prod(shape)).view(shape)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("n", LENGTHS)
+def test_is_the_product_with_sylvesters_matrix(n, portable):
+    x = vector(3, n)
+    want = x @ sylvester(n)
+    torch.testing.assert_close(fwht(x, portable=portable), want, rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        fwht(x, portable=portable, orthonormal=True), want / math.sqrt(n), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("block", [1, 4, 16, 64, 100, 1024])
+@pytest.mark.parametrize("small", [0, 1 << 16])
+@pytest.mark.parametrize("shape", [(1, 1024), (3, 256), (5, 16), (7, 8), (2, 3, 32)])
+def test_blocks_change_nothing(monkeypatch, shape, block, small, portable):
+    x = vector(*shape)
+    want = x @ sylvester(shape[-1])
+    monkeypatch.setattr(hadamard, "_BLOCK", block)
+    monkeypatch.setattr(hadamard, "_SMALL", small)
+    got = fwht(x, portable=portable)
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-11)
+    if portable:
+        monkeypatch.undo()
+        assert torch.equal(got, fwht(x, portable=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [1, 2, 8, 16, 64, 256])
+def test_portable_to_the_bit(n, dtype):
+    x = vector(n)
+    if dtype is torch.float32:
+        # Whole numbers below 2^24 and sums of them: float32 and Python agree without rounding.
+        x = (x * 1000).round()
+    assert fwht(x.to(dtype), portable=True).tolist() == reference_fwht(x.tolist())
+
+
+def test_portable_on_any_number_of_threads():
+    x = vector(1 << 18).float()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        want = fwht(x, portable=True)
+        torch.set_num_threads(3)
+        assert torch.equal(fwht(x, portable=True), want)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_larger_than_a_block(portable):
+    n = 2 * hadamard._BLOCK
+    x = torch.zeros(n)
+    x[[1, n // 2 + 5]] = torch.tensor([1.0, 2.0])
+    got = fwht(x, portable=portable)
+    i = torch.arange(n)
+    low, high = i & 1, (i & 1) ^ (i >> 2 & 1) ^ (i >> (n.bit_length() - 2))
+    torch.testing.assert_close(got, (1.0 - 2 * low) + 2 * (1.0 - 2 * high), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("n", LENGTHS)
+def test_involution_and_linearity(n, portable):
+    def transform(x):
+        return fwht(x, orthonormal=True, portable=portable)
+
+    x, y = vector(2, n)
+    torch.testing.assert_close(transform(transform(x)), x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        transform(2 * x - y), 2 * transform(x) - transform(y), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_keeps_dtype(dtype, portable):
+    x = vector(2, 256).to(dtype)
+    got = fwht(x, orthonormal=True, portable=portable)
+    assert got.dtype == dtype
+    want = (x.double() @ sylvester(256) / 16).to(dtype)
+    torch.testing.assert_close(got, want, rtol=torch.finfo(dtype).eps, atol=1e-6)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("n", [1, 2, 16, 512])
+def test_leaves_its_argument_alone(n, portable):
+    x = vector(3, n)
+    before = x.clone()
+    fwht(x, portable=portable).zero_()
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_shapes_and_strides(portable):
+    x = vector(64, 3, 2)
+    want = x.movedim(0, -1).contiguous() @ sylvester(64)
+    torch.testing.assert_close(fwht(x.movedim(0, -1), portable=portable), want)
+    assert fwht(torch.zeros(0, 8), portable=portable).shape == (0, 8)
+    assert fwht(torch.zeros(4, 0, 32), portable=portable).shape == (4, 0, 32)
+
+
+def test_autocast_leaves_the_precision_alone():
+    x = vector(512).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = fwht(x)
+    assert torch.equal(got, fwht(x))
+
+
+@pytest.mark.parametrize("x", [
+    torch.zeros(3), torch.zeros(4, 0), torch.zeros(4, 12), torch.tensor(1.0),
+    torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.complex64),
+], ids=["three", "none", "twelve", "scalar", "whole", "complex"])  # fmt: skip
+def test_refuses(x):
+    with pytest.raises(InputError, match=r"of shape \(\*, n\), n a power of two, got torch"):
+        fwht(x)
