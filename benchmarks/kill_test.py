@@ -2,9 +2,9 @@
 
     make killtest     (or: python benchmarks/kill_test.py results/kill_test.json)
 
-Each trial starts a sweep of toy runs by the command line, kills a random process of it (SIGKILL:
-the driver, or one of its workers, or all at once) after a random time, and starts it again, until
-it ends by itself. Then every record must be whole JSON, and the set of ids and the figures must
+Each trial starts a sweep of toy runs by the command line, waits until a random number of records
+is there, kills a random process of it (SIGKILL: the driver, or one of its workers, or all at
+once), and starts it again, up to four times. Then every record must be whole JSON, and the set of ids and the figures must
 equal those of a sweep that nobody killed. No run may have been recorded twice by the same
 process, and no record that was there before a kill may have changed.
 """
@@ -27,6 +27,9 @@ from subspace_nn.sweep import expand
 TRIALS = 20
 GRID = {"dim": "range(0, 10)", "seed": "range(0, 4)", "seconds": 0.1}
 TASK = "tests.toy:quick"
+RUNS = 40
+#: So often is a sweep killed at most.
+KILLS = 4
 
 
 def main() -> None:
@@ -59,7 +62,7 @@ def kill_and_resume(folder: Path, trial: int) -> dict[str, Any]:
     before: dict[str, Any] = {}
     victims: list[str] = []
     unchanged = True
-    while (process := _start(folder)) and not _ended_within(process, dice.uniform(3, 12)):
+    while (process := _start(folder)) and not _ended_before(process, store, len(victims), dice):
         victims.append(_kill_one(process, dice))
         records = {record["id"]: record for record in store.read()}
         unchanged &= all(records.get(i) == record for i, record in before.items())
@@ -81,12 +84,16 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+def _ended_before(
+    process: subprocess.Popen[bytes], store: Store, kills: int, dice: random.Random
+) -> bool:
+    """Wait for a random number of records, and a little; after some kills, for the end."""
+    there = len(list(store.folder.glob("*.json")))
+    goal = dice.randint(there, RUNS - 2) if kills < KILLS and there < RUNS - 2 else RUNS + 1
+    while process.poll() is None and len(list(store.folder.glob("*.json"))) < goal:
+        time.sleep(0.01)
+    time.sleep(dice.uniform(0, 0.2))
+    return process.poll() is not None
 
 
 def _kill_one(process: subprocess.Popen[bytes], dice: random.Random) -> str:
