@@ -48,7 +48,7 @@ raytest: $(INSTALLED) ## a sweep on a local ray (installs it)
 	$(BIN)/python -m pytest -q -m ray
 
 killtest: $(INSTALLED) ## 20 sweeps killed at random and resumed, into results/kill_test.json
-	$(BIN)/python benchmarks/kill_test.py results/kill_test.json
+	$(BIN)/python -m benchmarks.kill_test results/kill_test.json
 
 clean: ## remove the environment and what was built
 	rm -rf .venv docs/_build .pytest_cache .ruff_cache .hypothesis

@@ -1,12 +1,12 @@
 """Sweeps killed at random moments and resumed: the records must be those of an undisturbed one.
 
-    make killtest     (or: python benchmarks/kill_test.py results/kill_test.json)
+    make killtest     (or: python -m benchmarks.kill_test results/kill_test.json)
 
 Each trial starts a sweep of toy runs by the command line, waits until a random number of records
 is there, kills a random process of it (SIGKILL: the driver, or one of its workers, or all at
-once), and starts it again, up to four times. Then every record must be whole JSON, and the set of ids and the figures must
-equal those of a sweep that nobody killed. No run may have been recorded twice by the same
-process, and no record that was there before a kill may have changed.
+once), and starts it again, up to four times. Then every record must be whole JSON, the ids and the
+figures must equal those of a sweep that nobody killed, and no record that was there before a kill
+may have changed: what is finished is not run again.
 """
 
 import json
