@@ -1,6 +1,8 @@
 """`sweep`, `runs`, `report` at the command line."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,20 @@ def test_words_replace_what_the_file_says(run, tmp_path):
     assert code == 0
     assert {r["arguments"]["seed"] for r in Store(tmp_path / "r").read()} == {7}
     assert "2 of 2 runs done" in out
+
+
+def test_a_task_of_ones_own_lies_in_the_current_folder(tmp_path):
+    (tmp_path / "mytask.py").write_text(
+        "def train(*, dim, seed=0):\n    return {'test_accuracy': dim + seed}\n"
+    )
+    command = Path(sys.executable).with_name("subspace-nn")
+    words = ["sweep", "--task", "mytask:train", "dim=3,10", "--jobs", "2", "--out", "records"]
+    done = subprocess.run(
+        [command, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    records = Store(tmp_path / "records").read()
+    assert sorted(r["result"]["test_accuracy"] for r in records) == [3, 10]
 
 
 def test_a_failed_run_is_told_and_makes_exit_code_2(run, tmp_path):

@@ -128,7 +128,7 @@ class _SweepView:
             TextColumn("[red]{task.fields[failed]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeRemainingColumn(),
         )
         self.task = self.bar.add_task("", total=len(runs), failed="")
 

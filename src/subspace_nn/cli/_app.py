@@ -84,6 +84,8 @@ def _toml(path: Path) -> cyclopts.config.Toml:
 def main() -> None:
     """Run the command; a mistake of the user's ends in one message and exit code 2."""
     app.config = ()  # not that of an earlier call in this process
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a task of the user's own lies in the current folder
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # θ and ω must not end a run on an ASCII terminal
             stream.reconfigure(errors="replace")
