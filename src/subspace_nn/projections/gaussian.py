@@ -11,8 +11,7 @@ from torch import Tensor
 from subspace_nn import bits
 from subspace_nn.projections.base import Projection
 
-#: Where P is not stored, about this many of its entries exist at a time: 2 MiB, the fastest of the
-#: powers of two from 2^15 to 2^21.
+#: Where P is not stored, about this many of its entries exist at a time: 2 MiB, within a cache.
 _BLOCK = 1 << 18
 
 #: Unless told otherwise, P is stored up to this many entries: 256 MiB in float32.
