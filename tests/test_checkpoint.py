@@ -2,6 +2,9 @@
 
 import json
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -9,7 +12,8 @@ import torch
 from torch import nn
 
 import subspace_nn as sn
-from subspace_nn import fileformat, models, projections
+from subspace_nn import fileformat, models, packing, projections
+from subspace_nn.layout import Layout
 from tests.modules import CASES, Frozen, Tied
 
 
@@ -108,17 +112,13 @@ def rewrite_metadata(path, change):
 
 
 def with_field(name, value):
-    def change(text):
-        return json.dumps({**json.loads(text), name: value})
-
-    return change
+    return lambda text: fileformat._canonical({**json.loads(text), name: value})
 
 
 def without_field(name):
-    def change(text):
-        return json.dumps({k: v for k, v in json.loads(text).items() if k != name})
-
-    return change
+    return lambda text: fileformat._canonical(
+        {k: v for k, v in json.loads(text).items() if k != name}
+    )
 
 
 def second_key(path):
@@ -179,7 +179,10 @@ DAMAGE = {
     "format zero": (lambda p: rewrite_metadata(p, with_field("format", 0)), "at least 1, got 0"),
     "wrong D": (lambda p: rewrite(p, D=36), "another number of weights D"),
     "second key": (second_key, "expected the one metadata key 'subspace_nn', got"),
-    "surplus theta0": (surplus_theta0, "unexpected tensors: theta0.weight"),
+    "surplus theta0": (
+        surplus_theta0,
+        "tensor 'theta0.weight': expected none, got float32 of shape (5, 6)",
+    ),
     "a folder": (lambda p: (p.unlink(), p.mkdir()), "not a file"),
     "missing": (lambda p: p.unlink(), "No such file"),
     "another P": (lambda p: rewrite(p, P="0" * 16), "another P than the one it was saved with"),
@@ -192,10 +195,13 @@ DAMAGE = {
     "newer theta0": (lambda p: rewrite(p, theta0_from="seed/2"), "another way of drawing θ0"),
     "theta0 missing": (
         lambda p: rewrite(p, theta0_from="file"),
-        "expected θ0 of 'weight' with shape (5, 6), got none",
+        "tensor 'theta0.weight': expected float32 of shape (5, 6), got none",
     ),
     "seed out of range": (lambda p: rewrite(p, seed=-1), "seed must be a whole number"),
-    "scale unknown": (lambda p: rewrite(p, scale="x"), "Unknown scale 'x'"),
+    "scale unknown": (
+        lambda p: rewrite_metadata(p, with_field("scale", "x")),
+        "field 'scale' must be 'none' or 'learned', got 'x'",
+    ),
 }
 
 
@@ -218,14 +224,14 @@ def test_another_architecture_is_refused(other, path):
 
 
 @pytest.mark.parametrize("make", [
-    lambda: projections.Hashed(35, 7, seed=5), lambda: projections.Orthonormal(35, 7, seed=5),
-], ids=["hashed", "without an anchor"])  # fmt: skip
+    lambda: projections.Hashed(35, 7, seed=5), lambda: projections.Dense(torch.eye(35)[:, :7], 5),
+], ids=["hashed", "a matrix"])  # fmt: skip
 def test_a_users_own_projection(make, path):
     net = trained(nn.Linear(6, 5), projection=make())
     net.save(path)
     again = sn.load(path, nn.Linear(6, 5), make())
     assert torch.equal(again.theta(), net.theta())
-    if isinstance(make(), projections.Orthonormal):
+    if isinstance(make(), projections.Dense):
         with pytest.raises(sn.CheckpointError, match="If you made the projection yourself, give"):
             sn.load(path, nn.Linear(6, 5))
 
@@ -248,3 +254,172 @@ def test_an_unknown_model_names_the_known_ones(path):
     rewrite(path, model="fcc")
     with pytest.raises(sn.CheckpointError, match=r"Unknown model 'fcc'\. Did you mean 'fc'"):
         sn.load(path)
+
+
+# In a new process.
+
+READ = """
+import sys
+import torch
+import subspace_nn as sn
+from tests.modules import CASES
+
+for line in open(sys.argv[1]):
+    path, name = line.rstrip("\\n").split("\\t")
+    case = CASES[name]
+    with torch.no_grad():
+        got = sn.load(path, case.make()).eval()(case.input())
+    if not torch.equal(got, torch.load(path + ".out", weights_only=True)):
+        print("another output:", path)
+print("done")
+"""
+
+
+def test_round_trip_in_a_new_process(tmp_path):
+    """Every kind of projection with every module: identical outputs."""
+    lines = []
+    for number, (name, case) in enumerate(CASES.items()):
+        for kind in [*projections.KINDS, "layerwise:hadamard:layer", "orthonormal:plain"]:
+            module = case.make()
+            D = Layout.of(module).D
+            net = trained(module, D if kind == "identity" else D // 2, projection=kind, seed=number)
+            path = tmp_path / f"{number} {kind}"
+            net.save(path, dtype="int8" if number % 3 == 0 else None)
+            if number % 3 == 0:  # what was rounded is compared as it was rounded
+                net = sn.load(path, module)
+            with torch.no_grad():
+                torch.save(net.eval()(case.input()), f"{path}.out")
+            lines.append(f"{path}\t{name}\n")
+    (tmp_path / "list").write_text("".join(lines), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", READ, tmp_path / "list"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+# ω in fewer bytes.
+
+
+@pytest.mark.parametrize("dtype", packing.ROUNDED)
+def test_rounded_omega_has_the_net_s_dtype_again(dtype, path):
+    for own in (torch.float32, torch.float64, torch.bfloat16):
+        net = trained(nn.Linear(6, 5).to(own))
+        net.save(path, dtype=dtype)
+        again = sn.load(path, nn.Linear(6, 5).to(own))
+        assert again.omega.dtype == net.omega.dtype
+        expected = packing.unpack(packing.pack(net.omega, dtype), dtype, 7)
+        assert torch.equal(again.omega.detach(), expected.to(net.omega.dtype))
+
+
+def test_sizes_with_d_1000(path):
+    """MNIST's conv net, everything included; docs/format.md has what it costs in accuracy."""
+    net = trained(models.build("conv"), 1000)
+    for dtype, limit in (("int8", 1450), ("int4", 950)):
+        net.save(path, dtype=dtype)
+        assert path.stat().st_size <= limit
+
+
+def test_a_dtype_that_does_not_fit_leaves_the_old_file(path):
+    net = trained(nn.Linear(6, 5))
+    net.save(path)
+    before = path.read_bytes()
+    with torch.no_grad():
+        net.omega[3] = 1e6
+    for dtype, message in (("float16", "cannot be rounded to float16"), ("int3", "Unknown dtype")):
+        with pytest.raises(sn.InputError, match=message):
+            net.save(path, dtype=dtype)
+    assert path.read_bytes() == before
+
+
+# A named base model.
+
+
+def pretrained(shift=0.0, of=Frozen):
+    module = of()
+    with torch.no_grad():
+        for number, parameter in enumerate(module.parameters()):
+            generator = torch.Generator().manual_seed(number)
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) + shift)
+    return module
+
+
+def test_a_base_is_not_in_the_file_and_comes_with_the_module(path):
+    net = trained(pretrained())
+    net.save(path, base="someone/model")
+    assert set(fileformat.read(path).tensors) == {"omega"}
+    again = sn.load(path, pretrained())
+    assert again.base == "someone/model"
+    assert torch.equal(again.theta(), net.theta())
+    again.save(path)  # keeps the name
+    assert fileformat.read(path).spec["base"] == "someone/model"
+
+
+def test_a_base_keeps_buffers_and_what_trains_beside(path):
+    case = CASES["frozen and tied"]
+    module = case.make()
+    net = sn.Subspace(module, 3, theta0="module", train="head.bias")
+    with torch.no_grad():
+        net.module.head.bias.fill_(3.0)
+    net(case.input())  # moves the statistics
+    net.save(path, base="x")
+    names = set(fileformat.read(path).tensors)
+    assert {"module.head.bias", "module.norm.running_mean"} < names
+    assert not names & {"module.one.weight", "module.two.weight", "module.one.bias"}
+    again = sn.load(path, module)
+    assert torch.equal(again.eval()(case.input()), net.eval()(case.input()))
+
+
+def other_body(module):
+    module.body.weight.data[0, 0] += 1
+
+
+def other_head(module):
+    module.head.weight.data[0, 0] += 1
+
+
+@pytest.mark.parametrize(("change", "parts"), [
+    (other_body, ["another set of frozen parameters than"]),
+    (other_head, ["another θ0 than"]),
+    (lambda m: (other_body(m), other_head(m)), ["another θ0", "another set of frozen"]),
+], ids=["body", "head", "both"])  # fmt: skip
+def test_another_model_than_the_base_is_refused(change, parts, path):
+    trained(pretrained()).save(path, base="someone/model")
+    module = pretrained()
+    change(module)
+    with pytest.raises(sn.CheckpointError, match="Give the model 'someone/model'") as caught:
+        sn.load(path, module)
+    assert len(caught.value.problems) == len(parts)
+    for problem, part in zip(caught.value.problems, parts, strict=True):
+        assert part in problem
+    with pytest.raises(sn.CheckpointError, match="θ0 is the weights of 'someone/model': give"):
+        sn.load(path)
+
+
+def test_a_drawn_theta0_is_no_base(path):
+    with pytest.raises(sn.InputError, match="θ0 was drawn from the seed, it is no model's weights"):
+        trained(nn.Linear(6, 5)).save(path, base="x")
+    assert not path.exists()
+
+
+# What the message says.
+
+
+def test_all_that_differs_is_told_at_once(path):
+    trained(nn.Linear(6, 5)).save(path)
+    rewrite(path, P="0" * 16, theta0="1" * 16)
+    with pytest.raises(sn.CheckpointError) as caught:
+        sn.load(path, nn.Linear(6, 5))
+    assert [problem.split(": ")[1][:10] for problem in caught.value.problems] == [
+        "another θ0", "another P ",
+    ]  # fmt: skip
+
+
+def test_a_module_of_another_dtype_is_refused(path):
+    case = CASES["conv, batchnorm"]
+    trained(case.make(), theta0="module").save(path)
+    with pytest.raises(sn.CheckpointError) as caught:
+        sn.load(path, case.make().double())
+    assert "tensor 'module.1.running_mean': expected float64 of shape (4,), got float32 of" in str(
+        caught.value
+    )

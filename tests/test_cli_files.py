@@ -1,0 +1,279 @@
+"""What one does with a checkpoint at the command line, as its user meets it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+import subspace_nn as sn
+from subspace_nn import cli, fileformat, models
+from subspace_nn.cli import files, training
+from subspace_nn.tasks.data import mnist
+from tests.golden_cases import CASES, path_of
+from tests.tasks.test_train import subset
+
+NETS = """
+from tests.golden_cases import CASES
+base, mlp, normed = (CASES[name].make for name in ("theta0-base", "hashed", "buffers"))
+number = lambda: 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> Path:
+    """A current folder with a file of the user's own nets, and a checkpoint of the zoo."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "own_nets", raising=False)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "own_nets.py").write_text(NETS)
+    net = sn.Subspace(models.build("conv"), 20)
+    with torch.no_grad():
+        net.omega.copy_(torch.arange(20) / 10 - 1)
+    net.save(tmp_path / "conv")
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """The command in this process: its exit code, what it printed, and its mistakes."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["subspace-nn", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return subset(mnist())
+
+
+@pytest.fixture
+def small_set(monkeypatch, digits):
+    for module in (files, training):
+        monkeypatch.setattr(module, "mnist", lambda _: digits)
+
+
+def test_inspect_shows_what_a_file_says(run):
+    code, out, err = run("inspect", path_of("selection"))
+    assert (code, err) == (0, "")
+    for part in (
+        "hashed/1, seed 0",
+        "in the file",
+        "exclude",
+        "0.bias",
+        "train",
+        "theta0.0.weight",
+    ):
+        assert part in out
+    out = run("inspect", path_of("theta0-base"))[1]
+    assert "the weights of a-publisher/a-model, which the file does not hold" in out
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_inspect_as_json(run, name):
+    code, out, _ = run("inspect", path_of(name), "--json")
+    content, saved = json.loads(out), fileformat.read(path_of(name))
+    assert code == 0
+    assert content["spec"] == saved.spec
+    assert {n: tuple(t["shape"]) for n, t in content["tensors"].items()} == {
+        n: t.shape for n, t in saved.tensors.items()
+    }
+    assert content["bytes"] == path_of(name).stat().st_size
+
+
+def test_verify(run):
+    code, out, err = run("verify", "conv")
+    assert (code, err) == (0, "")
+    assert re.findall(r"^(\S+) +as saved", out, re.MULTILINE) == ["architecture", "θ0", "P"]
+    code, out, err = run("verify", path_of("hashed"))
+    assert code == 0
+    assert "not checked: the file names no net of the package; give --module" in out
+    assert "as saved" in run("verify", path_of("hashed"), "--module", "own_nets:mlp")[1]
+
+
+def test_diff(run):
+    code, out, err = run("diff", "conv", "conv")
+    assert (code, out, err) == (0, "The same.\n", "")
+    assert run("convert", "conv", "--dtype", "bfloat16", "--out", "other", "--data", "x")[0] == 2
+    sn.load("conv").save("other", dtype="bfloat16")
+    code, out, err = run("diff", "conv", "other")
+    assert (code, err) == (1, "")
+    assert [line.split()[0] for line in out.splitlines()[3:]] == ["omega", "ω", "θ"]
+    distance = (sn.load("conv").theta() - sn.load("other").theta()).norm()
+    assert f"{distance:.4g} (" in out
+    code, out, _ = run("diff", path_of("hashed"), path_of("sparse"), "--module", "own_nets:mlp")
+    assert code == 1
+    assert {"P", "dim", "projection", "ω", "θ"} == {
+        line.split()[0] for line in out.splitlines()[3:]
+    }
+
+
+@pytest.mark.usefixtures("small_set")
+@pytest.mark.parametrize("dtype", ["float16", "int8", "int4"])
+def test_convert_tells_what_it_costs(run, here, dtype):
+    code, out, err = run("convert", "conv", "--dtype", dtype, "--out", "small")
+    assert (code, err) == (0, "")
+    before, after = ((here / name).stat().st_size for name in ("conv", "small"))
+    assert f"{before:,} bytes → {after:,} bytes" in out
+    assert re.search(r"test accuracy +\d+\.\d\d % → \d+\.\d\d % \([+-]\d\.\d\d points\)", out)
+    assert fileformat.read("small").spec["omega"] == dtype
+    assert sn.load("small").omega.dtype == torch.float32
+
+
+def test_convert_a_net_of_ones_own(run):
+    code, out, _ = run("convert", path_of("to-int8"), "--dtype", "int4", "--out", "small")
+    assert code == 0
+    assert "relative error" in out
+    assert "accuracy" not in out
+    again = CASES["to-int8"].load("small")
+    assert (again.omega - CASES["to-int8"].load(path_of("to-int8")).omega).abs().max() < 0.1
+
+
+@pytest.mark.usefixtures("small_set")
+def test_train_with_a_dtype(run, here):
+    code, out, err = run(
+        *("train", "--model", "fc", "--dim", 30, "--epochs", 1, "--dtype", "int8", "--out", "out"),
+        *("--device", "cpu"),
+    )
+    assert (code, err) == (0, "")
+    assert re.search(r"as int8 +\d+\.\d\d % → \d+\.\d\d %", out)
+    path = here / "out" / "omega.safetensors"
+    assert f"{path.stat().st_size:,} bytes" in out
+    assert fileformat.read(path).spec["omega"] == "int8"
+
+
+PLAIN = """
+import sys
+sys.modules["subspace_nn"] = None  # importing it fails
+import safetensors.torch, torch
+from torch import nn
+import torch.nn.functional as F
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 10, 5), nn.Conv2d(10, 20, 5)
+        self.fc1, self.fc2 = nn.Linear(320, 50), nn.Linear(50, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(self.conv1(x), 2).relu()
+        x = F.max_pool2d(self.conv2(x), 2).relu()
+        return self.fc2(self.fc1(x.flatten(1)).relu())
+
+net = Net()
+net.load_state_dict(safetensors.torch.load_file("model.safetensors"))
+expected = safetensors.torch.load_file("expected")
+assert torch.equal(net(expected["x"]), expected["y"])
+"""
+
+
+def test_merge_is_for_plain_pytorch_without_this_package(run, here):
+    code, out, err = run("merge", "conv")
+    assert (code, err) == (0, "")
+    assert "21,840 weights" in out
+    x = torch.rand(3, 1, 28, 28)
+    with torch.no_grad():
+        safetensors.torch.save_file({"x": x, "y": sn.load("conv").eval()(x)}, "expected")
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN], cwd=here, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("name", "make"), [
+    ("theta0-base", "base"), ("buffers", "normed"), ("hashed", "mlp"),
+])  # fmt: skip
+def test_merge_a_net_of_ones_own(run, name, make):
+    assert run("merge", path_of(name), "--module", f"own_nets:{make}")[0] == 0
+    net, plain = CASES[name].load(path_of(name)), CASES[name].make()
+    plain.load_state_dict(safetensors.torch.load_file("model.safetensors"))
+    for (one, a), (other, b) in zip(
+        net.merge().state_dict().items(), plain.state_dict().items(), strict=True
+    ):
+        assert one == other
+        assert torch.equal(a, b)
+
+
+def test_export_computes_the_same(run):
+    code, out, err = run("export", "conv")
+    assert (code, err) == (0, "")
+    (difference,) = re.findall(r"as PyTorch's to (\S+)", out)
+    assert float(difference) < 1e-4
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    x = torch.rand(7, 1, 28, 28)
+    (got,) = session.run(None, {"input": x.numpy()})
+    assert torch.allclose(torch.from_numpy(got), sn.load("conv").merge()(x), atol=1e-4)
+
+
+HELD = "exists. Name another with --out, or overwrite it with --force."
+
+
+@pytest.mark.parametrize(("given", "parts"), [
+    ("inspect nothing", ["nothing: cannot be read (No such file"]),
+    ("verify own_nets.py", ["own_nets.py: truncated, or not a safetensors file"]),
+    ("diff conv nothing", ["nothing: cannot be read"]),
+    ("diff own_nets.py nothing", ["own_nets.py: ", "nothing: "]),
+    ("convert conv --dtype int5 --out x", ["Unknown dtype 'int5'. Did you mean 'int8'?"]),
+    ("convert conv --dtype int8 --out conv", [f"conv {HELD}"]),
+    ("convert nothing --dtype int8 --out no/x", ["nothing: cannot be", "The folder no does not"]),
+    ("convert conv --out x", ["--dtype"]),
+    ("merge nothing --out conv", [f"conv {HELD}", "nothing: "]),
+    ("merge conv --module nowhere:net", ["--module: expected package.module:function"]),
+    ("merge conv --module own_nets", ["--module: expected package.module:function"]),
+    ("merge conv --module own_nets:no", ["--module: expected package.module:function"]),
+    ("merge conv --module json:dumps", ["which fails: TypeError: dumps() missing 1 required"]),
+    ("merge conv --module own_nets:number", ["must return a torch.nn.Module, got <class 'int'>"]),
+    ("merge conv --module own_nets:mlp", ["conv: another architecture than"]),
+    ("export conv --module own_nets:mlp", ["--shape: expected", "conv: another architecture"]),
+    ("export conv --shape 3,28", ["The module takes no input of shape (2, 3, 28): "]),
+    ("export conv --shape 28x28", ["as in 1,28,28; got '28x28'"]),
+    ("train --dtype int5", ["Unknown dtype 'int5'"]),
+])  # fmt: skip
+def test_mistake(run, here, given, parts):
+    before = {path.name: path.stat().st_mtime_ns for path in here.iterdir() if path.is_file()}
+    code, out, err = run(*given.split())
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert len(lines) == len(parts)
+    for line, part in zip(lines, parts, strict=True):
+        assert line.startswith("error: ")
+        assert part in line
+    assert {p.name: p.stat().st_mtime_ns for p in here.iterdir() if p.is_file()} == before
+
+
+def test_trust_lifts_the_limit_of_entries(run, monkeypatch):
+    monkeypatch.setattr(files, "MAX_ENTRIES", 100)
+    net = sn.Subspace(models.build("fc-16"), 3, "gaussian")
+    net.save("gaussian")
+    code, _, err = run("merge", "gaussian")
+    assert code == 2
+    assert "--trust" in err
+    assert run("merge", "gaussian", "--trust")[0] == 0
+
+
+def test_tied_weights_merge_under_each_name(run, here):
+    (here / "own_nets.py").write_text(NETS + "tied = CASES['tied'].make\n")
+    assert run("merge", path_of("tied"), "--module", "own_nets:tied")[0] == 0
+    plain = CASES["tied"].make()
+    assert isinstance(plain, nn.Module)
+    plain.load_state_dict(safetensors.torch.load_file("model.safetensors"))
+    assert plain.back.weight is plain.there.weight
