@@ -1,6 +1,8 @@
 """A second implementation of the specification, in plain Python integers and without torch."""
 
+import itertools
 import math
+from fractions import Fraction
 
 
 def reference_mix(x):
@@ -179,3 +181,60 @@ def reference_fastfood(D, dim, seed):
             columns.append(reference_fwht([x[i] * g for i, g in zip(order, gauss, strict=True)]))
         rows += [[a / b * math.sqrt(b / D) for a in row] for row in zip(*columns, strict=True)]
     return rows[:D]
+
+
+def reference_orthonormal(D, dim, seed, anchor=None):
+    """P as rows of numbers."""
+    rows = [
+        [reference_normal(seed, "orthonormal", i * dim + j) for j in range(dim)] for i in range(D)
+    ]
+    if anchor is not None:
+        rows = [[a, *row[1:]] for a, row in zip(anchor, rows, strict=True)]
+    return _gram_schmidt(rows)
+
+
+def reference_identity(D):
+    """P as rows of numbers."""
+    return [[float(i == j) for j in range(D)] for i in range(D)]
+
+
+def reference_shares(dim, sizes, weights):
+    """Parameters of each group: of all ways to be at a bound or free the one that fits together."""
+    groups = list(zip(sizes, weights, strict=True))
+    for state in itertools.product(("one", "free", "all"), repeat=len(groups)):
+        held = sum(
+            {"one": 1, "free": 0, "all": n}[s] for s, (n, _) in zip(state, groups, strict=True)
+        )
+        free = sum(w for s, (_, w) in zip(state, groups, strict=True) if s == "free")
+        # λ is at least the lowest and at most the highest of these.
+        low = [
+            Fraction(n if s == "all" else 1, w)
+            for s, (n, w) in zip(state, groups, strict=True)
+            if s != "one"
+        ]
+        high = [
+            Fraction(n if s == "free" else 1, w)
+            for s, (n, w) in zip(state, groups, strict=True)
+            if s != "all"
+        ]
+        level = Fraction(dim - held, free) if free else max(low, default=Fraction(0))
+        if (free or held == dim) and all(a <= level for a in low) and all(level <= b for b in high):
+            break
+    quotas = [min(max(level * w, Fraction(1)), Fraction(n)) for n, w in groups]
+    dims = [math.floor(quota) for quota in quotas]
+    order = sorted(range(len(groups)), key=lambda g: (dims[g] - quotas[g], g))
+    for g in order[: dim - sum(dims)]:
+        dims[g] += 1
+    return dims
+
+
+def reference_layerwise(dim, seed, sizes, of, share="weights"):
+    """P as rows of numbers; `of` is the reference of the groups' kind."""
+    weight = {"weights": int, "root": lambda n: math.isqrt(n * 2**40), "equal": lambda _: 1}[share]
+    dims = reference_shares(dim, sizes, [weight(n) for n in sizes])
+    rows, before = [], 0
+    for g, (n, d) in enumerate(zip(sizes, dims, strict=True)):
+        block = of(n, d, reference_word(seed, "layerwise", g))
+        rows += [[0.0] * before + row + [0.0] * (dim - before - d) for row in block]
+        before += d
+    return rows

@@ -1,7 +1,8 @@
 """The laws of a projection: what every kind, also a user's own, must obey.
 
     from subspace_nn import testing
-    testing.check(MyProjection(D=97, dim=31))
+    testing.check(MyProjection(D=97, dim=31))  # one map
+    testing.check_kind(MyProjection)           # maps of all sizes at which maps tend to break
 
 Each law is a function of a projection that raises AssertionError; `LAWS` holds them all by name,
 for a test to be parametrised with. They compare with the dense form in float64, so D·d should be
@@ -10,16 +11,33 @@ at most some 10^5.
 
 import copy
 import pickle
+import random
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.errors import InputError
 from subspace_nn.projections import Dense, Projection
+from subspace_nn.projections.combine import Combination
 
 Law = Callable[[Projection], None]
+
+#: Sizes (D, d) at the edges, such as 1, primes, powers of two, squares, d = D and d = D - 1.
+EDGES: dict[str, tuple[int, int]] = {
+    "one": (1, 1),
+    "one of many": (37, 1),
+    "two": (9, 2),
+    "all": (64, 64),
+    "all but one": (64, 63),
+    "prime": (97, 31),
+    "all but one of a prime": (61, 60),
+    "power of two": (128, 16),
+    "square": (100, 25),
+    "not whole": (101, 10),
+}
 
 
 def check(projection: Projection) -> None:
@@ -43,6 +61,35 @@ def check(projection: Projection) -> None:
             broken.append(f"{name}: {str(error).strip() or repr(error)}")
     if broken:
         raise AssertionError(f"{projection} breaks {len(broken)} laws\n" + "\n".join(broken))
+
+
+def check_kind(make: Callable[[int, int, int], Projection]) -> None:
+    """Hold a kind to all laws at all sizes of `EDGES`, and see that its seed makes a difference.
+
+    Args:
+        make: what makes a projection of D, d and a seed, such as its class. A size that it refuses
+            with an `InputError` is passed over.
+
+    Raises:
+        AssertionError: if a law is broken at any size, two seeds give the same P, or every size is
+            refused.
+
+    Example:
+        >>> from subspace_nn.projections import Sparse
+        >>> check_kind(Sparse)
+    """
+    made = 0
+    for D, dim in EDGES.values():
+        try:
+            one, other = make(D, dim, 7), make(D, dim, 8)
+        except InputError:
+            continue
+        made += 1
+        check(one)
+        # A single sign, or the whole space, may be the same.
+        if 2 <= dim < D:
+            _require(not torch.equal(one.dense(), other.dense()), f"{one}: the seed has no effect")
+    _require(made > 0, "no size was accepted")
 
 
 def adjoint(P: Projection) -> None:
@@ -94,6 +141,21 @@ def covering(P: Projection) -> None:
     _require(unused == 0, f"{unused} of {P.dim} ω are unused")
 
 
+def widening(P: Projection) -> None:
+    """`widening` gives the rows of P a mean square norm of 1, as far as P is isometric.
+
+    A `Subspace` multiplies steps by it, so that the learning rate means the same for every P.
+
+    Args:
+        P: the projection.
+    """
+    mean_square = float(P.dense().square().sum()) / P.D * P.widening(0, P.D) ** 2
+    _require(
+        abs(mean_square - 1) <= P.distortion + 1e-9,
+        f"rows have a mean square norm of {mean_square:.3g}, times `widening` squared",
+    )
+
+
 def differentiable(P: Projection) -> None:
     """First and second derivatives, forward and backward, agree with finite differences.
 
@@ -131,22 +193,28 @@ def transformable(P: Projection) -> None:
     torch.testing.assert_close(slopes, 2 * (P.T @ by_hand))
     derivative = torch.func.jvp(P.__matmul__, (batch[0],), (tangent,))[1]
     torch.testing.assert_close(derivative, P @ tangent)
+    curvature = torch.func.jvp(torch.func.grad(energy), (batch[0],), (tangent,))[1]
+    torch.testing.assert_close(curvature, 2 * (P.T @ (P @ tangent)))
+    torch.testing.assert_close(torch.func.vmap(P.T.__matmul__)(by_hand), P.T @ by_hand)
 
 
 def keeps_dtype(P: Projection) -> None:
     """Each floating-point dtype goes in and comes out, and agrees with float64.
 
+    The gradient is all positive, so that sums of many terms in half precision would get stuck.
+
     Args:
         P: the projection.
     """
-    omega, g = _vector("omega", P.dim), _vector("gradient", P.D)
-    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+    omega, g = _vector("omega", P.dim), _vector("gradient", P.D).abs()
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         for product, x in ((P.__matmul__, omega), (P.T.__matmul__, g)):
-            result = product(x.to(dtype))
+            rounded = x.to(dtype)
+            result, expected = product(rounded), product(rounded.double())
             _require(result.dtype == dtype, f"{dtype} became {result.dtype}")
-            size = float(x.norm())
+            size = float(expected.abs().max() + x.norm() / P.D**0.5)
             torch.testing.assert_close(
-                result.double(), product(x), rtol=0, atol=4 * torch.finfo(dtype).eps * size
+                result.double(), expected, rtol=0, atol=4 * torch.finfo(dtype).eps * size
             )
     with torch.autocast("cpu", dtype=torch.bfloat16):
         result = P @ omega.float()
@@ -154,26 +222,95 @@ def keeps_dtype(P: Projection) -> None:
 
 
 def reproducible(P: Projection) -> None:
-    """The recipe gives the same P again: pickled, copied, on one thread, asked for twice.
+    """The recipe gives the same P again: pickled or copied, after use as before, asked for twice.
 
     Args:
         P: the projection.
     """
-    twin = pickle.loads(pickle.dumps(P))  # noqa: S301  # our own bytes
     omega = _vector("omega", P.dim)
+    early = _reborn(P)
+    expected, fingerprint = P @ omega, P.fingerprint()
+    tolerance = 0.0 if P.portable else 1e-10
+    for other in (early, _reborn(P), copy.deepcopy(P), P):
+        torch.testing.assert_close(other @ omega, expected, rtol=0, atol=tolerance)
+        _require(other.fingerprint() == fingerprint, "another fingerprint")
+    size, enough = len(pickle.dumps(P)), 1000 + 8 * P.D + _given_bytes(P)
+    _require(size <= enough, f"pickles to {size} bytes: the recipe and an anchor are enough")
+
+
+def same_on_any_threads(P: Projection) -> None:
+    """P is the same whatever the number of threads that makes it and multiplies with it.
+
+    Threads share the work from some 10^5 numbers on: a small P says little here.
+
+    Args:
+        P: the projection.
+    """
+    omega, g = _vector("omega", P.dim), _vector("gradient", P.D)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    results = []
     try:
-        tolerance = 0.0 if P.portable else 1e-10
-        for other in (twin, copy.deepcopy(P), P):
-            torch.testing.assert_close(other @ omega, P @ omega, rtol=0, atol=tolerance)
-            _require(other.fingerprint() == P.fingerprint(), "another fingerprint")
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            fresh = _reborn(P)
+            results.append((fresh @ omega.float(), fresh @ omega, fresh.T @ g))
     finally:
         torch.set_num_threads(threads)
-    # A given matrix is its own recipe.
-    given = Dense(P.matrix).stored_bytes() if isinstance(P, Dense) else 0
-    size, enough = len(pickle.dumps(P)), 1000 + 8 * P.D + given
-    _require(size <= enough, f"pickles to {size} bytes: the recipe and an anchor are enough")
+    (single, double, back), others = results
+    if P.portable:
+        _require(torch.equal(single, others[0]), "other bits in float32")
+        _require(torch.equal(double, others[1]), "other bits in float64")
+    torch.testing.assert_close(double, others[1], rtol=0, atol=1e-10)
+    torch.testing.assert_close(back, others[2], rtol=0, atol=1e-8)
+
+
+def leaves_generators_alone(P: Projection) -> None:
+    """P neither depends on the global random generators nor draws from them nor seeds them.
+
+    Args:
+        P: the projection.
+    """
+    omega, g = _vector("omega", P.dim), _vector("gradient", P.D)
+    # The global generators of NumPy are the point here.
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    results = []
+    try:
+        for seed in (1, 2):
+            torch.default_generator.manual_seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            random.seed(seed)
+            states = _generators()
+            fresh = _reborn(P)
+            results.append((fresh @ omega, fresh.T @ g))
+            used = [name for name, state in _generators().items() if state != states[name]]
+            _require(not used, f"used or seeded: the global generator of {', '.join(used)}")
+    finally:
+        torch.set_rng_state(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        random.setstate(before[2])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def moves_to_devices(P: Projection) -> None:
+    """On an accelerator P is the same, results stay there, and the CPU's come out as before.
+
+    Where there is no accelerator, only the CPU is tried.
+
+    Args:
+        P: the projection.
+    """
+    omega, g = _vector("omega", P.dim).float(), _vector("gradient", P.D).float()
+    forward, back = P @ omega, P.T @ g
+    tolerance = 0.0 if P.portable else 1e-5
+    for device in (*_accelerators(), torch.device("cpu")):
+        for other in (P, _reborn(P)):
+            there, and_back = other @ omega.to(device), other.T @ g.to(device)
+            for result in (there, and_back):
+                _require(result.device.type == device.type, f"{device} gave {result.device}")
+            size = float(forward.abs().max())
+            torch.testing.assert_close(there.cpu(), forward, rtol=0, atol=tolerance * size)
+            torch.testing.assert_close(and_back.cpu(), back, rtol=1e-4, atol=1e-4)
 
 
 def checks_operands(P: Projection) -> None:
@@ -203,13 +340,45 @@ LAWS: dict[str, Law] = {
         linear,
         isometric,
         covering,
+        widening,
         differentiable,
         transformable,
         keeps_dtype,
         reproducible,
+        same_on_any_threads,
+        leaves_generators_alone,
+        moves_to_devices,
         checks_operands,
     )
 }
+
+
+def _reborn(P: Projection) -> Projection:
+    """P from its recipe, with nothing computed yet."""
+    return pickle.loads(pickle.dumps(P))  # noqa: S301  # our own bytes
+
+
+def _given_bytes(P: Projection) -> int:
+    """Bytes of given matrices, which are their own recipes, and of the recipes of parts."""
+    if isinstance(P, Dense):
+        return Dense(P.matrix).stored_bytes()
+    if isinstance(P, Combination):
+        return sum(1000 + 8 * part.D + _given_bytes(part) for part in P.parts)
+    return 0
+
+
+def _generators() -> dict[str, bytes]:
+    """The states of the global generators."""
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "NumPy": pickle.dumps(np.random.get_state()),  # noqa: NPY002
+        "Python": pickle.dumps(random.getstate()),
+    }
+
+
+def _accelerators() -> list[torch.device]:
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return [] if found is None else [found]
 
 
 def _message(product: Callable[[Tensor], Tensor], wrong: Tensor) -> str:

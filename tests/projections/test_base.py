@@ -1,9 +1,13 @@
 """What all kinds share beside the laws: arguments, names, what tells one P from another."""
 
+import math
+
 import pytest
+import torch
 
 from subspace_nn.errors import InputError
 from subspace_nn.projections import KINDS, make
+from tests.reference import reference_identity
 
 
 @pytest.mark.parametrize(("D", "dim", "message"), [
@@ -26,16 +30,28 @@ def test_unknown_kind():
         make("hashd", 10, 2)
 
 
+def test_identity_is_the_specification():
+    expected = torch.tensor(reference_identity(9), dtype=torch.float64)
+    assert torch.equal(make("identity", 9, 9).dense(), expected)
+
+
 def test_identity_is_the_full_space():
     with pytest.raises(InputError, match="dim must be 10, got 9"):
         make("identity", 10, 9)
 
 
-@pytest.mark.parametrize("kind", ["hashed", "orthonormal"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "identity"])
 def test_every_part_of_the_recipe_counts(kind):
-    recipes = [(50, 7, 0), (50, 7, 1), (50, 8, 0), (51, 7, 0)]
-    assert len({make(kind, *recipe).fingerprint() for recipe in recipes}) == len(recipes)
-    assert len({make(kind, *recipe).sketch() for recipe in recipes}) == len(recipes)
+    made = [make(kind, *recipe) for recipe in [(50, 7, 0), (50, 7, 1), (50, 8, 0), (51, 7, 0)]]
+    assert len({P.fingerprint() for P in made}) == len(made)
+    assert len({P.sketch() for P in made}) == len(made)
+    assert not torch.equal(made[0].dense(), made[1].dense())
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_widening_is_the_root_of_D_over_d(kind):
+    D, dim = (50, 50) if kind == "identity" else (50, 7)
+    assert make(kind, D, dim).widening(3, 10) == pytest.approx(math.sqrt(D / dim), rel=1e-15)
 
 
 def test_sketch_does_not_depend_on_the_order_of_use():

@@ -4,12 +4,10 @@ import pickle
 
 import pytest
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from subspace_nn import testing
 from subspace_nn.projections import Gaussian, gaussian, make
+from tests.peak import Peak
 from tests.reference import reference_gaussian
 
 
@@ -43,9 +41,22 @@ def test_neither_the_block_nor_the_store_changes_it(monkeypatch, block):
         torch.testing.assert_close(P.T @ g, want.T @ g, rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("block", [64, 1 << 20])
+@pytest.mark.parametrize("dim", [1, 2, 31, 32])
+def test_recomputed_in_float32(monkeypatch, dim, block):
+    D, seed = 2000, 5
+    omega, g = torch.ones(3, dim), torch.linspace(-1, 1, D)
+    want = Gaussian(D, dim, seed, store=True)
+    monkeypatch.setattr(gaussian, "_BLOCK", block)
+    P = Gaussian(D, dim, seed, store=False)
+    torch.testing.assert_close((P @ omega).double(), want @ omega.double(), rtol=0, atol=2e-6)
+    torch.testing.assert_close((P.T @ g).double(), want.T @ g.double(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [31, 32])
 @pytest.mark.parametrize("law", list(testing.LAWS))
-def test_law_where_recomputed(law):
-    testing.LAWS[law](make("gaussian", 97, 31, seed=7, store=False))
+def test_law_where_recomputed(law, dim):
+    testing.LAWS[law](make("gaussian", 97, dim, seed=7, store=False))
 
 
 def test_stored_up_to_a_size():
@@ -77,30 +88,12 @@ def test_pickles_whether_it_is_stored():
         assert (twin.store, twin.stored_bytes(), repr(twin)) == (store, 0, repr(P))
 
 
-class _Peak(TorchDispatchMode):
-    """The largest sum of the bytes of all tensors that an operation made and that still live."""
-
-    def __init__(self):
-        super().__init__()
-        self.live, self.peak = {}, 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                self.live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
-        self.live = {c: (ref, n) for c, (ref, n) in self.live.items() if not ref.expired()}
-        self.peak = max(self.peak, sum(n for _, n in self.live.values()))
-        return out
-
-
 def test_recomputed_it_needs_little_more_than_theta():
     D, dim = 1_000_000, 50
     P, omega = Gaussian(D, dim, store=False), torch.ones(dim)
-    with _Peak() as forward:
+    with Peak() as forward:
         theta = P @ omega
-    with _Peak() as backward:
+    with Peak() as backward:
         P.T @ theta
     for peak in (forward.peak, backward.peak):  # θ among it; the matrix would be 50 times θ
         assert theta.nbytes < peak < 4 * theta.nbytes

@@ -1,12 +1,15 @@
 """`hashed`: its P against a second implementation in plain Python, golden digests, its balance."""
 
 import math
+import pickle
 
 import pytest
 import torch
 
+from subspace_nn import bits, testing
 from subspace_nn.errors import InputError
-from subspace_nn.projections import Hashed
+from subspace_nn.projections import Hashed, _affine, hashed
+from tests.peak import Peak
 from tests.reference import reference_hashed
 
 
@@ -47,3 +50,83 @@ def test_stores_nothing_until_used_and_four_bytes_a_weight_after():
 def test_dim_has_a_limit():
     with pytest.raises(InputError, match=r"below 2\^30"):
         Hashed(2**31, 2**30)
+
+
+@pytest.mark.parametrize("chunk", [7, 64, 300, 1 << 18])
+@pytest.mark.parametrize(("D", "dim", "seed"), [
+    (1, 1, 0), (130, 1, 4), (130, 64, 3), (400, 400, 5), (400, 399, 5), (500, 12, 6),
+    (1000, 301, 6),
+])  # fmt: skip
+def test_recomputed_in_any_pieces_it_is_the_stored_one(monkeypatch, D, dim, seed, chunk):
+    stored = Hashed(D, dim, seed, store=True)
+    omega, g = bits.normal(0, "omega", 0, dim).float(), bits.normal(0, "g", 0, 2 * D).view(2, D)
+    theta, sums = stored @ omega, stored.T @ g
+    monkeypatch.setattr(_affine, "_CHUNK", chunk)
+    monkeypatch.setattr(_affine, "_BAND", min(chunk, 100))
+    for P in (Hashed(D, dim, seed, store=False), Hashed(D, dim, seed, store=True)):
+        assert torch.equal(P @ omega, theta)
+        torch.testing.assert_close(P.T @ g, sums, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("law", list(testing.LAWS))
+def test_law_where_recomputed(law):
+    testing.LAWS[law](Hashed(97, 31, seed=7, store=False))
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_the_same_bits_on_any_number_of_threads(store):
+    P, g = Hashed(300_001, 500, store=store), torch.linspace(-1, 1, 300_001)
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            results.append((P @ g[:500], P.T @ g))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(map(torch.equal, *results))
+
+
+def test_stored_up_to_a_size():
+    assert Hashed(1 << 26, 100).store
+    assert not Hashed((1 << 26) + 1, 100).store
+    assert Hashed((1 << 26) + 1, 100, store=True).store
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_pickles_whether_it_is_stored(store):
+    P = Hashed(100, 10, 4, store=store)
+    P @ torch.zeros(10)
+    twin = pickle.loads(pickle.dumps(P))
+    assert (twin.store, twin.stored_bytes(), repr(twin)) == (store, 0, repr(P))
+
+
+def test_recomputed_it_stores_nothing_and_needs_little_more_than_theta():
+    P, omega = Hashed(4_000_000, 1000, store=False), torch.ones(1000)
+    with Peak() as forward:
+        theta = P @ omega
+    with Peak() as backward:
+        P.T @ theta
+    for peak in (forward.peak, backward.peak):  # θ among it
+        assert theta.nbytes < peak < 1.5 * theta.nbytes
+    assert P.stored_bytes() == 0
+
+
+@pytest.mark.parametrize(("n", "dim"), [(1, 5), (5, 5), (37, 5), (60, 30), (17, 30)])
+def test_sum_of_blocks_is_the_sum_one_by_one(n, dim):
+    """Other devices than a CPU take it."""
+    places = torch.cat([torch.randperm(dim) + dim * (block % 2) for block in range(13)])[:n]
+    part = bits.normal(0, "part", 0, 3 * n).view(3, n)
+    want = torch.zeros(3, 2 * dim, dtype=torch.float64).index_add_(-1, places, part)
+    torch.testing.assert_close(hashed._sum_of_blocks(part, places, dim, 2 * dim), want)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("store", [False, True])
+@pytest.mark.parametrize(("D", "dim"), [(1_000_003, 100), (10_000_019, 70_001)])
+def test_cuda_gives_the_same_bits_and_the_same_sums_each_time(D, dim, store):
+    P, omega, g = Hashed(D, dim, store=store), torch.linspace(-1, 1, dim), torch.linspace(-1, 1, D)
+    assert torch.equal((P @ omega.cuda()).cpu(), P @ omega)
+    sums = P.T @ g.cuda()
+    assert all(torch.equal(P.T @ g.cuda(), sums) for _ in range(5))
+    torch.testing.assert_close(sums.cpu(), P.T @ g, rtol=0, atol=1e-3)

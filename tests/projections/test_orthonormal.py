@@ -1,24 +1,43 @@
 """`orthonormal`: the form of 2017."""
 
+import math
+
 import pytest
 import torch
 
-from subspace_nn import bits
 from subspace_nn.errors import InputError
-from subspace_nn.projections import Orthonormal
+from subspace_nn.projections import Orthonormal, parse
+from tests.reference import reference_orthonormal
 
 
-def test_is_the_q_factor_of_anchor_and_gaussians():
-    anchor = torch.linspace(-1, 1, 40, dtype=torch.float64)
-    gauss = bits.normal(5, "orthonormal", 0, 40 * 6).view(40, 6)
-    gauss[:, 0] = anchor
-    P = Orthonormal(40, 6, seed=5, anchor=anchor).dense()
-    # Gram–Schmidt, column by column, is the decomposition with a positive diagonal.
-    for column in range(6):
-        v = gauss[:, column].clone()
-        for earlier in range(column):
-            v -= (v @ P[:, earlier]) * P[:, earlier]
-        torch.testing.assert_close(P[:, column], v / v.norm())
+@pytest.mark.parametrize(("D", "dim", "seed"), [
+    (1, 1, 0), (7, 1, 1), (7, 7, 2), (40, 6, 5), (31, 10, 2**64 - 1),
+])  # fmt: skip
+@pytest.mark.parametrize("anchored", [False, True])
+def test_is_the_specification(D, dim, seed, anchored):
+    anchor = [math.sin(i + 1) for i in range(D)] if anchored else None
+    expected = torch.tensor(reference_orthonormal(D, dim, seed, anchor), dtype=torch.float64)
+    given = None if anchor is None else torch.tensor(anchor, dtype=torch.float64)
+    P = Orthonormal(D, dim, seed, given).dense()
+    torch.testing.assert_close(P, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(("D", "dim", "seed", "golden", "sketch"), [
+    (2000, 100, 0, "6b559c6d84bea2e8", (1.068103, -0.885426, -2.008364, 0.658962)),
+    (997, 31, 7, "00b2cdf39bb4c1d2", (0.052605, 1.096948, -0.90161, 1.36383)),
+])  # fmt: skip
+def test_golden_sketch(D, dim, seed, golden, sketch):
+    P = Orthonormal(D, dim, seed)
+    assert P.fingerprint() == golden
+    assert P.sketch() == pytest.approx(sketch, abs=1e-4)
+
+
+def test_plain_and_anchored_by_name():
+    """A name alone leaves it to a `Subspace`, which makes an anchor unless told not to."""
+    assert parse("orthonormal") == (Orthonormal, {})
+    assert parse("orthonormal:plain") == (Orthonormal, {"anchor": None})
+    assert Orthonormal(9, 3).label == "orthonormal/1:plain"
+    assert Orthonormal(9, 3, anchor=torch.ones(9)).label == "orthonormal/1"
 
 
 def test_starts_at_the_anchor():

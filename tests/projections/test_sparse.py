@@ -1,6 +1,7 @@
 """`sparse`: its P against plain Python, golden fingerprints, its coverage, its distortion."""
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -99,3 +100,18 @@ def gram_error(P):
     matrix = P.dense()
     gram = matrix.T @ matrix
     return torch.linalg.eigvalsh(gram - torch.eye(P.dim, dtype=gram.dtype)).abs().max()
+
+
+@pytest.mark.parametrize(("D", "dim"), [(1000, 200), (97, 97)])
+def test_recomputed_it_is_the_stored_one_and_stores_nothing(D, dim):
+    P, stored = Sparse(D, dim, 3, store=False), Sparse(D, dim, 3)
+    assert torch.equal(P.dense(), stored.dense())
+    assert (P.stored_bytes(), stored.store) == (0, True)
+    assert not pickle.loads(pickle.dumps(P)).store
+
+
+def test_stored_up_to_a_size():
+    D = 1 << 24  # s = 4 from d = 14,336 on, and 5 from d = 18,432 on
+    assert (Sparse(D, 16_000).nonzeros, Sparse(D, 20_000).nonzeros) == (4, 5)
+    assert Sparse(D, 16_000).store
+    assert not Sparse(D, 20_000).store

@@ -1,9 +1,11 @@
 """The linear maps P from d free parameters to D weights, one final class a file."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.projections.base import Projection, Transpose, check_sizes
+from subspace_nn.projections.combine import BlockDiagonal, Composition, HStack, Sum
 from subspace_nn.projections.custom import Dense, Functions
 from subspace_nn.projections.fastfood import Fastfood
 from subspace_nn.projections.gaussian import Gaussian
@@ -11,6 +13,7 @@ from subspace_nn.projections.hadamard import Hadamard
 from subspace_nn.projections.hashed import Hashed
 from subspace_nn.projections.identity import Identity
 from subspace_nn.projections.kronecker import Kronecker
+from subspace_nn.projections.layerwise import Layerwise
 from subspace_nn.projections.orthonormal import Orthonormal
 from subspace_nn.projections.sparse import Sparse
 
@@ -25,50 +28,90 @@ KINDS: dict[str, type[Projection]] = {
         Sparse,
         Gaussian,
         Orthonormal,
+        Layerwise,
         Identity,
     )
 }
 
 
-def make(kind: str, D: int, dim: int, seed: int = 0, **options: Any) -> Projection:
-    """Make a projection by the name of its kind.
+def parse(name: str) -> tuple[type[Projection], dict[str, Any]]:
+    """What a name means: a kind, for some followed by words, as in `layerwise:hadamard:layer`.
 
     Args:
-        kind: one of `KINDS`.
+        name: the kind and its words, joined by colons.
+
+    Returns:
+        The class and the keyword arguments that the words stand for.
+
+    Raises:
+        InputError: if the kind or a word is not known.
+
+    Example:
+        >>> parse("layerwise:hadamard:root")
+        (<class '...Layerwise'>, {'of': <class '...Hadamard'>, 'share': 'root'})
+    """
+    kind, *words = name.split(":") if isinstance(name, str) else [name]
+    if kind not in KINDS:
+        raise InputError(unknown_name("projection", kind, KINDS))
+    return KINDS[kind], KINDS[kind].parse_words(words, KINDS)
+
+
+def make(
+    name: str,
+    D: int,
+    dim: int,
+    seed: int = 0,
+    *,
+    tensors: Mapping[str, int] | None = None,
+    **options: Any,
+) -> Projection:
+    """Make a projection by its name.
+
+    Args:
+        name: one of `KINDS`, with words after it for the kinds that take them.
         D: number of weights.
         dim: number of free parameters d.
         seed: any integer from 0 to 2^64 - 1.
-        **options: what the kind takes beside these.
+        tensors: the number of weights of each tensor of θ by its name, in order, for the kinds
+            that ask for them.
+        **options: what the kind takes beside these; they take precedence over the words.
 
     Returns:
         The projection.
 
     Raises:
-        InputError: if the kind is not known or an argument is out of range.
+        InputError: if the name is not known or an argument is out of range.
 
     Example:
         >>> make("hashed", D=100, dim=10)
         Hashed(D=100, dim=10, seed=0)
     """
-    if kind not in KINDS:
-        raise InputError(unknown_name("projection", kind, KINDS))
-    return KINDS[kind](D, dim, seed, **options)
+    kind, from_name = parse(name)
+    if kind.takes_tensors:
+        options["tensors"] = tensors
+    return kind(D, dim, seed, **from_name | options)
 
 
 __all__ = [
     "KINDS",
+    "BlockDiagonal",
+    "Composition",
     "Dense",
     "Fastfood",
     "Functions",
     "Gaussian",
+    "HStack",
     "Hadamard",
     "Hashed",
     "Identity",
     "Kronecker",
+    "Layerwise",
     "Orthonormal",
     "Projection",
     "Sparse",
+    "Sum",
     "Transpose",
     "check_sizes",
     "make",
+    "parse",
 ]

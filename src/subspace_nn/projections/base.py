@@ -2,7 +2,9 @@
 
 import abc
 import hashlib
-from typing import Any, ClassVar, Self, cast
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, cast, overload
 
 import torch
 from torch import Tensor
@@ -33,9 +35,11 @@ class Projection(abc.ABC):
     #: Changed when the same recipe comes to mean another P.
     version: ClassVar[int] = 1
     #: Whether P has the same bits everywhere. If not (LAPACK), it is the same to a tolerance.
-    portable: ClassVar[bool] = True
+    portable: bool = True
     #: Whether the kind can be made with `anchor=v`, a vector of θ-space that it then contains.
     takes_anchor: ClassVar[bool] = False
+    #: Whether the kind can be made with `tensors`, the sizes of the tensors of θ by name, in order.
+    takes_tensors: ClassVar[bool] = False
 
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
         check_sizes(D, dim)
@@ -51,6 +55,33 @@ class Projection(abc.ABC):
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         """Pᵀ g for gradient of shape (*, D), in its dtype and on its device: shape (*, d)."""
 
+    @classmethod
+    def parse_words(
+        cls,
+        words: Sequence[str],
+        kinds: Mapping[str, type["Projection"]],  # noqa: ARG003  # for kinds made of others
+    ) -> dict[str, Any]:
+        """Options from the words after the kind in a name, as in `layerwise:hadamard`.
+
+        Args:
+            words: the words; most kinds take none.
+            kinds: every kind by its name.
+
+        Returns:
+            Keyword arguments for the kind.
+
+        Raises:
+            InputError: if a word has no meaning here.
+        """
+        if words:
+            raise InputError(f"{cls.kind} takes no words after its name, got {':'.join(words)!r}.")
+        return {}
+
+    @property
+    def label(self) -> str:
+        """What a checkpoint calls P: a name as `make` takes it, each kind with its version."""
+        return f"{self.kind}/{self.version}"
+
     @property
     def distortion(self) -> float:
         """A bound on the spectral norm of PᵀP - I; 0 for the kinds with PᵀP = I exactly.
@@ -59,6 +90,21 @@ class Projection(abc.ABC):
         is a bound that holds for nearly every seed.
         """
         return 0.0
+
+    def widening(self, begin: int, end: int) -> float:  # noqa: ARG002  # the same for all weights
+        """What undoes P's shrinking of a step: 1 / the root mean square of the norms of rows.
+
+        An isometric P gives its D rows a mean square norm of d/D, so that lr in each ω moves a
+        weight by lr √(d/D). A kind that spreads its parameters unevenly over θ says how.
+
+        Args:
+            begin: number of the first row, a tensor's first weight.
+            end: number of the row behind the last.
+
+        Returns:
+            √(D/d), unless a kind says otherwise.
+        """
+        return math.sqrt(self.D / self.dim)
 
     @property
     def anchored(self) -> bool:
@@ -87,20 +133,44 @@ class Projection(abc.ABC):
         """The adjoint: `P.T @ g`."""
         return Transpose(self)
 
-    def __matmul__(self, omega: Tensor) -> Tensor:
-        """P ω, differentiable in ω to any order.
+    @overload
+    def __matmul__(self, omega: Tensor) -> Tensor: ...
+
+    @overload
+    def __matmul__(self, omega: "Projection") -> "Projection": ...
+
+    def __matmul__(self, omega: "Tensor | Projection") -> "Tensor | Projection":
+        """P ω, differentiable in ω to any order; with another projection Q, the map P Q.
 
         Args:
-            omega: shape (*, d), of a floating-point dtype.
+            omega: shape (*, d), of a floating-point dtype; or a projection from some R^k to R^d.
 
         Returns:
-            Shape (*, D), same dtype and device.
+            Shape (*, D), same dtype and device; or `Composition(P, Q)`, from R^k to R^D.
 
         Raises:
-            InputError: if the last dimension is not d or the dtype is not floating-point.
+            InputError: if the last dimension is not d or the dtype is not floating-point, or the
+                projection is not one to R^d.
         """
+        if isinstance(omega, Projection):
+            from subspace_nn.projections.combine import Composition  # noqa: PLC0415
+
+            return Composition(self, omega)
         _check_operand("P @ omega", omega, self.dim)
         return _apply(omega, self, transposed=False)
+
+    # The classes of combinations are projections: they import this module.
+    def __add__(self, other: "Projection") -> "Projection":
+        """`Sum(P, Q)`: (P + Q) ω = P ω + Q ω, for Q of the same shape."""
+        from subspace_nn.projections.combine import Sum  # noqa: PLC0415
+
+        return Sum(self, other)
+
+    def __or__(self, other: "Projection") -> "Projection":
+        """`HStack(P, Q)`: [P | Q] (ω, ψ) = P ω + Q ψ, for Q with the same D."""
+        from subspace_nn.projections.combine import HStack  # noqa: PLC0415
+
+        return HStack(self, other)
 
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """P as a matrix, column by column: for tests and small sizes.

@@ -1,6 +1,7 @@
 """`orthonormal`: the 2017 projection, P = QR([θ_init, randn])."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,6 +49,29 @@ class Orthonormal(Projection):
         super().__init__(D, dim, seed)
         self.anchor = None if anchor is None else _check_anchor(anchor, D)
         self._matrix: Tensor | None = None
+
+    @classmethod
+    def parse_words(
+        cls, words: Sequence[str], kinds: Mapping[str, type[Projection]]
+    ) -> dict[str, Any]:
+        """`orthonormal:plain` has no anchor, where a `Subspace` makes one by name.
+
+        Args:
+            words: "plain", or none.
+            kinds: every kind by its name.
+
+        Returns:
+            `anchor=None` for "plain".
+
+        Raises:
+            InputError: if there is another word.
+        """
+        return {"anchor": None} if list(words) == ["plain"] else super().parse_words(words, kinds)
+
+    @property
+    def label(self) -> str:
+        """Kind and version, with the word "plain" where there is no anchor."""
+        return super().label if self.anchored else f"{super().label}:plain"
 
     @property
     def anchored(self) -> bool:

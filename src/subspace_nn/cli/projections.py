@@ -1,0 +1,155 @@
+"""`projections`: what each kind costs at the sizes one has."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import sys
+from typing import Annotated
+
+import torch
+from cyclopts import Parameter
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from subspace_nn import costs, environment, models
+from subspace_nn.cli._app import Terminal, Threads, gather, set_threads
+from subspace_nn.costs import Cost, Costs
+from subspace_nn.errors import InputError
+from subspace_nn.layout import Layout
+from subspace_nn.projections import KINDS, check_sizes, parse
+from subspace_nn.tasks.run import whole_number
+
+#: Terminals of this width show two columns more.
+WIDE = 100
+
+_Name = Annotated[
+    str, Parameter(help="Kinds, such as hashed or layerwise:hadamard; all if none is named.")
+]
+
+
+def projections(
+    *names: _Name,
+    D: Annotated[int | None, Parameter(name="--D", help="Number of weights.")] = None,
+    dim: Annotated[int, Parameter(help="Number of free parameters d.")] = 1000,
+    model: Annotated[
+        str | None,
+        Parameter(help="A net of the package, instead of --D; conv if neither is given."),
+    ] = None,
+    seed: Annotated[int, Parameter(help="Of the projections.")] = 0,
+    memory: Annotated[float, Parameter(help="GB that all may take together.")] = 4.0,
+    seconds: Annotated[float, Parameter(help="That each may take, roughly.")] = 30.0,
+    threads: Threads = None,
+    json_: Annotated[bool, Parameter(name="--json", help="One JSON object instead.")] = False,
+) -> None:
+    """Measure each projection at given sizes: isometry, coverage, bytes, milliseconds, fingerprint.
+
+    What would take too much memory or time is not tried, and said. Examples:
+    projections --model fc --dim 750, or projections hashed hadamard --D 10000000 --dim 1000
+    """
+    checked = gather(
+        tensors=lambda: _tensors(D, model),
+        names=lambda: [parse(name) for name in names],
+        seed=lambda: _check("seed", seed, 0, 2**64 - 1),
+        limits=lambda: _check_limits(memory=memory, seconds=seconds),
+        threads=lambda: set_threads(threads),
+    )
+    tensors = checked["tensors"]
+    # Without tensors there is nothing for layers to be made of.
+    known = tensors if D is None else None
+    size = sum(tensors.values())
+    check_sizes(size, dim)
+    chosen = names or [kind for kind in KINDS if known or not KINDS[kind].takes_tensors]
+    console = Terminal()
+    waiting = console.status("Measuring …") if console.is_terminal else contextlib.nullcontext()
+    with waiting:
+        found = costs.measure(
+            chosen, size, dim, seed=seed, tensors=known, memory=1e9 * memory, seconds=seconds
+        )
+    if json_:
+        content = dataclasses.asdict(found) | {"environment": environment.describe()}
+        sys.stdout.write(json.dumps(content, indent=1) + "\n")
+    else:
+        _show(console, found, "" if D else f"{model or 'conv'}: ")
+
+
+def _tensors(D: int | None, model: str | None) -> dict[str, int]:
+    """The tensors of θ and their sizes."""
+    if D is not None and model is not None:
+        raise InputError("Give either --D or --model, not both.")
+    if D is not None:
+        _check("D", D, 1, None)
+        return {"theta": D}
+    return {e.name: e.numel for e in Layout.of(models.build(model or "conv")).entries}
+
+
+def _check(name: str, value: int, low: int, high: int | None) -> None:
+    if problems := whole_number(name, value, low, high):
+        raise InputError(*problems)
+
+
+def _check_limits(**limits: float) -> None:
+    if problems := [
+        f"{name} must be a number above 0, got {value!r}."
+        for name, value in limits.items()
+        if not isinstance(value, int | float) or not 0 < value < math.inf
+    ]:
+        raise InputError(*problems)
+
+
+def _show(console: Terminal, found: Costs, title: str) -> None:
+    wide = console.width >= WIDE
+    threads = torch.get_num_threads()
+    console.print(
+        f"{title}D = {found.D:,}, d = {found.dim:,}, float32, "
+        f"{threads} thread{'s' if threads > 1 else ''}",
+        style="bold",
+        highlight=False,
+    )
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
+    table.add_column("")
+    for heading in ("‖PᵀP-I‖", *(["bound"] if wide else []), "moved", "stored"):
+        table.add_column(heading, justify="right")
+    for heading in (*(["set-up"] if wide else []), "forward", "adjoint"):
+        table.add_column(f"{heading}\nms", justify="right")
+    table.add_column("fingerprint")
+    for cost in found.kinds:
+        cells = _cells(cost, wide=wide)
+        table.add_row(*(Text(cell, style="dim" if cost.reason else "") for cell in cells))
+    blanks = [""] * (5 if wide else 3)
+    table.add_row("copy of θ", *blanks, _number(found.copy_ms), style="dim")
+    console.print(table, highlight=False)
+    for cost in found.kinds:
+        note = cost.reason
+        if note is None and cost.isometry_error is None:
+            note = "Too slow for an estimate of ‖PᵀP-I‖; raise --seconds."
+        if note:
+            console.print(Text.assemble((f"{cost.name}: ", "bold"), note))
+
+
+def _cells(cost: Cost, *, wide: bool) -> list[str]:
+    if cost.reason is not None:
+        return [cost.name, *["–"] * (8 if wide else 6)]
+    return [
+        cost.name,
+        _number(cost.isometry_error),
+        *([_number(cost.distortion)] if wide else []),
+        _percent(cost.coverage),
+        "–" if cost.stored_bytes is None else decimal(cost.stored_bytes),
+        *([_number(cost.setup_ms)] if wide else []),
+        _number(cost.forward_ms),
+        _number(cost.adjoint_ms),
+        cost.fingerprint or "–",
+    ]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def _percent(share: float | None) -> str:
+    """Rounded down: 100 % is all."""
+    return "–" if share is None else f"{math.floor(1000 * share) / 10:g} %"
