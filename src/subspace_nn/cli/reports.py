@@ -1,28 +1,150 @@
-"""`report`: records as a page."""
+"""`report`: records as a page, as figures, as Markdown."""
 
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 
-from subspace_nn.cli._app import app
+from subspace_nn.cli._app import Terminal
 from subspace_nn.errors import InputError
 from subspace_nn.files import write_atomically
-from subspace_nn.report import page
+from subspace_nn.report.build import build
+from subspace_nn.report.commands import sweep_commands
+from subspace_nn.report.document import Report, Sweep
+from subspace_nn.report.markdown import markdown as markdown_text
+from subspace_nn.report.page import page
+from subspace_nn.report.theme import png, svg
 from subspace_nn.store import Store
+from subspace_nn.sweep import parse
+
+#: Files of benchmarks that a report shows, by name without ending.
+BENCHMARKS = ("time_to_accuracy", "step_time")
+
+#: Records are named by the ids of their runs.
+_RECORD = re.compile(r"[0-9a-f]{16}\.json")
 
 
-@app.command
 def report(
-    *folders: Annotated[Path, Parameter(help="Folders of records, each a section of its own.")],
+    *folders: Annotated[
+        Path, Parameter(help="Folders of records, or folders of such folders, at any depth.")
+    ],
     out: Annotated[Path, Parameter(help="The page.")] = Path("report.html"),
+    figures: Annotated[
+        Path | None, Parameter(help="Write each figure into this folder, as SVG and as PNG.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, Parameter(help="Write the tables, and links to the figures, as Markdown.")
+    ] = None,
 ) -> None:
-    """Make one self-contained page of finished sweeps; it opens without a network."""
+    """Make one self-contained page of finished sweeps; it opens without a network.
+
+    Example: report results/ --out report.html --figures figures
+    """
+    content = read(folders)
+    words = ["subspace-nn", "report", *map(str, folders), "--out", str(out)]
+    console = Terminal()
+    _write(console, out, page(content, shlex.join(words)).encode())
+    if markdown is not None:
+        _write(console, markdown, as_markdown(content, markdown, figures).encode())
+    if figures is not None:
+        figures.mkdir(parents=True, exist_ok=True)
+        for picture in (p for section in content.sections for p in section.pictures):
+            drawn = picture.draw()
+            write_atomically(figures / f"{picture.name}.svg", svg(drawn).encode())
+            write_atomically(figures / f"{picture.name}.png", png(drawn))
+        console.print(f"{figures}, figures as SVG and PNG", markup=False, soft_wrap=True)
+
+
+def read(folders: Sequence[Path]) -> Report:
+    """The report of some folders.
+
+    Args:
+        folders: of records, or of such folders.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: if a folder is missing, holds no records, or a file in one is no record.
+    """
     if not folders:
         raise InputError("Name at least one folder of records, as in results/fc-2017.")
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise InputError(*(f"The folder {folder} does not exist." for folder in missing))
-    html = page({folder.name: Store(folder).read() for folder in folders})
-    write_atomically(out, html.encode())
-    Console().print(f"{out}, {len(html.encode()):,} bytes", markup=False, soft_wrap=True)
+    found = {folder: list(_record_folders(folder)) for folder in folders}
+    if empty := [folder for folder, inside in found.items() if not inside]:
+        raise InputError(
+            *(f"No records in {folder}: expected files named by runs, as {'0' * 16}.json."
+              for folder in empty)
+        )  # fmt: skip
+    unique = dict.fromkeys(inside for insides in found.values() for inside in insides)
+    return build([_sweep(folder) for folder in unique], _benchmarks(folders))
+
+
+def as_markdown(content: Report, path: Path, figures: Path | None) -> str:
+    """A report as the text of a Markdown file.
+
+    Args:
+        content: the report.
+        path: of the file.
+        figures: folder of the figures' files, if they are to be shown.
+
+    Returns:
+        The text; links are relative to the file.
+    """
+    if figures is None:
+        return markdown_text(content)
+    return markdown_text(content, Path(os.path.relpath(figures, path.parent)).as_posix())
+
+
+def _record_folders(folder: Path) -> Iterator[Path]:
+    """The folder and those in it that hold records, in order."""
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    if any(_RECORD.fullmatch(path.name) for path in folder.glob("*.json")):
+        yield folder
+    for one in inside:
+        if not one.name.startswith("."):
+            yield from _record_folders(one)
+
+
+def _sweep(folder: Path) -> Sweep:
+    """The records of a folder, with what its sweep file says where there is one that fits."""
+    name, records = folder.resolve().name, Store(folder).read()
+    file = Path("experiments") / f"{name}.toml"
+    if file.is_file():
+        text = file.read_text(encoding="utf-8")
+        if {record["id"] for record in records} <= {run.id for run in parse(text)}:
+            return Sweep(name, records, _comment(text), [f"subspace-nn sweep {file.as_posix()}"])
+    return Sweep(name, records, "", sweep_commands(records, folder.as_posix()))
+
+
+def _comment(text: str) -> str:
+    """The comment that a sweep file opens with."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# "))
+    return " ".join(lines)
+
+
+def _benchmarks(folders: Sequence[Path]) -> dict[str, Any]:
+    found = {}
+    for path in (folder / f"{name}.json" for folder in folders for name in BENCHMARKS):
+        if path.is_file():
+            try:
+                found[path.stem] = json.loads(path.read_bytes())
+            except ValueError as error:
+                raise InputError(f"{path} is not JSON: {error}.") from None
+    return found
+
+
+def _write(console: Terminal, path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+    console.print(f"{path}, {len(content):,} bytes", markup=False, soft_wrap=True)

@@ -1,7 +1,6 @@
 """From records to tables, figures, and one page."""
 
 from subspace_nn.report.curve import curve
-from subspace_nn.report.figures import png, svg
-from subspace_nn.report.page import page
+from subspace_nn.report.theme import png, svg
 
-__all__ = ["curve", "page", "png", "svg"]
+__all__ = ["curve", "png", "svg"]

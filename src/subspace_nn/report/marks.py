@@ -1,0 +1,203 @@
+"""Names beside the things they name, without one on top of another."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from subspace_nn.report.theme import INK, SOFT, panel_size
+
+#: Height of a line of text and width of a letter, in points, for the size of text used here.
+LINE, LETTER = 11.0, 5.2
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A name and the point it belongs to.
+
+    Attributes:
+        x: of the point, in units of the axis.
+        y: likewise.
+        text: the name.
+        colour: of the line to the point.
+    """
+
+    x: float
+    y: float
+    text: str
+    colour: str = SOFT
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move places on a line apart, each as little as can be.
+
+    Neighbours that would come too near are one block, which stands where the mean distance of its
+    members from their own places is zero (isotonic regression by pooling neighbours; Ayer et al.,
+    "An empirical distribution function for sampling with incomplete information", 1955).
+
+    Args:
+        places: in any order.
+        gap: smallest distance of two.
+        low: no place may be below.
+        high: no place may be above, unless there are too many for the room.
+
+    Returns:
+        The new places, in the order of the old.
+
+    Example:
+        >>> spread([0.5, 0.5, 0.9], gap=0.1, low=0.0, high=1.0)
+        [0.45, 0.55, 0.9]
+    """
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    blocks: list[list[float]] = []  # of places as if the gaps were not there
+    for rank, index in enumerate(order):
+        blocks.append([places[index] - rank * gap])
+        while len(blocks) > 1 and _mean(blocks[-2]) >= _mean(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    highest = max(low, high - (len(places) - 1) * gap)
+    flat = [min(max(_mean(block), low), highest) for block in blocks for _ in block]
+    moved = {index: flat[rank] + rank * gap for rank, index in enumerate(order)}
+    return [round(moved[i], 9) for i in range(len(places))]
+
+
+def at_ends(axes: Axes, marks: Sequence[Mark], *, size: float = 8.5) -> None:
+    """Write names to the right of a panel, each with a thin line to its point.
+
+    Args:
+        axes: the panel, with its limits and scales set.
+        marks: what to write.
+        size: of the letters, in points.
+    """
+    points = [_to_panel(axes, mark) for mark in marks]
+    width, height = panel_size(axes)
+    gap = (size + 2.2) / height
+    for mark, (x, y), place in zip(
+        marks, points, spread([y for _, y in points], gap, 0.0, 1.0), strict=True
+    ):
+        line = {"color": mark.colour, "linewidth": 0.9, "clip_on": False}
+        axes.plot([min(x, 1.0), 1 + 12 / width], [y, place], transform=axes.transAxes, **line)
+        axes.text(
+            1 + 15 / width,
+            place,
+            mark.text,
+            transform=axes.transAxes,
+            va="center",
+            fontsize=size,
+            color=INK,
+        )
+
+
+def beside(axes: Axes, marks: Sequence[Mark], taken: Sequence[tuple[float, float]]) -> list[Mark]:
+    """Write names near their points, where there is room.
+
+    Each name tries places around its point, from near to far, and takes the first that covers
+    neither another name nor a point.
+
+    Args:
+        axes: the panel, with its limits and scales set.
+        marks: what to write, the most important first.
+        taken: points of lines and other things that no name may cover, in units of the axes.
+
+    Returns:
+        The marks for which there was no room; they are not written.
+    """
+    width, height = panel_size(axes)
+    dots = [_to_panel(axes, Mark(x, y, "")) for x, y in taken]
+    dots += [_to_panel(axes, mark) for mark in marks]
+    dots = [(x * width, y * height) for x, y in dots]
+    boxes: list[tuple[float, float, float, float]] = []
+    left_out = []
+    for mark in marks:
+        x, y = _to_panel(axes, mark)
+        x, y = x * width, y * height
+        size = (LETTER * len(mark.text), LINE)
+        room = next(
+            (
+                box
+                for box in _candidates(x, y, *size)
+                if box[0] >= 0 and box[1] >= 0 and box[2] <= width + 22 and box[3] <= height
+                if not any(_holds(box, dot) for dot in dots)
+                if not any(_overlap(box, other) for other in boxes)
+            ),
+            None,
+        )
+        if room is None:
+            left_out.append(mark)
+            continue
+        boxes.append(room)
+        axes.annotate(
+            mark.text,
+            (x / width, y / height),
+            ((room[0] + room[2]) / 2 / width, (room[1] + room[3]) / 2 / height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-", "color": mark.colour, "linewidth": 0.7,
+                "shrinkA": 0, "shrinkB": 3,
+            },
+        )  # fmt: skip
+    return left_out
+
+
+def is_free(
+    axes: Axes, taken: Sequence[tuple[float, float]], *, width: float, height: float
+) -> bool:
+    """Whether the lower right corner of a panel is empty.
+
+    Args:
+        axes: the panel, with its limits and scales set.
+        taken: points, in units of the axes.
+        width: of the corner, in points.
+        height: likewise.
+
+    Returns:
+        True if no point lies in it.
+    """
+    across, up = panel_size(axes)
+    places = [_to_panel(axes, Mark(x, y, "")) for x, y in taken]
+    return not any(x * across > across - width and y * up < height for x, y in places)
+
+
+def _candidates(
+    x: float, y: float, width: float, height: float
+) -> list[tuple[float, float, float, float]]:
+    """Boxes around a point, the near ones first: beside it, above and below, then further off."""
+    found = []
+    for distance, (dx, dy) in itertools.product(
+        (7, 16, 28, 42, 58), ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
+    ):
+        cx = x + dx * (width / 2 + distance)
+        cy = y + dy * (height / 2 + distance * 0.8)
+        found.append((cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2))
+    return found
+
+
+def _holds(box: tuple[float, float, float, float], dot: tuple[float, float]) -> bool:
+    margin = 4
+    return (
+        box[0] - margin <= dot[0] <= box[2] + margin
+        and box[1] - margin <= dot[1] <= box[3] + margin
+    )
+
+
+def _overlap(
+    one: tuple[float, float, float, float], other: tuple[float, float, float, float]
+) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _to_panel(axes: Axes, mark: Mark) -> tuple[float, float]:
+    """A point in fractions of the panel."""
+    x, y = axes.transAxes.inverted().transform(axes.transData.transform((mark.x, mark.y)))
+    return float(x), float(y)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

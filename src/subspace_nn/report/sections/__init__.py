@@ -1,0 +1,1 @@
+"""The parts of a report, each made from the records that it needs; None where there are none."""

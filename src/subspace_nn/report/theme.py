@@ -1,0 +1,201 @@
+"""How figures look: colours, sizes, and the files that are made of them."""
+
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+INK, SOFT, GRID = "#22262b", "#6a7178", "#dfe3e6"
+
+#: For things without an order. They differ in lightness too, and so for the colour-blind (Okabe
+#: and Ito, "Color universal design", 2008).
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#b3568b", "#c98800", "#3f9fd8", "#5d5fa8", "#8a6d3b")
+_PALETTE_DARK = (
+    "#4aa8e0", "#ff8a3d", "#2fc79b", "#e08cbd", "#f0b840", "#8fd0f7", "#a5a7ee", "#c7a86f",
+)  # fmt: skip
+
+#: Markers beside the colours, so that a figure can be told in grey.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+
+_SHADES = 12
+
+
+def _shades(start: float, stop: float) -> tuple[str, ...]:
+    viridis = mpl.colormaps["viridis"]
+    return tuple(
+        to_hex(viridis(start + (stop - start) * i / (_SHADES - 1))) for i in range(_SHADES)
+    )
+
+
+#: For things with an order, from the faintest to the strongest against a white ground.
+SHADES = _shades(0.82, 0.0)
+
+#: On a dark ground each colour has another in its place: name of the style sheet's variable,
+#: then the colour on a light and on a dark ground.
+THEME: Mapping[str, tuple[str, str]] = {
+    "ink": (INK, "#e6e8ea"),
+    "soft": (SOFT, "#a2a9b0"),
+    "grid": (GRID, "#363c43"),
+    **{f"c{i}": pair for i, pair in enumerate(zip(PALETTE, _PALETTE_DARK, strict=True))},
+    **{f"s{i}": pair for i, pair in enumerate(zip(SHADES, _shades(0.3, 1.0), strict=True))},
+}
+
+_RC: Mapping[str, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelsize": 9.5,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.7,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+}
+
+
+#: Decimals beyond the second.
+_SURPLUS = re.compile(r"(\.\d\d)\d+")
+
+#: Of every legend.
+LEGEND: Mapping[str, Any] = {
+    "frameon": False,
+    "fontsize": 8.5,
+    "labelcolor": INK,
+    "handlelength": 1.8,
+    "columnspacing": 1.2,
+}
+
+
+def shade(index: int, count: int) -> str:
+    """The colour of the index-th of `count` things with an order.
+
+    Args:
+        index: from 0.
+        count: number of things.
+
+    Returns:
+        A colour; that of the last is the strongest.
+
+    Example:
+        >>> shade(4, 5) == SHADES[-1]
+        True
+    """
+    return SHADES[-1] if count == 1 else SHADES[round(index * (len(SHADES) - 1) / (count - 1))]
+
+
+def canvas(
+    width: float, height: float, *, right: float, left: float = 46, bottom: float = 38
+) -> tuple[Figure, Axes]:
+    """An empty figure with one panel at a fixed place.
+
+    Args:
+        width: of the figure, in points.
+        height: likewise.
+        right: room beside the panel, for labels.
+        left: room for the axis.
+        bottom: likewise.
+
+    Returns:
+        The figure and its panel.
+    """
+    with mpl.rc_context(dict(_RC)):
+        figure = Figure(figsize=(width / 72, height / 72))
+        top = 12.0
+        box = (left / width, bottom / height)
+        size = ((width - left - right) / width, (height - bottom - top) / height)
+        axes = figure.add_axes((*box, *size))
+        axes.tick_params(which="minor", length=0)
+    return figure, axes
+
+
+def panel_size(axes: Axes) -> tuple[float, float]:
+    """Width and height of a panel.
+
+    Args:
+        axes: the panel.
+
+    Returns:
+        Both in points.
+    """
+    figure = axes.get_figure(root=True)
+    width, height = figure.get_size_inches() if figure else (0.0, 0.0)
+    box = axes.get_position()
+    return float(box.width * width * 72), float(box.height * height * 72)
+
+
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """A figure as the bytes of a PNG file.
+
+    Args:
+        figure: any figure.
+        dpi: dots per inch.
+
+    Returns:
+        The whole file.
+    """
+    buffer = io.BytesIO()
+    with mpl.rc_context({"savefig.facecolor": "white"}):
+        figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an SVG file: letters are drawn, the ground is white; it looks alike everywhere.
+
+    Args:
+        figure: any figure.
+
+    Returns:
+        The file's text, the same for the same figure.
+    """
+    text = _svg(figure, "subspace-nn", fonttype="path", transparent=False)
+    # A hundredth of a point is fine enough for lines, and for letters, which are drawn large.
+    return re.sub(r' d="[^"]*"', lambda found: _SURPLUS.sub(r"\1", found[0]), text)
+
+
+def inline_svg(figure: Figure, name: str) -> str:
+    """A figure as an element of a page, in the page's own letters and colours.
+
+    Args:
+        figure: any figure.
+        name: of the figure, unique in its page.
+
+    Returns:
+        The element. Its colours are variables of the style sheet (`THEME`), with those for a
+        light ground to fall back on.
+    """
+    text = _svg(figure, name, fonttype="none", transparent=True)
+    text = text[text.index("<svg") :]
+    # Names of groups are the same in every figure, and a page may have each but once.
+    text = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text)
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = _SURPLUS.sub(r"\1", text)
+    for variable, (light, _) in THEME.items():
+        text = text.replace(light, f"var(--{variable}, {light})")
+    return text
+
+
+def _svg(figure: Figure, salt: str, *, fonttype: str, transparent: bool) -> str:
+    buffer = io.StringIO()
+    # Without a salt the ids, and without this metadata the date, change with each run.
+    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": fonttype}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=transparent)
+    return buffer.getvalue()

@@ -1,0 +1,89 @@
+"""Records as a store reads them, made up."""
+
+from subspace_nn.runs import Run
+
+HARDWARE = {
+    "hardware": "a <fast> machine",
+    "torch": "2.13.0",
+    "python": "3.11",
+    "commit": "abcdef1",
+}
+OLD = {"init": "2017", "scale": "none", "schedule": "constant", "lr": 3e-3, "dropout": 0.5}
+
+
+def record(accuracy, *, D=21_840, **arguments):
+    """A finished run of the task "mnist" that ends at an accuracy."""
+    run = Run.of("mnist", {"epochs": 10, **arguments})
+    dim = run.arguments["dim"]
+    evaluations = [
+        {
+            "epoch": e,
+            "test_accuracy": accuracy - 10 / e + 1,
+            "train_loss": 1 / e,
+            "seconds": 2.35 * e,
+        }
+        for e in range(1, 11)
+    ]
+    return {
+        "id": run.id,
+        "task": "mnist",
+        "status": "done",
+        "arguments": dict(run.arguments),
+        "seconds": 60.0,
+        "environment": HARDWARE,
+        "result": {
+            "D": D,
+            "dim": D if dim == "full" else dim,
+            "test_accuracy": accuracy,
+            "evaluations": evaluations,
+            "loss_curve": [1 / (i + 1) for i in range(20)],
+            "steps": 2350,
+        },
+    }
+
+
+def curve(base, dims, seeds=(0, 1, 2), **arguments):
+    """One net in several d: accuracies go up with d, and by a point from seed to seed."""
+    return [
+        record(base + 2 * i + seed, dim=dim, seed=seed, **arguments)
+        for i, dim in enumerate(dims)
+        for seed in seeds
+    ]
+
+
+def full(accuracy, model, D, **arguments):
+    """A net with all weights free, three seeds."""
+    return [
+        record(accuracy + s / 10, D=D, model=model, dim="full", projection="identity", seed=s,
+               **arguments)
+        for s in (0, 1, 2)
+    ]  # fmt: skip
+
+
+def own(dim, seed, figure, **others):
+    """A run of a task of the user's own, which knows neither D nor epochs."""
+    return {
+        "id": f"{dim}-{seed}-{others}",
+        "task": "houses:train",
+        "status": "done",
+        "arguments": {"dim": dim, "seed": seed, **others},
+        "seconds": 1.5,
+        "environment": {"hardware": "a laptop"},
+        "result": {"rmse": figure, "note": "text"},
+    }
+
+
+CONV_OLD = curve(80.0, [100, 1000, 3000], **OLD, projection="orthonormal")
+CONV_NEW = curve(90.0, [100, 1000, 3000])
+CONV_FULL = full(98.0, "conv", 21_840)
+FC_NEW = curve(85.0, [100, 3369], model="fc", D=199_210)
+ZOO = full(95.0, "conv-6-6", 3369, scale="none", lr=3e-3, schedule="constant")
+KINDS = curve(88.0, [100, 1000], projection="sparse") + curve(
+    87.0, [100, 1000], projection="hadamard"
+)
+OWN = [own(dim, seed, 10 / dim + seed / 10) for dim in (2, 4, 8) for seed in (0, 1)]
+FAILED = {
+    **{k: v for k, v in own(99, 0, 0.0).items() if k != "result"},
+    "status": "failed",
+    "error": "Traceback …\nValueError: no such house\n",
+}
