@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help train test lint types docs check claims bench killtest raytest clean
+.PHONY: help train test lint types docs check claims bench killtest fuzz raytest overhead results report race conformance clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -31,24 +31,45 @@ types: $(INSTALLED) ## strict types
 
 docs: $(INSTALLED) ## the documentation in docs/_build/html, its examples run, warnings as errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
-	$(BIN)/python -m sphinx -W --keep-going -q -b doctest docs docs/_build/doctest
+	$(BIN)/python -m sphinx -W --keep-going -q -b doctest -D nb_execution_mode=off docs docs/_build/doctest
 
 check: lint types docs test ## what CI runs
 
 claims: $(INSTALLED) ## the README's figures, into results/claims.json (about 20 minutes)
 	$(BIN)/python benchmarks/claims.py results/claims.json
-	$(BIN)/python benchmarks/step_time.py results/step_time.json
+	$(BIN)/python -m benchmarks.step_time results/step_time.json
 
-bench: $(INSTALLED) ## step times beside the plain module, into results/step_time.json
-	$(BIN)/python benchmarks/step_time.py results/step_time.json
-	$(BIN)/python benchmarks/memory_format.py
+bench: $(INSTALLED) ## step times, products, memory beside others', into results (an hour)
+	for name in step_time roofline fwht peers setup; do \
+		$(BIN)/python -m benchmarks.$$name results/$$name.json || exit; done
+	$(BIN)/python -m benchmarks.memory_format
 
-raytest: $(INSTALLED) ## a sweep on a local ray (installs it)
+raytest: $(INSTALLED) ## a sweep on a local ray (installs it), and killed workers on clusters
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]'
-	$(BIN)/python -m pytest -q -m ray
+	$(BIN)/python -m pytest -q -m clusters
 
 killtest: $(INSTALLED) ## 20 sweeps killed at random and resumed, into results/kill_test.json
 	$(BIN)/python -m benchmarks.kill_test results/kill_test.json
+
+fuzz: $(INSTALLED) ## 20,000 damaged and 5,000 forged checkpoints, into results/fuzz.json
+	$(BIN)/python -m benchmarks.fuzz results/fuzz.json
+
+results: $(INSTALLED) ## every sweep of experiments/, what is finished is kept (a day of one core)
+	for file in experiments/*.toml; do $(BIN)/subspace-nn sweep $$file || exit; done
+
+report: $(INSTALLED) ## the page runs/report.html, docs/results.md and docs/figures, of the records
+	rm -rf docs/figures
+	$(BIN)/subspace-nn report results --out runs/report.html \
+		--markdown docs/results.md --figures docs/figures
+
+race: $(INSTALLED) ## seconds until the accuracy of 2017, into results/time_to_accuracy.json
+	$(BIN)/python benchmarks/time_to_accuracy.py results/time_to_accuracy.json
+
+overhead: $(INSTALLED) ## what a sweep costs, into results/sweep_overhead.json (about 12 minutes)
+	$(BIN)/python -m benchmarks.sweep_overhead results/sweep_overhead.json
+
+conformance: $(INSTALLED) ## docs/modules.md anew: every module, every property, compilers too (10 minutes)
+	$(BIN)/python -m tests.conformance.table
 
 clean: ## remove the environment and what was built
 	rm -rf .venv docs/_build .pytest_cache .ruff_cache .hypothesis

@@ -12,12 +12,12 @@ project_copyright = author
 version = release = _version("subspace-nn")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "conf.py"]
 default_role = "code"  # docstrings write `code` with single backticks
 
 html_theme = "furo"
@@ -26,6 +26,16 @@ html_title = f"subspace-nn {version}"
 # Formulas are Unicode text: LaTeX would need MathJax from a server, so dollarmath stays off.
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+
+# The notebooks, which a link brings here, are text: what a page of theirs shows is what the code
+# gives when the page is built, at the small size.
+nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_render_markdown_format = "myst"  # with tables
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # they would come from a server
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

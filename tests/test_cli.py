@@ -208,8 +208,8 @@ def test_full_is_all_weights(run, here):
     assert sorted(path.name for path in (here / "runs" / "fc-full-0").iterdir()) == FILES
 
 
-def test_info_tells_the_recipe(run, trained):
-    done = run("info", trained.checkpoint)
+def test_inspect_tells_the_recipe(run, trained):
+    done = run("inspect", trained.checkpoint)
     spec = fileformat.read(trained.checkpoint).spec
     assert (done.code, done.err) == (0, "")
     for part in (
@@ -261,8 +261,8 @@ def test_file_of_options_serves_evaluate_too(run, trained, here):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        pytest.param(["--help"], ["train", "evaluate", "info", "--config"], id="all"),
-        pytest.param([], ["train", "evaluate", "info", "--config"], id="nothing given"),
+        pytest.param(["--help"], ["train", "evaluate", "inspect", "--config"], id="all"),
+        pytest.param([], ["train", "evaluate", "inspect", "--config"], id="nothing given"),
         pytest.param(
             ["train", "--help"],
             [
@@ -275,7 +275,7 @@ def test_file_of_options_serves_evaluate_too(run, trained, here):
         pytest.param(
             ["evaluate", "-h"], ["FILE", "--data", "--device", "--threads"], id="evaluate"
         ),
-        pytest.param(["info", "--help"], ["FILE"], id="info"),
+        pytest.param(["inspect", "--help"], ["FILE"], id="inspect"),
         pytest.param(["--version"], ["0.1.0"], id="version"),
     ],
 )
@@ -335,7 +335,7 @@ def test_any_name_of_a_folder_is_printed_as_it_is(run, name):
     done = run(*SMALL, "--out", name)
     assert (done.code, done.err) == (0, "")
     assert f"{name}/omega.safetensors" in done.out
-    done = run("info", f"{name}/omega.safetensors")
+    done = run("inspect", f"{name}/omega.safetensors")
     assert (done.code, done.err) == (0, "")
     assert f"{name}/omega.safetensors" in done.out
 
@@ -360,7 +360,6 @@ def bad_files(tmp_path_factory, trained) -> Path:
     folder = tmp_path_factory.mktemp("bad")
     good = trained.checkpoint.read_bytes()
     saved = fileformat.read(trained.checkpoint)
-    nothing = Checkpoint({**saved.spec, "dim": 0}, {"omega": torch.zeros(0)})
     unnamed = Checkpoint({k: v for k, v in saved.spec.items() if k != "model"}, saved.tensors)
     contents = {
         "empty": b"",
@@ -378,7 +377,7 @@ def bad_files(tmp_path_factory, trained) -> Path:
         "stranger": changed(saved, model="[/b]"),
         "projection": changed(saved, projection="hashed/99"),
         "unnamed": fileformat.encode(unnamed),
-        "nothing": fileformat.encode(nothing),
+        "nothing": damaged_header(good, dim=0),
         "unknown.toml": b"dims = 30\n",
         "malformed.toml": b"dim = 30\nlr = = 1\n",
         "latin1.toml": b'model = "\xe9"\n',
@@ -516,8 +515,8 @@ OTHER_MISTAKES = [
         "evaluate empty --data nowhere --device cud --threads 0",
         ["empty: the file is empty.", "nowhere does not exist", DEVICE, f"{THREADS} 0."],
     ),
-    ("info", ["requires an argument"]),
-    ("info random more", ["more"]),
+    ("inspect", ["requires an argument"]),
+    ("inspect random more", ["more"]),
 ]
 
 
@@ -527,7 +526,7 @@ def mistakes():
         given, parts = case if isinstance(case, tuple) and len(case) == 2 else case.values
         marks = getattr(case, "marks", ())
         yield pytest.param(f"train {given}", parts, id=f"train {given}", marks=marks)
-    for verb, cases in (("evaluate", [*UNREADABLE, *MISFITS]), ("info", UNREADABLE)):
+    for verb, cases in (("evaluate", [*UNREADABLE, *MISFITS]), ("inspect", UNREADABLE)):
         for name, part in cases:
             yield pytest.param(f"{verb} {name}", [f"{name}: {part}"], id=f"{verb} {name}")
     for given, parts in OTHER_MISTAKES:

@@ -8,6 +8,7 @@ import pytest
 
 from subspace_nn.cli import main
 from subspace_nn.store import Store
+from tests.toy import quick
 
 QUICK = ["sweep", "--task", "tests.toy:quick", "--engine", "serial"]
 
@@ -45,6 +46,17 @@ def test_sweep_prints_a_line_a_run_and_resumes(run, tmp_path):
     code, out, _ = run(*words)
     assert code == 0
     assert out.strip() == f"4 of 4 runs done, in {tmp_path}"
+
+
+def test_sweep_as_jobs_of_slurm(run, tmp_path):
+    options = ["--engine-option", "cluster=local", "--engine-option", "time=5", "--jobs", "2"]
+    words = ["sweep", "--task", "tests.toy:quick", "seed=range(0,2)", "--engine", "slurm", *options]
+    code, out, _ = run(*words, "--out", tmp_path)
+    assert code == 0
+    assert f"2 of 2 runs done, in {tmp_path}" in out
+    assert {r["result"]["test_accuracy"] for r in Store(tmp_path).read()} == {
+        quick(seed=0)["test_accuracy"], quick(seed=1)["test_accuracy"],
+    }  # fmt: skip
 
 
 def test_words_replace_what_the_file_says(run, tmp_path):
@@ -85,6 +97,13 @@ def test_a_failed_run_is_told_and_makes_exit_code_2(run, tmp_path):
     (["sweep", "a.toml", "b.toml"], ["Expected one sweep file, got a.toml, b.toml"]),
     (["sweep", "dim=3", "--engine", "lok"], ["Unknown engine 'lok'. Did you mean 'loky'"]),
     (["sweep", "dim=3", "--jobs", "0"], ["jobs must be a whole number", "got 0"]),
+    (["sweep", "dim=0", "--engine-option", "gpu", "--engine", "ray"], [
+        "got 0", "--engine-option: expected name=value, got 'gpu'",
+    ]),
+    (["sweep", "dim=3", "--engine", "serial", "--engine-option", "time=3"], ["takes no options"]),
+    (["sweep", "dim=3", "--engine", "slurm", "--engine-option", "tim=3"], [
+        "Unknown option of sbatch 'tim'. Did you mean 'time'",
+    ]),
     (["sweep", "--task", "mnis", "dim=3"], ["Unknown task 'mnis'"]),
     (["runs", "missing"], ["The folder missing does not exist"]),
     (["report"], ["Name at least one folder"]),
@@ -131,5 +150,5 @@ def test_report_of_real_runs(run, tmp_path):
     assert code == 0
     assert "page.html" in out
     html = (tmp_path / "page.html").read_text()
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == 5  # the central one twice, the recipes, accuracy and loss
     assert "4 runs" in html

@@ -36,12 +36,24 @@ def test_only_done_runs_are_finished(store):
     assert store.finished() == {"a", "b"}
 
 
+def test_keep_writes_only_what_is_not_there(store, monkeypatch):
+    store.write({"id": "a", "status": "failed"})
+    store.keep({"id": "a", "status": "done"})
+    store.keep({"id": "b", "status": "done"})
+    assert store.finished() == {"a", "b"}
+    monkeypatch.setattr(Store, "write", None)
+    store.keep({"id": "a", "status": "done"})
+
+
 def test_marks_tell_the_living_from_the_dead(store):
     with store.running("alive"):
         (store.folder / ".running" / "dead").write_text(f"{os.uname().nodename} 99999999")
         (store.folder / ".running" / "elsewhere").write_text("another-host 1")
         assert store.marks() == {"alive": True, "dead": False, "elsewhere": True}
+        store.unmark("dead")
+        assert store.marks() == {"alive": True, "elsewhere": True}
     assert "alive" not in store.marks()
+    store.unmark("nothing")
 
 
 def test_a_full_disk_names_the_run_and_leaves_nothing(store, monkeypatch):

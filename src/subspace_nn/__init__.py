@@ -1,7 +1,40 @@
 """Train any PyTorch model in a low-dimensional subspace of its parameters."""
 
-from subspace_nn.checkpoint import load
-from subspace_nn.errors import CheckpointError, DataError, InputError
-from subspace_nn.subspace import Subspace
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["CheckpointError", "DataError", "InputError", "Subspace", "load"]
+if TYPE_CHECKING:
+    from subspace_nn.checkpoint import load
+    from subspace_nn.errors import CheckpointError, DataError, InputError
+    from subspace_nn.pretrained import from_pretrained, push_to_hub, save_pretrained
+    from subspace_nn.subspace import Subspace
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "InputError",
+    "Subspace",
+    "from_pretrained",
+    "load",
+    "push_to_hub",
+    "save_pretrained",
+]
+
+#: Where each name is. It is imported when it is asked for: PyTorch takes seconds to import, and
+#: the command line answers before.
+_HOMES = {
+    "CheckpointError": "errors",
+    "DataError": "errors",
+    "InputError": "errors",
+    "Subspace": "subspace",
+    "from_pretrained": "pretrained",
+    "load": "checkpoint",
+    "push_to_hub": "pretrained",
+    "save_pretrained": "pretrained",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

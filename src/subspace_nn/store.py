@@ -55,6 +55,22 @@ class Store:
                 f"The record of run {record['id']} cannot be written to {path}: {error.strerror}."
             ) from None
 
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Write a record unless it is there.
+
+        Args:
+            record: as for `write`.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        try:
+            there = json.loads((self.folder / f"{record['id']}.json").read_bytes())
+        except (OSError, ValueError):
+            there = None
+        if there != record:
+            self.write(record)
+
     def read(self) -> list[dict[str, Any]]:
         """All records, ordered by id.
 
@@ -103,6 +119,14 @@ class Store:
             yield
         finally:
             mark.unlink(missing_ok=True)
+
+    def unmark(self, run_id: str) -> None:
+        """Forget that a run was begun: its process is known to be dead.
+
+        Args:
+            run_id: its id.
+        """
+        (self.folder / _RUNNING / run_id).unlink(missing_ok=True)
 
     def marks(self) -> dict[str, bool]:
         """The runs that were begun and not ended.

@@ -20,6 +20,9 @@ from subspace_nn.store import Store
 #: A run whose process was killed so often is taken to be the cause, and recorded as failed.
 _DEATHS = 3
 
+#: Characters of what is known of a death that a record keeps: the end of a log.
+_REASON = 2000
+
 _RANGE = re.compile(r"range\((\d+), *(\d+)\)")
 
 
@@ -143,20 +146,23 @@ def sweep(
     engine: str = "loky",
     jobs: int = -1,
     address: str | None = None,
+    options: Mapping[str, str | float] | None = None,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Run what is missing; the records are on disk as soon as they are there.
 
     Workers write their own records, so that killing anything, at any time, loses at most the runs
-    in flight. A killed worker ends joblib's call; the sweep then lists again what is missing and
-    goes on.
+    in flight. When a worker was killed, the sweep lists again what is missing and goes on.
 
     Args:
         runs: what is to be there in the end.
         store: where the records are.
-        engine: "serial" (in this process), "loky" (processes on this machine), "dask" or "ray".
+        engine: "serial" (in this process), "loky" (processes on this machine), "dask", "ray" or
+            "slurm".
         jobs: number of workers; -1 is one a core. A cluster that is already running has its own.
         address: of a running dask scheduler or ray cluster; a local one is started if not given.
+        options: what one run needs, in the words of the cluster: resources of dask's workers,
+            options of a ray task, options of sbatch.
         on_status: told at the start and after each run.
 
     Returns:
@@ -165,14 +171,38 @@ def sweep(
     Raises:
         InputError: if the engine is unknown, or records cannot be written.
     """
+    folder = store.folder.absolute() / f".{engine}"
+    setting = engines.Setting(jobs, address, options or {}, folder)
+    with engines.start(engine, setting) as parallel:
+        return complete(runs, store, parallel, on_status=on_status)
+
+
+def complete(
+    runs: Sequence[Run],
+    store: Store,
+    parallel: engines.Parallel,
+    *,
+    on_status: Callable[[Status], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """What `sweep` does, on an engine that was started before and goes on afterwards.
+
+    Args:
+        runs: what is to be there in the end.
+        store: where the records are.
+        parallel: the engine, from `engines.start`.
+        on_status: told at the start and after each run.
+
+    Returns:
+        The records of all runs, in order.
+    """
     driver = _Driver(runs, store, on_status)
-    with engines.start(engine, jobs, address) as parallel:
-        while todo := driver.todo():
-            try:
-                for record in parallel(joblib.delayed(_work)(run, store) for run in todo):
-                    driver.ended(record)
-            except engines.WORKER_DIED:
-                driver.worker_died()
+    there = Store(store.folder.absolute())  # a worker may be in another folder
+    while todo := driver.todo():
+        try:
+            for record in parallel(joblib.delayed(_work)(run, there) for run in todo):
+                driver.ended(record)
+        except engines.WorkerDiedError as error:
+            driver.workers_died(error.deaths)
     by_id = {record["id"]: record for record in store.read()}
     return [by_id[run.id] for run in runs]
 
@@ -196,18 +226,25 @@ class _Driver:
         return [run for run in self.runs if run.id not in self.finished | self.failed]
 
     def ended(self, record: Mapping[str, Any]) -> None:
+        self.store.keep(record)  # its worker may have another disk
         (self.finished if record["status"] == DONE else self.failed).add(record["id"])
         self._tell(record)
 
-    def worker_died(self) -> None:
+    def workers_died(self, deaths: Sequence[engines.Death]) -> None:
         """Count the runs that were in flight; give up on one that is there every time."""
-        dead = {run_id for run_id, alive in self.store.marks().items() if not alive}
+        why = {death.arguments[0].id: death.why for death in deaths}
+        marks = self.store.marks()
+        dead = {run_id for run_id, alive in marks.items() if not alive}
+        # What only waited for a killed worker is not to blame: it has no mark.
+        blamed = (marks.keys() & why or why) if why else dead
         for run in self.runs:
-            if run.id not in dead:
+            if run.id not in blamed:
                 continue
+            self.store.unmark(run.id)
             self.deaths[run.id] += 1
             if self.deaths[run.id] == _DEATHS:
-                self.store.write(run.failed(f"Its process was killed {_DEATHS} times."))
+                known = why.get(run.id, "")[-_REASON:]
+                self.store.write(run.failed(f"{known}\nIts process was killed {_DEATHS} times."))
                 self.failed.add(run.id)
 
     def _tell(self, latest: Mapping[str, Any] | None) -> None:

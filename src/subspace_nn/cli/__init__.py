@@ -1,6 +1,23 @@
-"""The command `subspace-nn`: verbs as typed functions, nothing else."""
+"""The command `subspace-nn`: verbs as typed functions, nothing else.
 
-from subspace_nn.cli import reports, sweeps, training
-from subspace_nn.cli._app import app, main
+A verb is a function in a file of this folder and an entry here. The file is imported when the verb
+is called, so that `--help` does not wait for PyTorch.
+"""
 
-__all__ = ["app", "main", "reports", "sweeps", "training"]
+from subspace_nn.cli._app import app, main, register
+
+__all__ = ["app", "main"]
+
+register("train", "training:train")
+register("evaluate", "training:evaluate")
+register("inspect", "files:inspect")
+register("verify", "files:verify")
+register("diff", "files:diff")
+register("convert", "files:convert")
+register("merge", "files:merge")
+register("export", "files:export")
+register("projections", "projections:projections")
+register("sweep", "sweeps:sweep")
+register("runs", "sweeps:list_runs")
+register("report", "reports:report")
+register("measure", "measure:measure")

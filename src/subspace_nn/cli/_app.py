@@ -1,6 +1,8 @@
 """The command itself: options that several verbs share, and how mistakes are told."""
 
+import ast
 import io
+import os
 import re
 import sys
 import tomllib
@@ -10,13 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
 
 import cyclopts
-import torch
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 
 from subspace_nn.errors import InputError
-from subspace_nn.tasks.run import whole_number
 
 #: Exit codes: a mistake in what was given; Ctrl-C.
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -43,10 +43,42 @@ app = App(
     help_format="plaintext",
 )
 
+
+def register(verb: str, place: str) -> None:
+    """Make a function a verb, without importing its file; its docstring is read from the source.
+
+    Args:
+        verb: as typed.
+        place: `file:function`, in this folder.
+    """
+    file, _, function = place.partition(":")
+    source = Path(__file__).with_name(f"{file}.py").read_text(encoding="utf-8")
+    (found,) = (
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == function
+    )
+    path = f"{__package__}.{place}"
+    app.command(path, name=verb, help=ast.get_docstring(found))
+
+
+class Terminal(Console):
+    """Where verbs print. A reader may leave, as in `train | head -1`: the work goes on unheard."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), self.file.fileno())
+
+
 Device = Annotated[str, Parameter(help="auto (CUDA where there is one), cpu, cuda, cuda:1, mps.")]
 Data = Annotated[
     Path | None,
     Parameter(help="Folder with MNIST's four IDX files; the packaged ones if not given."),
+]
+Trust = Annotated[
+    bool,
+    Parameter(help="The file is from someone you trust: P may take any time and memory to make."),
 ]
 Threads = Annotated[
     int | None, Parameter(help="CPU threads; PyTorch's choice, a thread a core, if not given.")
@@ -100,7 +132,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    console = Console(stderr=True, soft_wrap=True)
+    console = Terminal(stderr=True, soft_wrap=True)
     for line in message.splitlines():
         console.print(f"[bold red]error:[/] {escape(line)}", highlight=False)
     sys.exit(BAD_INPUT)
@@ -123,6 +155,10 @@ def gather(**attempts: Callable[[], Any]) -> dict[str, Any]:
 def set_threads(threads: int | None) -> None:
     if threads is None:
         return
+    import torch  # noqa: PLC0415  # takes seconds, for which `--help` does not wait
+
+    from subspace_nn.tasks.run import whole_number  # noqa: PLC0415  # imports torch
+
     if problems := whole_number("threads", threads, 1, 1024):
         raise InputError(*problems)
     torch.set_num_threads(threads)

@@ -1,14 +1,14 @@
 """`sweep`, `runs`: many trainings and their records."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from subspace_nn import display, tables
-from subspace_nn.cli._app import BAD_INPUT, app, gather
+from subspace_nn.cli._app import BAD_INPUT, Terminal, gather
 from subspace_nn.errors import InputError
 from subspace_nn.files import write_atomically
 from subspace_nn.runs import Run
@@ -23,7 +23,6 @@ _Word = Annotated[
 ]
 
 
-@app.command
 def sweep(
     *words: _Word,
     task: Annotated[
@@ -33,23 +32,42 @@ def sweep(
         Path | None, Parameter(help="Folder of the records; results/FILE if not given.")
     ] = None,
     engine: Annotated[
-        str, Parameter(help="loky (processes on this machine), serial, dask, ray.")
+        str, Parameter(help="loky (processes on this machine), serial, dask, ray, slurm.")
     ] = "loky",
     jobs: Annotated[int, Parameter(help="Workers; -1 is one a core.")] = -1,
     address: Annotated[
         str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
+    ] = None,
+    engine_option: Annotated[
+        list[str] | None,
+        Parameter(
+            help="What a run needs, as in partition=gpu or time=120 for slurm, num_cpus=2 for ray, "
+            "GPU=1 for dask; may be given again."
+        ),
     ] = None,
 ) -> None:
     """Run what is missing of many trainings; what is finished is kept.
 
     Examples: sweep experiments/fc-2017.toml, or sweep model=conv dim=10,30,100 seed=range(0,5)
     """
-    checked = gather(runs=lambda: _runs(words, task), jobs=lambda: _check_jobs(jobs))
+    checked = gather(
+        runs=lambda: _runs(words, task),
+        jobs=lambda: _check_jobs(jobs),
+        options=lambda: _options(engine_option or []),
+    )
     runs, name = checked["runs"]
     store = Store(out or Path("results") / name)
-    console = Console()
+    console = Terminal()
     with display.sweep(console, runs, store) as show:
-        records = run_all(runs, store, engine=engine, jobs=jobs, address=address, on_status=show)
+        records = run_all(
+            runs,
+            store,
+            engine=engine,
+            jobs=jobs,
+            address=address,
+            options=checked["options"],
+            on_status=show,
+        )
     failed = [record for record in records if record["status"] != "done"]
     done = len(records) - len(failed)
     console.print(
@@ -62,7 +80,6 @@ def sweep(
         sys.exit(BAD_INPUT)
 
 
-@app.command(name="runs")
 def list_runs(
     folder: Annotated[Path, Parameter(help="Folder of the records.")],
     *filters: Annotated[str, Parameter(help="Only runs with name=value; a comma is 'or'.")],
@@ -78,12 +95,29 @@ def list_runs(
     for path, encode in ((csv, tables.to_csv), (parquet, tables.to_parquet)):
         if path is not None:
             write_atomically(path, encode(table))
-    display.rows(Console(), table)
+    display.rows(Terminal(), table)
 
 
 def _check_jobs(jobs: int) -> None:
     if jobs != -1 and (problems := whole_number("jobs", jobs, 1, 10_000)):
         raise InputError(*problems)
+
+
+def _options(words: Sequence[str]) -> dict[str, str | float]:
+    """Options of an engine: numbers where they look like numbers, else text."""
+    if wrong := [word for word in words if "=" not in word]:
+        raise InputError(*(f"--engine-option: expected name=value, got {w!r}." for w in wrong))
+    pairs = (word.partition("=") for word in words)
+    return {name: _number(value) for name, _, value in pairs}
+
+
+def _number(text: str) -> str | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _runs(words: tuple[str, ...], task: str | None) -> tuple[list[Run], str]:

@@ -1,4 +1,4 @@
-"""`train`, `evaluate`, `info`: one net and its file."""
+"""`train` and `evaluate`: one net and its file."""
 
 import json
 import sys
@@ -7,15 +7,25 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
-from subspace_nn import display, fileformat, report
-from subspace_nn.checkpoint import load
-from subspace_nn.cli._app import INTERRUPTED, Data, Device, Threads, app, gather, set_threads
-from subspace_nn.errors import InputError
+from subspace_nn import display, report
+from subspace_nn.checkpoint import MAX_ENTRIES, load
+from subspace_nn.cli._app import (
+    INTERRUPTED,
+    Data,
+    Device,
+    Terminal,
+    Threads,
+    Trust,
+    gather,
+    set_threads,
+)
+from subspace_nn.cli.files import accuracy_change
+from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.files import write_atomically
+from subspace_nn.packing import ROUNDED
 from subspace_nn.subspace import Subspace
-from subspace_nn.tasks.data import mnist
+from subspace_nn.tasks.data import Split, mnist
 from subspace_nn.tasks.run import RunConfig, record
 from subspace_nn.tasks.train import (
     DivergedError,
@@ -29,7 +39,6 @@ from subspace_nn.tasks.train import (
 CHECKPOINT, HISTORY, CURVE = "omega.safetensors", "history.json", "curve.png"
 
 
-@app.command
 def train(
     *,
     config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008  # frozen
@@ -42,6 +51,13 @@ def train(
     ] = False,
     device: Device = "auto",
     threads: Threads = None,
+    dtype: Annotated[
+        str | None,
+        Parameter(
+            help="Round ω in the checkpoint to float16, bfloat16, int8 or int4, and tell what that "
+            "costs."
+        ),
+    ] = None,
 ) -> None:
     """Train a net on MNIST in a subspace; leave a checkpoint, a history and a plot."""
     folder = out or Path("runs") / f"{config.model}-{config.dim}-{config.seed}"
@@ -51,11 +67,12 @@ def train(
         device=lambda: find_device(device),
         threads=lambda: set_threads(threads),
         out=lambda: _check_writable(folder, force=force),
+        dtype=lambda: _check_dtype(dtype),
     )
     folder.mkdir(parents=True, exist_ok=True)
     net: Subspace = checked["net"]
     recipe = config.recipe()
-    console = Console()
+    console = Terminal()
     console.print(f"{config.model}: {net.dim:,} free parameters for {net.D:,} weights")
     stop: DivergedError | InterruptedTraining | None = None
     try:
@@ -71,7 +88,10 @@ def train(
     except (DivergedError, InterruptedTraining) as caught:
         stop, history = caught, caught.history
     _write(folder, config, net, history)
-    display.facts(console, _summary(net, history, folder))
+    rows = _summary(net, history, folder)
+    if dtype is not None:
+        rows |= _round(folder / CHECKPOINT, dtype, net, checked["digits"].test)
+    display.facts(console, rows)
     if isinstance(stop, InterruptedTraining):
         console.print(f"Stopped: {history.stopped}. The best weights so far are kept.")
         sys.exit(INTERRUPTED)
@@ -79,17 +99,17 @@ def train(
         raise stop
 
 
-@app.command
 def evaluate(
     file: Annotated[Path, Parameter(help="The checkpoint, omega.safetensors.")],
     *,
     data: Data = None,
     device: Device = "auto",
     threads: Threads = None,
+    trust: Trust = False,
 ) -> None:
     """Count the test images that a checkpoint classifies right, from nothing but the file."""
     checked = gather(
-        net=lambda: load(file),
+        net=lambda: load(file, max_entries=None if trust else MAX_ENTRIES),
         digits=lambda: mnist(data),
         device=lambda: find_device(device),
         threads=lambda: set_threads(threads),
@@ -97,30 +117,26 @@ def evaluate(
     net, test = checked["net"].to(checked["device"]), checked["digits"].test.to(checked["device"])
     correct, loss = count_correct(net, test)
     n = len(test.labels)
-    Console().print(
+    Terminal().print(
         f"{correct:,} of {n:,} test images right: {100 * correct / n:.2f} % (loss {loss:.4f})"
     )
 
 
-@app.command
-def info(file: Annotated[Path, Parameter(help="The checkpoint, omega.safetensors.")]) -> None:
-    """Tell what is in a checkpoint."""
-    saved = fileformat.read(file)
-    spec, omega = saved.spec, saved.tensors["omega"]
-    rows = {
-        "model": spec.get("model", "a module of the user's own"),
-        "D (weights)": f"{spec['D']:,}",
-        "d (free parameters)": f"{spec['dim']:,}",
-        "D/d": f"{spec['D'] / spec['dim']:.1f}",
-        "projection": f"{spec['projection']}, seed {spec['seed']}, fingerprint {spec['P']}",
-        "θ0": f"{spec['theta0_from']}, fingerprint {spec['theta0']}",
-        "architecture": f"fingerprint {spec['architecture']}",
-        "ω": f"{omega.dtype}, root mean square {omega.double().square().mean().sqrt():.4g}",
+def _check_dtype(dtype: str | None) -> None:
+    if dtype is not None and dtype not in ROUNDED:
+        raise InputError(unknown_name("dtype", dtype, ROUNDED))
+
+
+def _round(path: Path, dtype: str, net: Subspace, test: Split) -> dict[str, str]:
+    """Write the checkpoint again with ω rounded, and tell what it costs."""
+    net.save(path, dtype=dtype)
+    device = net.omega.device
+    rounded = load(path, max_entries=None).to(device)
+    before, after = (count_correct(n, test.to(device))[0] for n in (net, rounded))
+    return {
+        f"as {dtype}": accuracy_change(before, after, len(test.labels)),
+        "checkpoint": f"{path}, {path.stat().st_size:,} bytes",
     }
-    others = [name for name in saved.tensors if name != "omega"]
-    rows["other tensors"] = ", ".join(others) or "none"
-    rows["size"] = f"{file.stat().st_size:,} bytes"
-    display.facts(Console(), rows, title=str(file))
 
 
 def _check_writable(folder: Path, *, force: bool) -> None:

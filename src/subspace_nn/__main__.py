@@ -1,0 +1,17 @@
+"""The command `subspace-nn`, also as `python -m subspace_nn`."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command; Ctrl-C ends it quietly from the first import on."""
+    try:
+        from subspace_nn import cli  # noqa: PLC0415  # inside of the guard
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

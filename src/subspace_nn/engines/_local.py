@@ -1,0 +1,33 @@
+"""Processes of this machine, through joblib."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from subspace_nn.engines._base import Call, Parallel, Setting, WorkerDiedError
+
+
+@contextmanager
+def start(backend: str, setting: Setting) -> Iterator[Parallel]:
+    """Start one of joblib's backends.
+
+    Args:
+        backend: its name, "loky" or "sequential".
+        setting: of which the number of jobs matters.
+
+    Yields:
+        The function that takes calls.
+    """
+
+    def parallel(calls: Iterable[Call]) -> Iterator[Any]:
+        try:
+            yield from workers(calls)
+        except TerminatedWorkerError:  # it takes the other workers along, and names no call
+            raise WorkerDiedError from None
+
+    with joblib.parallel_config(backend, n_jobs=setting.jobs):
+        workers: Any = joblib.Parallel(return_as="generator_unordered")
+        yield parallel
