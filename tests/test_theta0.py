@@ -10,11 +10,22 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from subspace_nn import models, theta0
 from subspace_nn.layout import Layout
-from tests.modules import CASES
+from tests.modules import CASES, Case
 from tests.reference import reference_word
 
 # The tied weight is a draw of another shape, the normed one is computed from two tensors.
-FRESH = [name for name in CASES if name not in {"tied weights", "weight norm"}]
+FRESH = {name: case for name, case in CASES.items() if name not in {"tied weights", "weight norm"}}
+FRESH |= {
+    "embedding": Case(lambda: nn.Embedding(200, 16), ()),
+    "embedding, padded": Case(lambda: nn.Embedding(300, 8, padding_idx=2), ()),
+    "embedding bag": Case(lambda: nn.EmbeddingBag(100, 30), ()),
+    "bilinear, prelu": Case(lambda: nn.Sequential(nn.Bilinear(4, 5, 6), nn.PReLU(6, 0.5)), ()),
+    "attention with biases": Case(lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True), ()),
+    "transformer": Case(lambda: nn.Transformer(8, 2, 1, 1, 12, batch_first=True), ()),
+    "transformer inside": Case(
+        lambda: nn.ModuleList([nn.Transformer(8, 2, 1, 1, 12, batch_first=True)]), ()
+    ),
+}
 
 
 def laws_and_tensors(module):
@@ -23,17 +34,18 @@ def laws_and_tensors(module):
     return theta0.laws(module, layout), {e.name: own[e.name] for e in layout.entries}
 
 
-@pytest.mark.parametrize("name", FRESH)
+@pytest.mark.parametrize("name", list(FRESH))
 @pytest.mark.parametrize("seed", range(5))
 def test_fresh_modules_are_recognised(name, seed):
     torch.manual_seed(seed)
-    known, tensors = laws_and_tensors(CASES[name].make())
+    known, tensors = laws_and_tensors(FRESH[name].make())
     assert theta0.is_fresh(tensors, known)
 
 
-@pytest.mark.parametrize("name", FRESH)
+@pytest.mark.parametrize("name", list(FRESH))
 def test_draws_follow_pytorchs_own(name):
-    module = CASES[name].make()
+    torch.manual_seed(0)
+    module = FRESH[name].make()
     layout = Layout.of(module)
     known, tensors = laws_and_tensors(module)
     drawn = theta0.draw(layout, known, seed=1)
@@ -80,17 +92,45 @@ class OwnInit(nn.Linear):
 
 @pytest.mark.parametrize(("module", "unknown"), [
     (OwnInit(3, 3), {"weight", "bias"}),
-    (nn.Embedding(3, 3), {"weight"}),
-    (nn.Bilinear(2, 2, 2), {"weight", "bias"}),
+    (nn.ParameterList([nn.Parameter(torch.ones(3))]), {"0"}),
     (
         weight_norm(nn.Linear(2, 2)),
         {"bias", "parametrizations.weight.original0", "parametrizations.weight.original1"},
     ),
-    (nn.MultiheadAttention(4, 2, add_bias_kv=True), {"bias_k", "bias_v"}),
-], ids=["own", "embedding", "bilinear", "weight norm", "attention with biases"])  # fmt: skip
+], ids=["own", "raw", "weight norm"])  # fmt: skip
 def test_unknown_initialisers_have_no_law(module, unknown):
     known, tensors = laws_and_tensors(module)
     assert tensors.keys() - known.keys() == unknown
+    assert not theta0.is_fresh(tensors, known)
+
+
+def test_a_padding_row_stays_zero():
+    module = nn.Embedding(50, 6, padding_idx=4)
+    layout = Layout.of(module)
+    known, _ = laws_and_tensors(module)
+    drawn = theta0.draw(layout, known, seed=3)["weight"]
+    assert not drawn[4].any()
+    assert drawn[5].all()
+    with torch.no_grad():
+        module.weight[4] = 1.0
+    assert not theta0.is_fresh(dict(module.named_parameters()), known)
+
+
+@pytest.mark.parametrize("scale", [
+    lambda e: 1.1 * e, lambda e: e + 0.1, lambda e: e.cumsum(0) / e.cumsum(0).std(),
+    lambda e: e / e.norm(dim=1, keepdim=True) * math.sqrt(20),
+    lambda e: e * torch.linspace(0.5, 1.5, 20),
+    lambda e: e * torch.linspace(0.5, 1.5, 300)[:, None],
+    lambda e: (e @ torch.ones(20, 20) / 10 + e) / 1.5,
+    lambda e: torch.rand_like(e).sub(0.5).mul(math.sqrt(12)),
+], ids=["wider", "shifted", "a walk", "rows of one length", "columns differ", "rows differ",
+        "columns go together", "uniform"])  # fmt: skip
+def test_embeddings_that_were_trained_or_scaled_are_recognised(scale):
+    torch.manual_seed(0)
+    module = nn.Embedding(300, 20)
+    with torch.no_grad():
+        module.weight.copy_(scale(module.weight))
+    known, tensors = laws_and_tensors(module)
     assert not theta0.is_fresh(tensors, known)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from subspace_nn.errors import InputError
+from subspace_nn.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Layout:
     Attributes:
         entries: the tensors, in order; tied ones once.
         buffers: name and shape of each buffer that the module saves.
+        beside: names of the parameters that train beside ω, as they are; tied ones once.
+        held: names of the trainable parameters that stay as they are; tied ones once.
 
     Example:
         >>> layout = Layout.of(nn.Linear(3, 2))
@@ -50,27 +53,34 @@ class Layout:
 
     entries: tuple[Entry, ...]
     buffers: tuple[tuple[str, torch.Size], ...]
+    beside: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, module: nn.Module) -> "Layout":
+    def of(cls, module: nn.Module, selection: Selection | None = None) -> "Layout":
         """The layout of a module's trainable floating-point parameters.
 
         Args:
             module: any module; parameters with `requires_grad=False` stay out of θ.
+            selection: which of the others are in θ; all of them by default.
 
         Returns:
             The layout.
 
         Raises:
-            InputError: if the module has no trainable parameter, or one that is not initialised
-                yet (lazy) or not floating-point.
+            InputError: if θ is empty, or has a parameter that is not initialised yet (lazy) or
+                not floating-point, or a pattern of the selection matches nothing.
         """
+        parts = (selection or Selection()).sort(module)
         slots: dict[int, list[str]] = {}
         tensors: dict[int, nn.Parameter] = {}
+        others: dict[int, str] = {}
         for name, parameter in _slots(module):
-            if parameter.requires_grad:
+            if parts.get(name) == "theta":
                 slots.setdefault(id(parameter), []).append(name)
                 tensors[id(parameter)] = parameter
+            elif name in parts:
+                others.setdefault(id(parameter), name)
         _check_parameters({slots[key][0]: tensor for key, tensor in tensors.items()})
         entries: list[Entry] = []
         start = 0
@@ -78,7 +88,11 @@ class Layout:
             names = tuple(slots[key])
             entries.append(Entry(names[0], names, parameter.shape, start))
             start += parameter.numel()
-        return cls(tuple(entries), _saved_buffers(module))
+        beside, held = (
+            tuple(name for name in others.values() if parts[name] == part)
+            for part in ("beside", "held")
+        )
+        return cls(tuple(entries), _saved_buffers(module), beside, held)
 
     @property
     def D(self) -> int:
@@ -153,7 +167,10 @@ def _saved_buffers(module: nn.Module) -> tuple[tuple[str, torch.Size], ...]:
 
 def _check_parameters(parameters: Mapping[str, nn.Parameter]) -> None:
     if not parameters:
-        raise InputError("The module has no parameter with requires_grad=True to train.")
+        raise InputError(
+            "The module has no parameter with requires_grad=True for θ: none at all, or none that "
+            "include matches and exclude and train do not."
+        )
     lazy = [n for n, p in parameters.items() if isinstance(p, nn.parameter.UninitializedParameter)]
     if lazy:
         raise InputError(

@@ -10,19 +10,23 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from subspace_nn import fileformat, models, projections
+from subspace_nn import calls, fileformat, models, projections
 from subspace_nn import theta0 as theta0_
+from subspace_nn.coordinates import coordinates
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.fileformat import Checkpoint
 from subspace_nn.layout import Layout
 from subspace_nn.projections import Projection
+from subspace_nn.selection import Patterns, Selection
 
 Theta0 = Literal["auto", "seed", "module"]
-Scale = Literal["init", "none"]
+Scale = Literal["init", "none", "learned"]
 
-#: How a checkpoint says where θ0 is from: drawn from the seed by this version, or in the file.
+#: How a checkpoint says where θ0 is from: drawn from the seed by this version, in the file, or
+#: the weights of a model that whoever loads it gives.
 DRAWN = f"seed/{theta0_.VERSION}"
 STORED = "file"
+BASE = "base"
 
 
 class Subspace(nn.Module):
@@ -36,22 +40,34 @@ class Subspace(nn.Module):
     (Training in a random subspace: Greydanus, 2017; Li et al., "Measuring the intrinsic
     dimension of objective landscapes", 2018.)
 
-    The module given is copied and never changed. The only parameter of the wrapper is `omega`;
-    it starts at zero, where the function is that of θ0.
+    The module given is copied and never changed. The only parameter of the wrapper is `omega`,
+    unless `train` adds some; it starts at zero, where the function is that of θ0.
 
     Args:
         module: any module. Parameters with `requires_grad=False` stay as they are, outside of D.
         dim: number of free parameters d, from 1 to D.
         projection: the name of a kind, or a projection made for this D and dim. "hashed" by
             default. "orthonormal" is the form of 2017: θ = σ √(D/d) ⊙ P ω through the origin,
-            with θ0 on the first axis.
+            with θ0 on the first axis. "layerwise:hashed" gives each tensor a map of its own;
+            D/d is then that of the tensor (`Projection.widening`).
         seed: of P, and of θ0 where that is drawn from it; 0 by default. A projection made
             beforehand brings its own.
         theta0: "seed" draws θ0 from the seed, by PyTorch's default initialisers, so that a
             checkpoint need not hold it; "module" takes the module's values; "auto", the default,
             is "seed" if every weight still looks like an untouched draw of its default
             initialiser, and "module" otherwise (pretrained, or initialised in another way).
-        scale: "init" as above, "none" for θ = θ0 + P ω.
+        scale: "init" as above, "none" for θ = θ0 + P ω. "learned" is "init" with a factor λ for
+            each of the m tensors, θ = θ0 + λ σ √(D/d) ⊙ P ω, that is trained, too: the last m of
+            the d free parameters are λ - 1 and P has d - m columns (the structure-aware
+            subspace of Aghajanyan, Zettlemoyer and Gupta, "Intrinsic dimensionality explains the
+            effectiveness of language model fine-tuning", 2020). θ is not linear in λ and ω.
+        include: pattern or patterns of the names of the parameters that make up θ; all by
+            default. What is not in θ keeps its values, as do parameters with
+            `requires_grad=False`. `Selection` says how names and patterns match.
+        exclude: patterns of what is not in θ, though included.
+        train: patterns of parameters, such as a new head, that are not in θ either, but train
+            beside ω: parameters of this module, under their own names, with a learning rate in
+            the units of weights. The optimiser needs a group of its own for them.
 
     Attributes:
         omega: the parameter, shape (d,).
@@ -59,12 +75,14 @@ class Subspace(nn.Module):
         projection: the map P.
         layout: which tensors make up θ.
         sigma: σ of each tensor, by name.
-        steps: factor before P ω for each tensor, by name: σ √(D/d), or 1.
+        steps: factor before P ω for each tensor, by name: σ √(D/d), or 1; without λ.
         theta0_from: "seed" or "module".
+        selection: include, exclude and train.
+        base: name of the model that θ0 is the weights of, if this was loaded with one.
 
     Raises:
-        InputError: if an argument is out of range, or "seed" is asked for and some parameter's
-            initialiser is not known.
+        InputError: if an argument is out of range, "seed" is asked for and some parameter's
+            initialiser is not known, or a pattern matches nothing.
 
     Example:
         >>> net = Subspace(nn.Linear(20, 10), dim=15)
@@ -86,26 +104,41 @@ class Subspace(nn.Module):
         seed: int | None = None,
         theta0: Theta0 = "auto",
         scale: Scale = "init",
+        include: Patterns = "*",
+        exclude: Patterns = (),
+        train: Patterns = (),
     ) -> None:
         super().__init__()
         _check_choices(projection, theta0, scale)
-        self.layout = Layout.of(module)
+        self.selection = Selection.of(include, exclude, train)
+        self.layout = Layout.of(module, self.selection)
         projections.check_sizes(self.layout.D, dim)
         self.module = copy.deepcopy(module)
+        for name in self.layout.held:
+            self.module.get_parameter(name).requires_grad = False
+        self._placement = calls.Placement(self.module)
         self.seed = seed = _common_seed(projection, seed)
         self.scale = scale
         self.theta0_from, self.sigma = _place(self.module, self.layout, seed, theta0)
-        widen = math.sqrt(self.layout.D / dim)
-        self.steps = {n: s * widen if scale == "init" else 1.0 for n, s in self.sigma.items()}
         origin = self.theta0()
+        factors = _count_factors(self.layout, dim, scale)
+        sigma = self.sigma if scale != "none" else None
         self.projection = _project(
-            projection, dim, seed=seed, layout=self.layout, origin=origin, steps=self.steps
+            projection, dim - factors, seed=seed, layout=self.layout, origin=origin, sigma=sigma
         )
+        self.steps = {
+            e.name: sigma[e.name] * self.projection.widening(e.start, e.start + e.numel)
+            if sigma
+            else 1.0
+            for e in self.layout.entries
+        }
         # Half precision would lose the small steps of ω, which costs nothing to keep.
         dtypes = (tensor.dtype for tensor in origin.values())
         dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
         device = next(iter(origin.values())).device
-        self.omega = nn.Parameter(self.projection.omega0().to(device=device, dtype=dtype))
+        omega = torch.cat((self.projection.omega0(), torch.zeros(factors, dtype=torch.float64)))
+        self.omega = nn.Parameter(omega.to(device=device, dtype=dtype))
+        self.base: str | None = None
 
     @property
     def D(self) -> int:
@@ -115,7 +148,7 @@ class Subspace(nn.Module):
     @property
     def dim(self) -> int:
         """Number of free parameters d."""
-        return self.projection.dim
+        return self.omega.numel()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes with the weights θ(ω).
@@ -127,10 +160,28 @@ class Subspace(nn.Module):
         Returns:
             Whatever the module returns.
         """
-        slots = self.layout.fill_slots(self._tensors())
-        # Slots are complete and unique, so torch need not (and, for a submodule under two
-        # names, must not) look for ties itself: it would restore the weights wrongly.
-        return torch.func.functional_call(self.module, slots, args, kwargs, tie_weights=False)
+        return self.call("__call__", *args, **kwargs)
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """What another method of the module computes with the weights θ(ω).
+
+        Args:
+            method: its name, as "generate"; with dots for a submodule's, as "encoder.forward".
+            *args: passed on.
+            **kwargs: passed on.
+
+        Returns:
+            Whatever the method returns.
+
+        Example:
+            >>> net = Subspace(nn.Sequential(nn.Linear(4, 3), nn.Tanh()), dim=5)
+            >>> net.call("0.forward", torch.zeros(2, 4)).shape
+            torch.Size([2, 3])
+        """
+        weights = self.layout.fill_slots(self._tensors())
+        output = calls.call(self.module, method, weights, args, kwargs)
+        self._placement.in_backward_of(output, weights)
+        return output
 
     def theta(self) -> Tensor:
         """All weights as one vector, differentiable in ω.
@@ -146,32 +197,87 @@ class Subspace(nn.Module):
         Returns:
             The tensors by name, not copied; tied ones once.
         """
-        own = dict(self.module.named_parameters())
+        own = dict(self.module.named_parameters()) | self._placement.own
         return {entry.name: own[entry.name] for entry in self.layout.entries}
 
     def merge(self) -> nn.Module:
         """An ordinary module with the trained weights, independent of this one.
 
         Returns:
-            A copy of the wrapped module; its weights require gradients again.
+            A copy of the wrapped module; its weights require gradients where the module's did.
         """
+        self._placement.restore()
         plain = copy.deepcopy(self.module)
-        parameters = dict(plain.named_parameters())
         with torch.no_grad():
             for name, tensor in self._tensors().items():
-                parameters[name].copy_(tensor)
-                parameters[name].requires_grad_()
+                plain.get_parameter(name).copy_(tensor)
+                plain.get_parameter(name).requires_grad = True
+        for name in self.layout.held:
+            plain.get_parameter(name).requires_grad = True
         return plain
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def unmerge(self, module: nn.Module) -> None:
+        """Take ω back from a plain module's weights: the inverse of `merge`.
+
+            ω = Pᵀ ((θ - θ0) / (σ √(D/d)))
+
+        Buffers and the parameters that are not in θ are copied from the module. ω is as exact as
+        the rounding of the weights to the module's dtype lets it be.
+
+        Args:
+            module: of the same architecture, with weights that lie in this subspace.
+
+        Raises:
+            InputError: if the architecture is another, the weights lie outside of the subspace,
+                or `scale` is "learned", where θ is not linear in the free parameters.
+        """
+        _check_mergeable(self, module)
+        weights = dict(module.named_parameters())
+        theta = {name: weights[name].detach().to(self.omega.device) for name in self.theta0()}
+        moves = {name: tensor.double() for name, tensor in theta.items()}
+        if not self.projection.anchored:
+            moves = {name: moves[name] - origin for name, origin in self.theta0().items()}
+        moves = {name: move / self.steps[name] for name, move in moves.items()}
+        before = self.omega.detach().clone()
+        with torch.no_grad():
+            self.omega.copy_(coordinates(self.projection, self.layout.flatten(moves)))
+            if outside := [n for n, got in self._tensors().items() if not _same(got, theta[n])]:
+                self.omega.copy_(before)
+                raise InputError(
+                    f"The module's weights do not lie in this subspace: {', '.join(outside)}. "
+                    "Expected those of a merge of a Subspace with the same θ0, projection and seed."
+                )
+        rest = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+        own = self.state_dict()
+        self.load_state_dict({name: rest.get(name, tensor) for name, tensor in own.items()})
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dtype: str | None = None,
+        base: str | None = None,
+    ) -> None:
         """Write a checkpoint: ω, the recipe, and what cannot be recomputed from them.
 
-        θ0 goes into the file only where it was not drawn from the seed.
+        θ0 goes into the file only where it was not drawn from the seed and no base is named.
 
         Args:
             path: the file to write, atomically; its folder must exist.
+            dtype: what ω is rounded to in the file: "float32", "float16", "bfloat16", or "int8"
+                or "int4" with a scale for each block; ω's own dtype by default. Loaded, it has
+                the net's dtype again.
+            base: a name for the model whose weights θ0 is; frozen parameters are taken for its
+                own, too. The file then holds fingerprints of them only, and whoever loads it
+                gives the model, `load(path, module)`: the name is for people and looked up
+                nowhere. None by default, or the name that this was loaded with.
+
+        Raises:
+            InputError: if a base is named and θ0 was drawn from the seed, the dtype is unknown,
+                or ω does not fit into it.
         """
-        fileformat.write(self._to_checkpoint(), path)
+        checkpoint = self.to_checkpoint(base or self.base)
+        fileformat.write(checkpoint.rounded(dtype) if dtype else checkpoint, path)
 
     def named_parameters(
         self,
@@ -179,21 +285,24 @@ class Subspace(nn.Module):
         recurse: bool = True,  # noqa: FBT001, FBT002  # nn.Module's signature
         remove_duplicate: bool = True,  # noqa: FBT001, FBT002
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Only ω: the weights of the wrapped module are not free.
+        """ω, and what `train` has matched: the other weights are not free.
 
         Args:
-            prefix: put before the name.
-            recurse: has no effect.
-            remove_duplicate: has no effect.
+            prefix: put before the names.
+            recurse: whether to go into the module; without, only ω is left.
+            remove_duplicate: whether a tied parameter comes once.
 
         Yields:
-            ("omega", ω).
+            Names and parameters, first ("omega", ω).
         """
-        del recurse, remove_duplicate
-        yield f"{prefix}.omega".lstrip("."), self.omega
+        beside = (self.module.get_parameter(name) for name in self.layout.beside)
+        free = {id(self.omega), *map(id, beside)}
+        for name, parameter in super().named_parameters(prefix, recurse, remove_duplicate):
+            if id(parameter) in free:
+                yield name, parameter
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # pyrefly: ignore[bad-override]
-        """ω, the module's buffers and its frozen parameters; never θ, θ0 or P.
+        """ω, the module's buffers and its parameters outside of θ; never θ, θ0 or P.
 
         Args:
             *args: as for any module.
@@ -202,6 +311,7 @@ class Subspace(nn.Module):
         Returns:
             The tensors by name.
         """
+        self._placement.restore()
         state = super().state_dict(*args, **kwargs)
         prefix = kwargs.get("prefix", "")
         for path in self._theta0_paths():
@@ -215,11 +325,29 @@ class Subspace(nn.Module):
             One line.
         """
         kind, source = self.projection.kind, self.theta0_from
-        return f"D={self.D}, dim={self.dim}, projection={kind}, seed={self.seed}, theta0={source}"
+        text = f"D={self.D}, dim={self.dim}, projection={kind}, seed={self.seed}, theta0={source}"
+        if self.layout.beside:
+            beside = sum(parameter.numel() for parameter in self.parameters()) - self.dim
+            text += f", beside={beside}"
+        return text
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles are made of.
+
+        Returns:
+            The attributes.
+        """
+        self._placement.restore()
+        return self.__dict__
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "Subspace":
+        self._placement.restore()
+        return super()._apply(*args, **kwargs)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
+        self._placement.restore()
         # A state holds no θ0, so the module below is handed its own: nothing is missing to it.
         own = dict(self.module.named_parameters(remove_duplicate=False))
         for path in self._theta0_paths():
@@ -232,21 +360,59 @@ class Subspace(nn.Module):
         named = self.module.named_parameters(remove_duplicate=False)
         return [path for path, parameter in named if id(parameter) in members]
 
+    # A compiler cannot trace a Function with a forward derivative; the module is what it is for.
+    @torch.compiler.disable
     def _tensors(self) -> dict[str, Tensor]:
         """θ by entry name, each in the dtype of its θ0."""
-        moves = self.layout.split(self.projection @ self.omega)
+        omega, factors = self.omega.tensor_split([self.projection.dim])
+        moves = self.layout.split(self.projection @ omega)
+        if factors.numel():
+            moves = {n: m * (1 + f) for (n, m), f in zip(moves.items(), factors, strict=True)}
         return {
             name: (
                 moves[name] * self.steps[name]
                 if self.projection.anchored
-                else torch.add(origin, moves[name], alpha=self.steps[name])
+                # Not add(alpha=…): where a processor fuses it, it rounds differently.
+                else origin + moves[name] * self.steps[name]
             ).to(origin.dtype)
             for name, origin in self.theta0().items()
         }
 
-    def _to_checkpoint(self) -> Checkpoint:
+    def frozen(self) -> dict[str, Tensor]:
+        """The module's parameters that are neither in θ nor trained beside ω.
+
+        Returns:
+            The tensors by the names that they have in `state_dict`, not copied.
+        """
+        theirs = {id(self.module.get_parameter(name)) for name in self.layout.beside}
+        theirs |= {id(tensor) for tensor in self.theta0().values()}
+        named = self.module.named_parameters(remove_duplicate=False)
+        return {f"module.{path}": p for path, p in named if id(p) not in theirs}
+
+    def to_checkpoint(self, base: str | None = None) -> Checkpoint:
+        """What `save` writes.
+
+        Args:
+            base: as for `save`; None puts θ0 into it, where it was not drawn from the seed.
+
+        Returns:
+            The specification and the tensors.
+
+        Raises:
+            InputError: if a base is named and θ0 was drawn from the seed.
+        """
+        if base is not None and self.theta0_from == "seed":
+            raise InputError(
+                f"base={base!r}: θ0 was drawn from the seed, it is no model's weights. Leave the "
+                'base out, or make the subspace with theta0="module".'
+            )
         tensors = dict(self.state_dict())
-        if self.theta0_from == "module":
+        source: dict[str, Any] = {"theta0_from": DRAWN if self.theta0_from == "seed" else STORED}
+        if base is not None:
+            frozen = {name: tensors.pop(name) for name in self.frozen()}
+            source = {"theta0_from": BASE, "base": base}
+            source |= {"frozen": fileformat.fingerprint(frozen)} if frozen else {}
+        elif self.theta0_from == "module":
             tensors |= {f"theta0.{name}": t for name, t in self.theta0().items()}
         projection = self.projection
         spec: dict[str, Any] = {
@@ -254,30 +420,55 @@ class Subspace(nn.Module):
             "P": projection.fingerprint(),
             "architecture": self.layout.fingerprint(),
             "dim": self.dim,
-            "projection": f"{projection.kind}/{projection.version}",
+            "projection": projection.label,
             "seed": self.seed,
             "theta0": theta0_.fingerprint(self.layout, self.theta0()),
-            "theta0_from": DRAWN if self.theta0_from == "seed" else STORED,
+            **source,
         }
         if not projection.portable:
             spec["sketch"] = list(projection.sketch())
         if self.scale != "init":
             spec["scale"] = self.scale
+        spec |= self.selection.recipe()
         if name := models.name_of(self.module):
             spec["model"] = name
         return Checkpoint(spec, tensors)
 
 
-def _check_choices(projection: object, theta0: object, scale: object) -> None:
+def _check_choices(projection: str | Projection, theta0: object, scale: object) -> None:
     problems = []
-    if not isinstance(projection, Projection) and projection not in projections.KINDS:
-        problems.append(unknown_name("projection", projection, projections.KINDS))
+    if not isinstance(projection, Projection):
+        try:
+            projections.parse(projection)
+        except InputError as error:
+            problems += error.problems
     if theta0 not in get_args(Theta0):
         problems.append(unknown_name("theta0", theta0, get_args(Theta0)))
     if scale not in get_args(Scale):
         problems.append(unknown_name("scale", scale, get_args(Scale)))
     if problems:
         raise InputError(*problems)
+
+
+def _check_mergeable(net: Subspace, module: nn.Module) -> None:
+    problems = []
+    got = Layout.of(module, net.selection).fingerprint()
+    if got != net.layout.fingerprint():
+        problems.append(
+            "The module has another architecture than the one that was wrapped: expected "
+            f"{net.layout.fingerprint()}, got {got}."
+        )
+    if net.scale == "learned":
+        problems.append("With scale='learned' θ is not linear in the free parameters.")
+    if problems:
+        raise InputError(*problems)
+
+
+def _same(got: Tensor, expected: Tensor) -> bool:
+    """Equal up to the rounding of weights and of the ω that was found from them."""
+    expected = expected.to(got.dtype)
+    size = max(float(t.abs().max()) for t in (got, expected)) if got.numel() else 0.0
+    return torch.allclose(got, expected, rtol=0, atol=16 * size * torch.finfo(got.dtype).eps)
 
 
 def _common_seed(projection: str | Projection, seed: int | None) -> int:
@@ -307,13 +498,24 @@ def _place(
     return "seed" if drawn else "module", sigma
 
 
-def _check_laws(origin: Mapping[str, Tensor], known: Mapping[str, theta0_.Law]) -> None:
+def _check_laws(origin: Mapping[str, Tensor], known: Mapping[str, theta0_.AnyLaw]) -> None:
     missing = [name for name in origin if name not in known]
     if missing:
         raise InputError(
             "theta0='seed' needs PyTorch's default initialiser of every parameter; it is not "
             f"known for {', '.join(missing)}. Use theta0='module'."
         )
+
+
+def _count_factors(layout: Layout, dim: int, scale: Scale) -> int:
+    """How many of the d free parameters are factors λ of tensors."""
+    count = len(layout.entries) if scale == "learned" else 0
+    if dim <= count:
+        raise InputError(
+            f"scale='learned' takes one free parameter for each of the {count} tensors: dim must "
+            f"be at least {count + 1}, got {dim}."
+        )
+    return count
 
 
 def _project(
@@ -323,7 +525,7 @@ def _project(
     seed: int,
     layout: Layout,
     origin: Mapping[str, Tensor],
-    steps: Mapping[str, float],
+    sigma: Mapping[str, float] | None,
 ) -> Projection:
     if isinstance(projection, Projection):
         if projection.shape != (layout.D, dim):
@@ -332,7 +534,11 @@ def _project(
             )
         return projection
     options = {}
-    if projections.KINDS[projection].takes_anchor:
+    kind, words = projections.parse(projection)
+    if kind.takes_anchor and "anchor" not in words:
+        widen = math.sqrt(layout.D / dim)
+        steps = {name: sigma[name] * widen if sigma else 1.0 for name in origin}
         scaled = {name: t.detach().cpu().double() / steps[name] for name, t in origin.items()}
         options["anchor"] = layout.flatten(scaled)
-    return projections.make(projection, layout.D, dim, seed, **options)
+    tensors = {entry.name: entry.numel for entry in layout.entries}
+    return projections.make(projection, layout.D, dim, seed, tensors=tensors, **options)

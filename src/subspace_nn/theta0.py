@@ -2,8 +2,8 @@
 
 A module fresh from its constructor holds draws of PyTorch's default initialisers. `draw` makes
 the like of them from `bits`, so that θ0 need not be stored: the seed is enough, on any device and
-any version of PyTorch. Only the laws that are exact in IEEE arithmetic are drawn (uniform and
-constant); a module with another initialisation keeps its own values.
+any version of PyTorch. Draws are exact in IEEE arithmetic: uniform and constant ones as they are,
+normal ones as sums of uniform numbers. A module with another initialisation keeps its own values.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from subspace_nn import bits
+from subspace_nn import bits, normals
 from subspace_nn.layout import Layout
 
 #: Changed when the same seed comes to mean another θ0.
@@ -74,16 +74,65 @@ class Law:
             return False
         # The mean square of n draws has mean b²/3 and standard deviation b² √(4/45n).
         spread = self.bound**2 * math.sqrt(4 / (45 * tensor.numel()))
-        return abs(float(away.square().mean()) - self.bound**2 / 3) <= 6 * spread + 1e-300
+        return abs(float(away.square().mean()) - self.bound**2 / 3) <= 6 * spread + rounding**2
 
 
-def laws(module: nn.Module, layout: Layout) -> dict[str, Law]:
+@dataclass(frozen=True)
+class Normal:
+    """An initialiser's distribution: normal around 0; one row may be zeros.
+
+    Attributes:
+        std: the standard deviation, above 0.
+        zeros: number of the row of zeros, as the padding of an embedding; None without.
+    """
+
+    std: float
+    zeros: int | None = None
+
+    def draw(self, seed: int, start: int, shape: torch.Size) -> Tensor:
+        """Draw a tensor, std · z, with z from the stream "theta0/normal" by `normals.twelve`.
+
+        Args:
+            seed: of the stream.
+            start: place of the tensor's first weight in θ, which is its index in the stream.
+            shape: of the tensor.
+
+        Returns:
+            float64 tensor of that shape on the CPU.
+        """
+        z = normals.twelve(seed, "theta0/normal", start, shape.numel()).view(shape)
+        if self.zeros is not None:
+            z[self.zeros] = 0
+        return z.mul_(self.std)
+
+    def explains(self, tensor: Tensor) -> bool:
+        """Whether a tensor may be a draw of this law.
+
+        Args:
+            tensor: of at least one dimension.
+
+        Returns:
+            True if it may: `normals.may_be_normal`, and zeros where they belong.
+        """
+        z = tensor.detach().double() / self.std
+        if self.zeros is not None:
+            if bool(z[self.zeros].any()):
+                return False
+            z = torch.cat((z[: self.zeros], z[self.zeros + 1 :]))
+        return normals.may_be_normal(z.reshape(-1, tensor.shape[-1]))
+
+
+AnyLaw = Law | Normal
+
+
+def laws(module: nn.Module, layout: Layout) -> dict[str, AnyLaw]:
     """The law of each tensor's default initialiser, for the modules whose law is known.
 
     Weights of linear and convolutional layers and their biases are uniform in ±1/√fan_in,
     recurrent ones in ±1/√hidden_size, as PyTorch draws them (after He et al., "Delving deep into
     rectifiers", 2015, with its gain for a leaky slope of √5); attention's input weights in
-    ±√(6/(fan_in + fan_out)) (Glorot and Bengio, 2010) with zero biases; norms start at 1 and 0.
+    ±√(6/(fan_in + fan_out)) (Glorot and Bengio, 2010) with zero biases, as all matrices of
+    `nn.Transformer`; norms start at 1 and 0; embeddings are normal.
 
     Args:
         module: any module.
@@ -101,7 +150,7 @@ def laws(module: nn.Module, layout: Layout) -> dict[str, Law]:
     }
 
 
-def is_fresh(tensors: Mapping[str, Tensor], known: Mapping[str, Law]) -> bool:
+def is_fresh(tensors: Mapping[str, Tensor], known: Mapping[str, AnyLaw]) -> bool:
     """Whether every tensor may be an untouched draw of its default initialiser.
 
     Args:
@@ -120,7 +169,7 @@ def is_fresh(tensors: Mapping[str, Tensor], known: Mapping[str, Law]) -> bool:
     return all(name in known and known[name].explains(t) for name, t in tensors.items())
 
 
-def draw(layout: Layout, known: Mapping[str, Law], seed: int) -> dict[str, Tensor]:
+def draw(layout: Layout, known: Mapping[str, AnyLaw], seed: int) -> dict[str, Tensor]:
     """θ0 from a seed.
 
     Args:
@@ -135,7 +184,7 @@ def draw(layout: Layout, known: Mapping[str, Law], seed: int) -> dict[str, Tenso
 
 
 def scales(
-    tensors: Mapping[str, Tensor], known: Mapping[str, Law] | None = None
+    tensors: Mapping[str, Tensor], known: Mapping[str, AnyLaw] | None = None
 ) -> dict[str, float]:
     """σ of each tensor: the standard deviation of its initial weights.
 
@@ -183,13 +232,17 @@ def _deviation(tensor: Tensor) -> float:
     return float(tensor.detach().double().std(correction=0)) if tensor.numel() else 0.0
 
 
-def _laws_of_slots(module: nn.Module) -> Iterator[tuple[str, Law]]:
+def _laws_of_slots(module: nn.Module) -> Iterator[tuple[str, AnyLaw]]:
+    transformers = [p for p, m in module.named_modules() if isinstance(m, nn.Transformer)]
     for path, submodule in module.named_modules():
+        inside = any(f"{path}.".startswith(f"{p}.".lstrip(".")) for p in transformers)
         rule = next((rule for kind, rule in _RULES.items() if isinstance(submodule, kind)), None)
         if rule is None or _initialises_otherwise(submodule):
             continue
         for name, parameter in submodule.named_parameters(recurse=False):
-            if law := rule(submodule, name, parameter):
+            if inside and parameter.dim() > 1:  # drawn anew when the whole was made
+                yield f"{path}.{name}".lstrip("."), _glorot(parameter)
+            elif law := rule(submodule, name, parameter):
                 yield f"{path}.{name}".lstrip("."), law
 
 
@@ -211,10 +264,15 @@ def _hidden(submodule: nn.Module, name: str, parameter: Tensor) -> Law:  # noqa:
     return Law(0.0, 1 / math.sqrt(int(getattr(submodule, "hidden_size"))))  # noqa: B009
 
 
-def _attention(submodule: nn.Module, name: str, parameter: Tensor) -> Law | None:  # noqa: ARG001
+def _glorot(parameter: Tensor) -> Law:
+    return Law(0.0, math.sqrt(6 / sum(parameter.shape)))
+
+
+def _attention(submodule: nn.Module, name: str, parameter: Tensor) -> AnyLaw:  # noqa: ARG001
     if name.endswith("weight"):
-        return Law(0.0, math.sqrt(6 / sum(parameter.shape)))
-    return Law(0.0, 0.0) if name == "in_proj_bias" else None  # bias_k and bias_v are normal
+        return _glorot(parameter)
+    # bias_k and bias_v: √(2 / (fan_in + fan_out)), and both are the number of features
+    return Law(0.0, 0.0) if name == "in_proj_bias" else Normal(1 / math.sqrt(parameter.shape[-1]))
 
 
 def _attention_output(submodule: nn.Module, name: str, parameter: Tensor) -> Law | None:
@@ -225,13 +283,30 @@ def _norm(submodule: nn.Module, name: str, parameter: Tensor) -> Law:  # noqa: A
     return Law(1.0 if name == "weight" else 0.0, 0.0)
 
 
-_RULES: dict[type[nn.Module], Callable[[nn.Module, str, Tensor], Law | None]] = {
+def _embedding(submodule: nn.Module, name: str, parameter: Tensor) -> Normal:  # noqa: ARG001
+    zeros = getattr(submodule, "padding_idx")  # noqa: B009
+    return Normal(1.0, None if zeros is None else int(zeros))
+
+
+def _bilinear(submodule: nn.Module, name: str, parameter: Tensor) -> Law:  # noqa: ARG001
+    return Law(0.0, 1 / math.sqrt(int(getattr(submodule, "in1_features"))))  # noqa: B009
+
+
+def _slope(submodule: nn.Module, name: str, parameter: Tensor) -> Law:  # noqa: ARG001
+    return Law(float(getattr(submodule, "init")), 0.0)  # noqa: B009
+
+
+_RULES: dict[type[nn.Module], Callable[[nn.Module, str, Tensor], AnyLaw | None]] = {
     nn.modules.linear.NonDynamicallyQuantizableLinear: _attention_output,
     nn.Linear: _fan_in,
     nn.modules.conv._ConvNd: _fan_in,
     nn.RNNBase: _hidden,
     nn.RNNCellBase: _hidden,
     nn.MultiheadAttention: _attention,
+    nn.Bilinear: _bilinear,
+    nn.Embedding: _embedding,
+    nn.EmbeddingBag: _embedding,
+    nn.PReLU: _slope,
     nn.modules.batchnorm._NormBase: _norm,
     nn.LayerNorm: _norm,
     nn.GroupNorm: _norm,

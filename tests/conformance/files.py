@@ -1,0 +1,70 @@
+"""Checkpoints of every row and every kind of projection, loaded in another process.
+
+python -m tests.conformance.files FOLDER       # loads what `write` wrote there, and compares
+"""
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import transformers
+
+import subspace_nn as sn
+from subspace_nn import projections
+from subspace_nn.layout import Layout
+from tests.conformance.checks import run, step
+from tests.conformance.rows import ROWS
+
+KINDS = tuple(projections.KINDS)
+
+
+def write(folder: Path, *, every: bool = False) -> None:
+    """A checkpoint for each row, and what the net computes.
+
+    With every kind of projection, or with one: each of them in turn.
+    """
+    for number, row in enumerate(ROWS.values()):
+        for kind in KINDS if every else [KINDS[number % len(KINDS)]]:
+            torch.manual_seed(number)
+            module = row.make()
+            layout = Layout.of(module)
+            many = max(16, len(layout.entries)) if kind == "layerwise" else 16
+            dim = layout.D if kind == "identity" else min(many, layout.D)
+            net = sn.Subspace(module, dim, kind, seed=number)
+            step(net, row)  # moves ω and BatchNorm's statistics
+            net.eval().save(folder / f"{number}-{kind}.safetensors")
+            outputs = {str(i): t.detach().contiguous() for i, t in enumerate(run(net, row))}
+            safetensors.torch.save_file(outputs, folder / f"{number}-{kind}.outputs")
+
+
+def differences(folder: Path) -> list[str]:
+    """Rows and kinds that do not come back with identical outputs; here is another process."""
+    wrong = []
+    for number, (name, row) in enumerate(ROWS.items()):
+        for path in sorted(folder.glob(f"{number}-*.safetensors")):
+            torch.manual_seed(1000 + number)  # other weights than the writer's
+            net = sn.load(path, row.make()).eval()
+            expected = safetensors.torch.load_file(path.with_suffix(".outputs"))
+            got = run(net, row)
+            same = len(got) == len(expected) and all(
+                torch.equal(t, expected[str(i)]) for i, t in enumerate(got)
+            )
+            wrong += [] if same else [f"{name}: {path.stem}"]
+    return wrong
+
+
+def in_a_new_process(folder: Path) -> str:
+    """What `differences` finds there: nothing, if all is well."""
+    command = [sys.executable, "-m", "tests.conformance.files", str(folder)]
+    root = Path(__file__).resolve().parents[2]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+if __name__ == "__main__":
+    transformers.logging.set_verbosity_error()
+    with contextlib.redirect_stdout(sys.stderr):
+        found = differences(Path(sys.argv[1]))
+    sys.stdout.write("\n".join(found))

@@ -1,0 +1,139 @@
+"""The conformance table: what the checks find, written into docs/modules.md.
+
+python -m tests.conformance.table              # some minutes, with the slow column
+"""
+
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import transformers
+
+from tests.conformance import files
+from tests.conformance.checks import CHECKS, SLOW, Nothing, Plain
+from tests.conformance.rows import ROWS, Row
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "modules.md"
+
+HOLDS, NOTHING = "✓", "–"
+
+#: The round trip, which all rows make together.
+FILE = "file"
+
+_BEGIN, _END = "<!-- made by python -m tests.conformance.table -->\n", "<!-- end -->\n"
+
+#: PyTorch's own, about what it does with the plain module, too.
+NOISE = ("There is a performance drop", "Mismatch dtype between input and weight")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a check has found: a sign, and a note where the plain module cannot either."""
+
+    sign: str
+    note: str = ""
+
+
+def find(row: Row, checks: Mapping[str, Callable[[Row], None]]) -> dict[str, Cell]:
+    """Run checks on a row; a property that does not hold raises."""
+    found = {}
+    with warnings.catch_warnings():
+        for text in NOISE:
+            warnings.filterwarnings("ignore", text)
+        for name, check in checks.items():
+            try:
+                check(row)
+                found[name] = Cell(HOLDS)
+            except Nothing:
+                found[name] = Cell(NOTHING)
+            except Plain as error:
+                found[name] = Cell("", str(error))
+    return found
+
+
+def render(cells: Mapping[str, Mapping[str, Cell]]) -> str:
+    """The table, its notes, and what the columns mean."""
+    columns = list(next(iter(cells.values())))
+    notes = list(dict.fromkeys(c.note for row in cells.values() for c in row.values() if c.note))
+    letters = {note: _letter(number) for number, note in enumerate(notes)}
+    lines = [["", *columns], ["---", *(":-:" for _ in columns)]]
+    lines += [
+        [name, *(letters.get(cell.note, cell.sign) for cell in row.values())]
+        for name, row in cells.items()
+    ]
+    docs = {name: (check.__doc__ or "").strip() for name, check in {**CHECKS, **SLOW}.items()}
+    docs[FILE] = "Saved and loaded in a new process: identical outputs, with every projection."
+    return "\n".join([
+        *("| " + " | ".join(line) + " |" for line in lines),
+        "",
+        "| column | what holds |",
+        "| --- | --- |",
+        *(f"| {name} | {docs[name]} |" for name in columns),
+        "",
+        "| letter | what PyTorch says of the plain module |",
+        "| --- | --- |",
+        *(f"| {letters[note]} | `{note}` |" for note in notes),
+        "",
+    ])  # fmt: skip
+
+
+def parse(page: str) -> dict[str, dict[str, Cell]]:
+    """The cells of a page that `render` has written."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in _generated(page).splitlines()
+        if line.startswith("|")
+    ]
+    widest = max(map(len, rows))
+    head, _, *body = (row for row in rows if len(row) == widest)
+    notes = {row[0]: row[1].strip("`") for row in rows if re.fullmatch(r"[a-z]+", row[0])}
+    return {
+        name: {
+            column: Cell("", notes[sign]) if sign in notes else Cell(sign)
+            for column, sign in zip(head[1:], signs, strict=True)
+        }
+        for name, *signs in body
+    }
+
+
+def differences(found: Mapping[str, Cell], told: Mapping[str, Cell]) -> Iterable[str]:
+    """Columns that the page tells wrongly.
+
+    What PyTorch can do with the plain module differs between processors, so that the page may
+    have a letter for it where the check holds here, and the other way about.
+    """
+    for column, cell in found.items():
+        signs = {cell.sign, told[column].sign}
+        if len(signs) > 1 and signs != {"", HOLDS}:
+            yield f"{column}: found {cell}, the page has {told[column]}"
+
+
+def _generated(page: str) -> str:
+    return page.partition(_BEGIN)[2].partition(_END)[0]
+
+
+def _letter(number: int) -> str:
+    return chr(ord("a") + number)
+
+
+def main() -> None:
+    """Write the table into the page."""
+    transformers.logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory() as folder:
+        files.write(Path(folder), every=True)
+        if wrong := files.in_a_new_process(Path(folder)):
+            raise SystemExit(f"Not the same in a new process: {wrong}")
+    cells = {
+        name: {**find(row, CHECKS), FILE: Cell(HOLDS), **find(row, SLOW)}
+        for name, row in ROWS.items()
+    }
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    PAGE.write_text(before + begin + render(cells) + end + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
