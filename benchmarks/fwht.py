@@ -1,34 +1,32 @@
 """The fast Walsh-Hadamard transform beside other forms in pure torch, interleaved in one run.
 
-    python benchmarks/fwht.py [results/fwht.json]
+    make bench        (or: python -m benchmarks.fwht results/fwht.json [--device cuda])
 
 One thread, float32, one vector of n numbers. All forms are timed in turn in each round; what is
-reported of each is the median time, and the median over the rounds of the ratio of the stacked
-butterfly's time of the same round to its own, with its quartiles: how many times faster it is.
+reported of each is the median time, and the median over the rounds of the ratio of its time to that
+of `in place` in the same round, with its quartiles: below 1 it is faster.
 
+- in place: one product with H_16, then each stage in place over the whole vector; the fastest form
+  known when the package's was written.
 - stacked: log2 n stages, each stacking sums and differences into a new tensor; the usual form.
-- in place: one product with H_16, then each stage in place over the whole vector.
 - radix 16: products with H_16 throughout.
 - fwht, portable: the package's, in its two forms.
+- columns, rows: the package's for 1,000 columns or rows of H, as `hadamard` needs them.
 """
 
-import json
-import statistics
-import sys
-import time
+import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from subspace_nn import environment
-from subspace_nn.files import write_atomically
-from subspace_nn.hadamard import fwht
+from benchmarks import timing
+from subspace_nn.hadamard import fwht, fwht_columns, fwht_rows
 
 EXPONENTS = (12, 14, 16, 18, 20, 22, 24)
-H16 = fwht(torch.eye(16))
+#: Columns or rows that are asked for.
+FEW = 1000
 
 
 def stacked(x: Tensor) -> Tensor:
@@ -57,7 +55,7 @@ def in_place(x: Tensor) -> Tensor:
     Returns:
         The transform.
     """
-    y, distance = x.view(-1, 16) @ H16, 16
+    y, distance = x.view(-1, 16) @ _h16(x.device), 16
     while distance < x.numel():
         a, b = y.view(-1, 2, distance).unbind(1)
         a.add_(b)
@@ -75,10 +73,10 @@ def radix_16(x: Tensor) -> Tensor:
     Returns:
         The transform.
     """
-    y, distance = x.view(-1, 16) @ H16, 16
+    y, distance = x.view(-1, 16) @ _h16(x.device), 16
     while distance < x.numel():
         order = min(16, x.numel() // distance)
-        y = torch.matmul(H16[:order, :order], y.view(-1, order, distance))
+        y = torch.matmul(_h16(x.device)[:order, :order], y.view(-1, order, distance))
         distance *= order
     return y.view(-1)
 
@@ -95,75 +93,101 @@ def portable(x: Tensor) -> Tensor:
     return fwht(x, portable=True)
 
 
+@functools.cache
+def _h16(device: torch.device) -> Tensor:
+    return fwht(torch.eye(16, device=device))
+
+
+def columns(x: Tensor) -> Tensor:
+    """Evenly spread columns of H, times the first numbers of x.
+
+    Args:
+        x: shape (n,).
+
+    Returns:
+        Shape (n,).
+    """
+    return fwht_columns(x[:FEW], _few(x), len(x))
+
+
+def rows(x: Tensor) -> Tensor:
+    """Evenly spread entries of the transform.
+
+    Args:
+        x: shape (n,).
+
+    Returns:
+        Shape (1000,).
+    """
+    return fwht_rows(x, _few(x))
+
+
+def _few(x: Tensor) -> Tensor:
+    return torch.arange(FEW, device=x.device) * len(x) // FEW
+
+
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {
-    "stacked": stacked,
     "in place": in_place,
+    "stacked": stacked,
     "radix 16": radix_16,
     "fwht": fwht,
     "portable": portable,
+    "columns": columns,
+    "rows": rows,
 }
 
 
 def main() -> None:
     """Measure, print, and write the JSON named on the command line."""
-    torch.set_num_threads(1)
-    results = [row for exponent in EXPONENTS for row in measure(exponent)]
-    if len(sys.argv) > 1:
-        content = {
-            "command": "python benchmarks/fwht.py",
-            "environment": environment.describe(),
-            "results": results,
-        }
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    chosen = timing.arguments(__doc__)
+    results = [row for exponent in EXPONENTS for row in measure(exponent, chosen.device)]
+    timing.write(chosen.out, "python -m benchmarks.fwht", chosen.device, results=results)
 
 
-def measure(exponent: int) -> list[dict[str, Any]]:
+def measure(exponent: int, device: torch.device) -> list[dict[str, Any]]:
     """Time all forms in turn, and print and return the figures of each.
 
     Args:
         exponent: log2 n.
+        device: that computes.
 
     Returns:
         One dictionary for each form.
     """
-    x = torch.randn(1 << exponent, generator=torch.Generator().manual_seed(0))
-    for form in FORMS.values():
+    x = torch.randn(1 << exponent, generator=torch.Generator().manual_seed(0)).to(device)
+    for form in (in_place, radix_16, fwht, portable):
         torch.testing.assert_close(form(x), stacked(x), rtol=0, atol=1e-6 * x.numel() ** 0.5 * 30)
-    rounds = 5 if exponent > 22 else 25
-    times: dict[str, list[float]] = {name: [] for name in FORMS}
-    for _ in range(rounds):
-        for name, form in FORMS.items():
-            start = time.perf_counter()
-            form(x)
-            times[name].append(time.perf_counter() - start)
+    actions = {name: lambda form=form: form(x) for name, form in FORMS.items()}
+    times = timing.in_turn(actions, 5 if exponent > 22 else 25, device)
     print(f"n = 2^{exponent}")
-    return [report(exponent, name, times[name], times["stacked"]) for name in FORMS]
+    return [report(exponent, name, own, times["in place"]) for name, own in times.items()]
 
 
-def report(exponent: int, name: str, own: list[float], base: list[float]) -> dict[str, Any]:
+def report(exponent: int, name: str, own: timing.Times, base: timing.Times) -> dict[str, Any]:
     """Print and return the figures of one form.
 
     Args:
         exponent: log2 n.
         name: of the form.
-        own: its times, in seconds.
-        base: those of the stacked butterfly in the same rounds.
+        own: its times.
+        base: those of `in place` in the same rounds.
 
     Returns:
         The figures by name.
     """
-    low, middle, high = statistics.quantiles([b / a for a, b in zip(own, base, strict=True)], n=4)
+    ratios = own.over(base)
+    low, high = ratios["ratio_quartiles"]
     print(
-        f"  {name:10} {statistics.median(own) * 1e3:9.3f} ms  "
-        f"{middle:5.2f} times faster than stacked (quartiles {low:.2f} to {high:.2f})"
+        f"  {name:10} {own.ms:9.3f} ms, {ratios['ratio']:5.2f} times `in place` "
+        f"(quartiles {low:.2f} to {high:.2f})",
+        flush=True,
     )
     return {
         "log2_n": exponent,
         "form": name,
-        "rounds": len(own),
-        "ms": round(statistics.median(own) * 1e3, 4),
-        "times_faster": round(middle, 3),
-        "quartiles": [round(low, 3), round(high, 3)],
+        "rounds": len(own.wall),
+        "ms": round(own.ms, 4),
+        **ratios,
     }
 
 

@@ -1,6 +1,6 @@
 """Step time of the plain conv net with contiguous images and with channels_last ones.
 
-    python benchmarks/memory_format.py
+    python -m benchmarks.memory_format
 
 One thread, batch 256, the two interleaved; the ratio is the median over the rounds.
 """
@@ -9,8 +9,8 @@ import statistics
 import time
 
 import torch
-from step_time import training_step
 
+from benchmarks.step_time import training_step
 from subspace_nn import models
 from subspace_nn.tasks.data import mnist
 from subspace_nn.tasks.train import as_input

@@ -1,98 +1,157 @@
 """Whole training step in a subspace over that of the plain module, interleaved in one run.
 
-    make bench        (or: python benchmarks/step_time.py results/step_time.json)
+    make bench        (or: python -m benchmarks.step_time results/step_time.json [--device cuda])
 
-Both steps are the same: forward, backward and Adam on a batch of 256 images of MNIST. The seed's
-dense P (orthonormal) stands beside, for comparison. One thread. What is reported is the median
-over the rounds of each step's time, and the median over the rounds of the ratio to the plain
-step of the same round, with its quartiles: on a shared machine only ratios in one run compare.
+Both steps are the same: forward, backward and Adam. `conv` and `fc` take a batch of 256 images of
+MNIST, `transformer`, of 20 million random weights, one of 8 × 128 tokens. A dense matrix of the
+size of the seed's P stands beside; its product does not ask what is in it. One thread. What is
+reported is the median over the rounds of each step's time, and that of the ratio to the plain step
+of the same round, with its quartiles; `benchmarks/timing.py` tells of which time.
 """
 
-import json
-import statistics
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
+from torch import Tensor, nn
 
-from subspace_nn import Subspace, environment, models
-from subspace_nn.files import write_atomically
+from benchmarks import timing
+from subspace_nn import Subspace, models
+from subspace_nn.projections import Dense, Hashed, Projection, make
 from subspace_nn.tasks.data import mnist
 from subspace_nn.tasks.train import as_input
 
-#: (model, projection, dim); the seed's dense P of fc at d = 1000 takes minutes to make.
-CASES = [
-    ("conv", "hashed", 10),
-    ("conv", "hashed", 1000),
-    ("conv", "hashed", 10_000),
-    ("conv", "orthonormal", 1000),
-    ("conv", "orthonormal", 10_000),
-    ("fc", "hashed", 10),
-    ("fc", "hashed", 1000),
-    ("fc", "hashed", 10_000),
-    ("fc", "orthonormal", 1000),
-]
-ROUNDS = 60
+#: (kind, dim) for each net, and the rounds.
+CASES: dict[str, tuple[list[tuple[str, int]], int]] = {
+    "conv": (
+        [(k, d) for k in ("hashed", "hadamard", "fastfood") for d in (10, 100, 1000, 10_000)]
+        + [("dense", 1000), ("dense", 10_000)],
+        60,
+    ),
+    "fc": (
+        [(k, d) for k in ("hashed", "hadamard", "fastfood") for d in (10, 100, 1000, 10_000)]
+        + [("dense", 1000)],
+        100,
+    ),
+    "transformer": (
+        [("hashed", 10), ("hashed", 1000), ("hashed", 10_000), ("hashed, recomputed", 10_000)],
+        8,
+    ),
+}
+
+
+class Transformer(nn.Module):
+    """Six layers of PyTorch's encoder between an embedding and a linear layer: D = 20,029,504.
+
+    Args:
+        vocabulary: number of tokens.
+        width: of the embedding.
+    """
+
+    def __init__(self, vocabulary: int = 1088, width: int = 512) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, width)
+        layer = nn.TransformerEncoderLayer(width, 8, 4 * width, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 6)
+        self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of the next token.
+
+        Args:
+            tokens: shape (n, length), whole numbers.
+
+        Returns:
+            Shape (n, vocabulary, length).
+        """
+        return self.head(self.encoder(self.embedding(tokens))).mT
 
 
 def main() -> None:
     """Measure, print, and write the JSON named on the command line."""
-    torch.set_num_threads(1)
-    results = [
-        row
-        for model in ("conv", "fc")
-        for row in measure(model, [case[1:] for case in CASES if case[0] == model])
-    ]
-    if len(sys.argv) > 1:
-        content = {
-            "command": "make bench",
-            "batch": 256,
-            "rounds": ROUNDS,
-            "environment": environment.describe(),
-            "results": results,
-        }
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    chosen = timing.arguments(__doc__)
+    rows = [row for model in CASES for row in measure(model, chosen.device)]
+    timing.write(chosen.out, "make bench", chosen.device, results=rows)
 
 
-def measure(model: str, variants: list[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Time the plain step and those of the variants in turn.
+def measure(model: str, device: torch.device) -> list[dict[str, Any]]:
+    """Time the plain step and those in subspaces in turn.
 
     Args:
         model: name of the net.
-        variants: (projection, dim) of each subspace.
+        device: that computes.
 
     Returns:
-        One dictionary for each variant.
+        One dictionary for each subspace.
     """
-    train = mnist().train
-    x, y = as_input(train.images[:256]), train.labels[:256].long()
-    steps = {("plain", 0): training_step(models.build(model), x, y)}
+    variants, rounds = CASES[model]
+    x, y = batch(model, device)
+    steps = {("plain", 0): training_step(build(model).to(device), x, y)}
     for kind, dim in variants:
-        steps[kind, dim] = training_step(Subspace(models.build(model), dim, kind), x, y)
-    for step in steps.values():
-        step()
-    times = {variant: [] for variant in steps}
-    for _ in range(ROUNDS):
-        for variant, step in steps.items():
-            start = time.perf_counter()
-            step()
-            times[variant].append(time.perf_counter() - start)
-    base = times["plain", 0]
-    print(f"{model}: plain step {statistics.median(base) * 1e3:.2f} ms")
-    return [report(model, variant, times[variant], base) for variant in steps if variant[1]]
+        net = build(model)
+        D = sum(p.numel() for p in net.parameters())
+        net = Subspace(net, dim, projection(kind, D, dim), theta0="module")
+        steps[kind, dim] = training_step(net.to(device), x, y)
+    times = timing.in_turn(steps, rounds, device)
+    plain = times.pop(("plain", 0))
+    print(f"{model}: plain step {plain.ms:.2f} ms", flush=True)
+    return [report(model, *variant, own, plain) for variant, own in times.items()]
 
 
-def training_step(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
+def build(model: str) -> nn.Module:
+    """A net by its name.
+
+    Args:
+        model: "transformer", or as `models.build` knows it.
+
+    Returns:
+        The net.
+    """
+    return Transformer() if model == "transformer" else models.build(model)
+
+
+def batch(model: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Inputs and targets.
+
+    Args:
+        model: name of the net.
+        device: where to.
+
+    Returns:
+        256 images and labels, or 8 × 128 tokens and those to predict.
+    """
+    if model == "transformer":
+        tokens = torch.randint(1088, (8, 129), generator=torch.Generator().manual_seed(0))
+        return tokens[:, :-1].to(device), tokens[:, 1:].to(device)
+    train = mnist().train
+    return as_input(train.images[:256].to(device)), train.labels[:256].long().to(device)
+
+
+def projection(kind: str, D: int, dim: int) -> Projection:
+    """A projection by what the results call it.
+
+    Args:
+        kind: a kind, "hashed, recomputed", or "dense".
+        D: number of weights.
+        dim: number of free parameters.
+
+    Returns:
+        The projection.
+    """
+    if kind == "dense":
+        return Dense(torch.randn(D, dim) / D**0.5)
+    if kind == "hashed, recomputed":
+        return Hashed(D, dim, store=False)
+    return make(kind, D, dim)
+
+
+def training_step(net: nn.Module, x: Tensor, y: Tensor) -> Callable[[], None]:
     """A whole step of Adam.
 
     Args:
         net: what is trained.
-        x: images.
+        x: inputs.
         y: labels.
 
     Returns:
@@ -110,33 +169,35 @@ def training_step(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Callable[
 
 
 def report(
-    model: str, variant: tuple[str, int], own: list[float], base: list[float]
+    model: str, kind: str, dim: int, own: timing.Times, plain: timing.Times
 ) -> dict[str, Any]:
-    """Print and return the figures of one variant.
+    """Print and return the figures of one subspace.
 
     Args:
         model: name of the net.
-        variant: (projection, dim).
-        own: its times, in seconds.
-        base: those of the plain step in the same rounds.
+        kind: of the projection.
+        dim: number of free parameters.
+        own: its times.
+        plain: those of the plain step in the same rounds.
 
     Returns:
         The figures by name.
     """
-    low, middle, high = statistics.quantiles([a / b for a, b in zip(own, base, strict=True)], n=4)
-    kind, dim = variant
+    ratios = own.over(plain)
+    low, high = ratios["ratio_quartiles"]
     print(
-        f"  {kind:12} d = {dim:6,}  {statistics.median(own) * 1e3:8.2f} ms  "
-        f"ratio {middle:.3f} (quartiles {low:.3f} to {high:.3f})"
+        f"  {kind:18} d = {dim:6,}  {own.ms:8.2f} ms  ratio {ratios['ratio']:.3f} "
+        f"(quartiles {low:.3f} to {high:.3f}; of wall time {ratios['wall_ratio']:.3f})",
+        flush=True,
     )
     return {
         "model": model,
         "projection": kind,
         "dim": dim,
-        "plain_ms": round(statistics.median(base) * 1e3, 3),
-        "subspace_ms": round(statistics.median(own) * 1e3, 3),
-        "ratio": round(middle, 4),
-        "ratio_quartiles": [round(low, 4), round(high, 4)],
+        "rounds": len(own.wall),
+        "plain_ms": round(plain.ms, 3),
+        "subspace_ms": round(own.ms, 3),
+        **ratios,
     }
 
 

@@ -7,7 +7,7 @@ import torch
 
 from subspace_nn import bits, hadamard
 from subspace_nn.errors import InputError
-from subspace_nn.hadamard import fwht
+from subspace_nn.hadamard import fwht, fwht_columns, fwht_rows
 from tests.reference import reference_fwht
 
 LENGTHS = [1, 2, 4, 8, 16, 32, 64, 128, 512, 4096]
@@ -49,6 +49,7 @@ def test_blocks_change_nothing(monkeypatch, shape, block, small, portable):
     want = x @ sylvester(shape[-1])
     monkeypatch.setattr(hadamard, "_BLOCK", block)
     monkeypatch.setattr(hadamard, "_SMALL", small)
+    monkeypatch.setattr(hadamard, "_PIECE", max(64, 1 << block.bit_length()))
     got = fwht(x, portable=portable)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-11)
     if portable:
@@ -135,6 +136,55 @@ def test_autocast_leaves_the_precision_alone():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = fwht(x)
     assert torch.equal(got, fwht(x))
+
+
+FEW_AND_MANY = [(1, 1), (2, 1), (16, 16), (64, 3), (512, 1), (512, 16), (512, 511), (4096, 40)]
+
+
+def some(n, d):
+    return bits.permutation(0, "testing/places", n)[:d]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize(("n", "d"), FEW_AND_MANY)
+@pytest.mark.parametrize("piece", [64, 256, 1 << 18])
+def test_columns_have_the_bits_of_the_portable_transform(monkeypatch, n, d, dtype, piece):
+    x, places = vector(2, 3, d).to(dtype), some(n, d)
+    whole = torch.zeros(2, 3, n, dtype=dtype).index_copy_(-1, places, x)
+    want = fwht(whole, portable=True)
+    monkeypatch.setattr(hadamard, "_PIECE", piece)
+    assert torch.equal(fwht_columns(x, places, n), want)
+
+
+@pytest.mark.parametrize(("n", "d"), FEW_AND_MANY)
+def test_rows_are_those_of_sylvesters_matrix(n, d):
+    x, places = vector(2, 3, n), some(n, d)
+    before = x.clone()
+    want = (x @ sylvester(n))[..., places]
+    torch.testing.assert_close(fwht_rows(x, places), want, rtol=0, atol=1e-11)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("d", [2, 200])
+def test_rows_keep_dtype(d, dtype):
+    x, places = vector(3, 256).to(dtype), some(256, d)
+    got = fwht_rows(x, places)
+    assert got.dtype == dtype
+    want = (x.double() @ sylvester(256))[:, places].to(dtype)
+    torch.testing.assert_close(got, want, rtol=torch.finfo(dtype).eps, atol=1e-4)
+
+
+def test_rows_on_any_number_of_threads():
+    x, threads = vector(1 << 18).float(), torch.get_num_threads()
+    for d in (1, 1000, 100_000):
+        torch.set_num_threads(1)
+        want = fwht_rows(x, some(1 << 18, d))
+        torch.set_num_threads(3)
+        try:
+            assert torch.equal(fwht_rows(x, some(1 << 18, d)), want)
+        finally:
+            torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("x", [

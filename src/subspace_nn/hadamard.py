@@ -7,27 +7,34 @@ The Hadamard matrix of order n, a power of two, in Sylvester's order (natural, n
 It is symmetric and H_n H_n = n I. A stage of the transform replaces pairs (a, b) at one distance
 by (a + b, a - b); log2 n stages make the whole.
 
-Three things decide the time. Stages at distances below 16 read memory in scraps: one product with
-H_16 does these four at once (in a small tensor, where calls cost more than sums, products do the
-next ones too). A stage in place allocates nothing, unlike one that stacks its halves. And a
+Three things decide the time. Stages at small distances read memory in scraps: one product with
+H_32 does the first five at once (in a small tensor, where calls cost more than sums, products do
+the next ones too). A stage in place allocates nothing, unlike one that stacks its halves. And a
 tensor larger than the cache is transformed block by block, so that all stages of a block find it
 there. `benchmarks/fwht.py` measures what they are worth together.
 """
 
 import functools
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from subspace_nn.errors import InputError
 
-#: Order of the matrix that does the first stages.
-_LANES = 16
+#: Order of the matrix that does the first stages, and of those that do the next.
+_LANES, _RADIX = 32, 16
+#: Rows of the transposed copy on which the first stages are done one by one.
+_PORTABLE_LANES = 64
+#: Entries that a row is multiplied with at most in `fwht_rows`: the square of a matrix's order.
+_WIDTH = 1 << 10
 #: Up to this many entries products do the next stages too.
 _SMALL = 1 << 16
 #: Entries that are transformed together on a CPU: 4 MB in float32, within a last-level cache.
 _BLOCK = 1 << 20
+#: Entries whose first stages are done on a transposed copy, on a CPU.
+_PIECE = 1 << 18
 
 
 def fwht(x: Tensor, *, orthonormal: bool = False, portable: bool = False) -> Tensor:
@@ -38,7 +45,7 @@ def fwht(x: Tensor, *, orthonormal: bool = False, portable: bool = False) -> Ten
 
     With `portable` all sums are made in one fixed order, each rounded by itself, so that the result
     has the same bits on every device and with any number of threads; on a CPU it takes up to
-    twice the time. Without, a CPU's first four stages are a matrix product, whose order of
+    twice the time. Without, a CPU's first five stages are a matrix product, whose order of
     summation is the library's (and whose precision `torch.set_float32_matmul_precision` may
     lower); other devices always take the portable way.
 
@@ -68,12 +75,75 @@ def fwht(x: Tensor, *, orthonormal: bool = False, portable: bool = False) -> Ten
             f"got {x.dtype} of shape {tuple(x.shape)}."
         )
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    first = _first_stages_portable if portable or not x.is_cpu else _first_stages
-    out, distance = first(wide, n, min(n, _LANES))
-    _butterflies_(out.view(-1, n // distance, distance))
+    if portable or not x.is_cpu:
+        lanes = min(n, _PORTABLE_LANES)
+        pieces = wide.reshape(-1).split(_PIECE if x.is_cpu else max(1, x.numel()))
+        rows = (piece.view(-1, lanes).mT for piece in pieces)
+        copies = (r.clone(memory_format=torch.contiguous_format) for r in rows)
+        out = _from_transposed(copies, wide, n)
+    else:
+        out, distance = _first_stages(wide, n, min(n, _LANES))
+        _butterflies_(out.view(-1, n // distance, distance))
     if orthonormal:
         out.mul_(1 / math.sqrt(n))
     return out.view(x.shape).to(x.dtype)
+
+
+def fwht_columns(x: Tensor, columns: Tensor, n: int) -> Tensor:
+    """Some columns of H_n times x: `fwht` of a vector that is x there and zero elsewhere.
+
+    It has the bits of `fwht` with `portable`, and spares it the first of two transposed copies.
+
+    Args:
+        x: shape (*, d), of a floating-point dtype.
+        columns: numbers of d different columns, int64 (d,), on the device of x.
+        n: order of the matrix, a power of two.
+
+    Returns:
+        Shape (*, n), dtype and device of x.
+
+    Example:
+        >>> fwht_columns(torch.tensor([1.0, 2.0]), torch.tensor([0, 3]), 4)
+        tensor([ 3., -1., -1.,  3.])
+    """
+    lanes, size = min(n, _PORTABLE_LANES), min(n, _PIECE if x.is_cpu else n)
+    y = x.new_zeros((*x.shape[:-1], n), dtype=torch.promote_types(x.dtype, torch.float32))
+    transposed = columns % lanes * (size // lanes) + columns % size // lanes
+    y.index_copy_(-1, columns // size * size + transposed, x.to(y.dtype))
+    return _from_transposed(y.view(-1, lanes, size // lanes), y, n).to(x.dtype)
+
+
+def fwht_rows(x: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of H_n times x: `fwht` at these places.
+
+    Where they are few, no more is done for each than needed: with w ≤ n/d a power of two, the
+    stages at distances from w on make n/w blocks of w; each result is a sum over one of them, with
+    signs that are a Kronecker product of two rows of smaller matrices. The order of all sums is
+    fixed, but not that of `fwht`.
+
+    Args:
+        x: shape (*, n), n a power of two, of a floating-point dtype; it is not changed.
+        rows: numbers of the rows, int64 (d,), on the device of x.
+
+    Returns:
+        Shape (*, d), dtype and device of x.
+
+    Example:
+        >>> fwht_rows(torch.tensor([1.0, 0.0, 0.0, 2.0]), torch.tensor([0, 2]))
+        tensor([ 3., -1.])
+    """
+    n, d = x.shape[-1], len(rows)
+    width = min(_WIDTH, 1 << (n // d).bit_length() - 1)
+    if width < _LANES:
+        return fwht(x, portable=True).index_select(-1, rows)
+    y = x.to(torch.promote_types(x.dtype, torch.float32), copy=True)
+    _butterflies_(y.view(-1, n // width, width))
+    inner = 1 << width.bit_length() // 2
+    blocks = y.unflatten(-1, (n // width, width)).index_select(-2, rows // width)
+    low = _matrix(inner, y.dtype).to(x.device)[rows % inner]
+    high = _matrix(width // inner, y.dtype).to(x.device)[rows % width // inner]
+    sums = blocks.unflatten(-1, (width // inner, inner)).mul_(low[:, None]).sum(-1)
+    return sums.mul_(high).sum(-1).to(x.dtype)
 
 
 def _first_stages(x: Tensor, n: int, lanes: int) -> tuple[Tensor, int]:
@@ -81,18 +151,32 @@ def _first_stages(x: Tensor, n: int, lanes: int) -> tuple[Tensor, int]:
     rows, matrix = x.reshape(-1, lanes), _matrix(lanes, x.dtype)
     # With `out`, autocast leaves the precision alone.
     out, distance = torch.mm(rows, matrix, out=torch.empty_like(rows)), lanes
-    while distance * _LANES <= n and out.numel() <= _SMALL:
-        y = out.view(-1, lanes, distance)
+    matrix = _matrix(_RADIX, x.dtype)
+    while distance * _RADIX <= n and out.numel() <= _SMALL:
+        y = out.view(-1, _RADIX, distance)
         out = torch.bmm(matrix.expand(y.shape[0], -1, -1), y, out=torch.empty_like(y))
-        distance *= lanes
+        distance *= _RADIX
     return out, distance
 
 
-def _first_stages_portable(x: Tensor, n: int, lanes: int) -> tuple[Tensor, int]:  # noqa: ARG001
-    """The same in a fixed order: butterflies on the transposed copy, which stand far apart."""
-    columns = x.reshape(-1, lanes).T.clone(memory_format=torch.contiguous_format)
-    _butterflies_(columns[None])
-    return columns.T.contiguous(), lanes
+def _from_transposed(pieces: Iterable[Tensor], like: Tensor, n: int) -> Tensor:
+    """The transform, in a fixed order, of a tensor like one, cut up into pieces (lanes, m).
+
+    Entry i of a piece is at (i mod lanes, i // lanes): the first stages are those of rows, which
+    lie far apart. They are done in place.
+
+    Returns:
+        A new tensor of the shape of `like`.
+    """
+    out = torch.empty_like(like, memory_format=torch.contiguous_format)
+    begin, lanes = 0, 1
+    for piece in pieces:
+        lanes = len(piece)
+        _stages_(piece[None])
+        out.view(-1)[begin : begin + piece.numel()].view(-1, lanes).copy_(piece.mT)
+        begin += piece.numel()
+    _butterflies_(out.view(-1, n // lanes, lanes))
+    return out
 
 
 @functools.cache
@@ -129,4 +213,4 @@ def _stages_(x: Tensor) -> None:
         distance *= 2
 
 
-__all__ = ["fwht"]
+__all__ = ["fwht", "fwht_columns", "fwht_rows"]

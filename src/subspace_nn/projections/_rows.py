@@ -61,12 +61,18 @@ class Rows(Projection):
         else:
             y = self._core(y)
         twice = y[..., : self.D - y.shape[-1]].mul_(math.sqrt(0.5))
-        return torch.cat((y, twice), -1).mul_(outer).to(omega.dtype)
+        theta = y.new_empty((*y.shape[:-1], self.D)).copy_(outer)
+        theta[..., : y.shape[-1]].mul_(y)
+        theta[..., y.shape[-1] :].mul_(twice)
+        return theta.to(omega.dtype)
 
     @final
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         outer, middle = self._signs_on(gradient.device)
-        signed, extra = gradient.to(_wide(gradient)) * outer, self.dim - self.core
+        wide, extra = gradient.to(_wide(gradient)), self.dim - self.core
+        signed = (
+            torch.empty_like(wide, memory_format=torch.contiguous_format).copy_(outer).mul_(wide)
+        )
         y, twice = signed.tensor_split([max(self.core, self.dim)], dim=-1)
         y[..., : twice.shape[-1]].add_(twice).mul_(math.sqrt(0.5))
         if extra > 0:

@@ -97,19 +97,25 @@ class Fastfood(Projection):
     def _matvec(self, omega: Tensor) -> Tensor:
         B, order, G = self._on(omega.device)
         wide = torch.promote_types(omega.dtype, torch.float32)
-        x = torch.nn.functional.pad(omega.to(wide), (0, self.block - self.dim))
-        x = fwht(x[..., None, :] * B, orthonormal=True).flatten(-2).index_select(-1, order)
-        x = fwht(x.unflatten(-1, B.shape).mul_(G), orthonormal=True)
-        return x.flatten(-2)[..., : self.D].mul(math.sqrt(self.block / self.D)).to(omega.dtype)
+        x = torch.nn.functional.pad(omega.to(wide) * self._scale, (0, self.block - self.dim))
+        x = x.new_empty((*x.shape[:-1], *B.shape)).copy_(B).mul_(x[..., None, :])
+        x = fwht(x).flatten(-2).index_select(-1, order)
+        x = fwht(x.unflatten(-1, B.shape).mul_(G))
+        return x.flatten(-2)[..., : self.D].to(omega.dtype)
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         B, order, G = self._on(gradient.device)
         wide = torch.promote_types(gradient.dtype, torch.float32)
         x = torch.nn.functional.pad(gradient.to(wide), (0, B.numel() - self.D))
-        x = fwht(x.unflatten(-1, B.shape), orthonormal=True).mul_(G).flatten(-2)
-        x = torch.zeros_like(x).index_add_(-1, order, x).unflatten(-1, B.shape)
-        x = fwht(x, orthonormal=True).mul_(B).sum(-2)[..., : self.dim]
-        return x.mul(math.sqrt(self.block / self.D)).to(gradient.dtype)
+        x = fwht(x.unflatten(-1, B.shape)).mul_(G).flatten(-2)
+        x = torch.empty_like(x).scatter_(-1, order.long().expand(x.shape), x)
+        x = fwht(x.unflatten(-1, B.shape)).mul_(B).sum(-2)[..., : self.dim]
+        return x.mul(self._scale).to(gradient.dtype)
+
+    @property
+    def _scale(self) -> float:
+        """√(b / D), and 1/√b of each of the two transforms."""
+        return 1 / math.sqrt(self.block * self.D)
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """B, int8, and G, float32, both (L, b); and Π of all blocks joined, int32 (L b,)."""

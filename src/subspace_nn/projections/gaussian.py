@@ -30,7 +30,8 @@ class Gaussian(Projection):
 
     Isometric up to its `distortion`, about 2 √(d/D) + d/D. P goes through ln, cos, sin and sums
     whose order is open: it is the same everywhere to a tolerance (about 1e-14 in float64), not to
-    the bit.
+    the bit. Recomputed for an operand of float32 or less and an even d, the numbers are made in
+    float32, in half the time: to about 1e-6.
 
     Cost: O(D d) time forward and backward. Recomputed, the making of D·d normal numbers each time
     outweighs the product; 8 d bytes are kept, the norms, and a block is worked on. Stored, one
@@ -98,9 +99,11 @@ class Gaussian(Projection):
             return omega @ self._like(omega).T
         wide = torch.promote_types(omega.dtype, torch.float32)
         scaled = (omega / self._norms_on(omega.device)).to(wide)
+        halves = scaled[..., ::2].contiguous(), scaled[..., 1::2].contiguous()
         theta = omega.new_empty((*omega.shape[:-1], self.D))
-        for rows, gauss in self._blocks(omega.device):
-            theta[..., rows] = (scaled @ gauss.to(wide).T).to(theta.dtype)
+        for rows, *columns in self._halves(omega.device, wide):
+            even, odd = (half @ part.T for half, part in zip(halves, columns, strict=True))
+            theta[..., rows] = even.add_(odd)
         return theta
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
@@ -108,8 +111,10 @@ class Gaussian(Projection):
             return gradient @ self._like(gradient)
         wide = torch.promote_types(gradient.dtype, torch.float32)
         sums = gradient.new_zeros((*gradient.shape[:-1], self.dim), dtype=wide)
-        for rows, gauss in self._blocks(gradient.device):
-            sums += gradient[..., rows].to(wide) @ gauss.to(wide)
+        for rows, even, odd in self._halves(gradient.device, wide):
+            part = gradient[..., rows].to(wide)
+            sums[..., ::2] += part @ even
+            sums[..., 1::2] += part @ odd
         return (sums / self._norms_on(gradient.device)).to(gradient.dtype)
 
     def _blocks(self, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
@@ -119,6 +124,26 @@ class Gaussian(Projection):
             rows = slice(begin, min(begin + step, self.D))
             start, count = begin * self.dim, (rows.stop - begin) * self.dim
             yield rows, bits.normal(self.seed, "gaussian", start, count, device).view(-1, self.dim)
+
+    def _halves(
+        self, device: torch.device, dtype: torch.dtype
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """The same blocks of G as its even and its odd columns, computed in a dtype."""
+        if self.dim % 2:
+            for rows, gauss in self._blocks(device):
+                yield rows, gauss[:, ::2].to(dtype), gauss[:, 1::2].to(dtype)
+            return
+        # The two normal numbers of a word lie side by side in one row.
+        half, step = self.dim // 2, max(1, _BLOCK // self.dim)
+        for begin in range(0, self.D, step):
+            rows = slice(begin, min(begin + step, self.D))
+            count = (rows.stop - begin) * half
+            words = bits.words(self.seed, "gaussian", begin * half, count, device)
+            radius = (words >> 32).bitwise_and_(0xFFFFFFFF).to(dtype).add_(0.5).mul_(2.0**-32)
+            radius = radius.log_().mul_(-2).sqrt_().view(-1, half)
+            angle = words.bitwise_and_(0xFFFFFFFF).to(dtype).mul_(2 * math.pi * 2.0**-32)
+            angle = angle.view(-1, half)
+            yield rows, angle.cos().mul_(radius), angle.sin_().mul_(radius)
 
     def _norms_on(self, device: torch.device) -> Tensor:
         """‖g_j‖, float64 (d,)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.hadamard import fwht
+from subspace_nn.hadamard import fwht_columns, fwht_rows
 from subspace_nn.projections._rows import Rows
 from subspace_nn.projections.base import check_sizes
 
@@ -57,13 +57,11 @@ class Hadamard(Rows):
         self._columns: dict[torch.device, Tensor] = {}
 
     def _core(self, omega: Tensor) -> Tensor:
-        y = omega.new_zeros((*omega.shape[:-1], self.core))
-        y.index_copy_(-1, self._columns_on(omega.device), omega * (1 / math.sqrt(self.core)))
-        return fwht(y, portable=True)
+        columns = self._columns_on(omega.device)
+        return fwht_columns(omega * (1 / math.sqrt(self.core)), columns, self.core)
 
     def _core_adjoint(self, y: Tensor) -> Tensor:
-        columns = self._columns_on(y.device)
-        return fwht(y, portable=True).index_select(-1, columns).mul_(1 / math.sqrt(self.core))
+        return fwht_rows(y, self._columns_on(y.device)).mul_(1 / math.sqrt(self.core))
 
     def stored_bytes(self) -> int:
         """Bytes of the signs and column numbers held at this moment, on all devices."""

@@ -1,11 +1,18 @@
 """`hashed`: every weight is one ω, up to sign."""
 
+import functools
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from subspace_nn import bits
 from subspace_nn.errors import InputError
+from subspace_nn.projections._affine import AffineHash
 from subspace_nn.projections.base import Projection
+
+#: Unless told otherwise, the indices are stored up to this many: 256 MiB.
+STORED = 1 << 26
 
 
 class Hashed(Projection):
@@ -23,13 +30,20 @@ class Hashed(Projection):
     trick" (2015), with the signs of Weinberger et al. (2009); one-hot isometric rows for all
     layers together are Li et al., "Uni-LoRA" (2025), without the signs.
 
-    Cost: one gather of D numbers forward, one scattered sum of D numbers backward; 4 bytes a
-    weight are kept for the indices once they are first needed.
+    P ω has the same bits everywhere. The sums of Pᵀ g have one order on a CPU and one on other
+    devices, whatever the number of threads.
+
+    Cost: one gather of D numbers forward, one scattered sum of D numbers backward. Stored, 4 bytes
+    a weight are kept for the indices once they are first needed. Recomputed, nothing is kept:
+    indices and signs are made again in each product, 2^18 at a time. `benchmarks/roofline.py`
+    measures both.
 
     Args:
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D and d < 2^30.
         seed: any integer from 0 to 2^64 - 1.
+        store: whether to keep the indices; by default they are kept if D is at most 2^26. P is the
+            same to the bit.
 
     Raises:
         InputError: if an argument is out of range.
@@ -42,61 +56,86 @@ class Hashed(Projection):
 
     kind = "hashed"
 
-    def __init__(self, D: int, dim: int, seed: int = 0) -> None:
+    def __init__(self, D: int, dim: int, seed: int = 0, *, store: bool | None = None) -> None:
         super().__init__(D, dim, seed)
         if dim >= 1 << 30:
             raise InputError(f"hashed takes dim below 2^30 (indices are int32), got {dim:,}.")
+        self.store = D <= STORED if store is None else store
+        self._hash = AffineHash(D, dim, seed)
         self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def _matvec(self, omega: Tensor) -> Tensor:
-        index, norm = self._on(omega.device)
-        scaled = omega * norm.to(omega.dtype)
-        # The table points into [ω, -ω], so that the sign costs nothing.
-        return torch.cat((scaled, -scaled), dim=-1).index_select(-1, index)
+        scaled = omega * self._norm_on(omega.device).to(omega.dtype)
+        # The indices point into [ω, -ω], so that the sign costs nothing.
+        signed = torch.cat(self._copies * (scaled,) + self._copies * (-scaled,), dim=-1)
+        if self.store:
+            return signed.index_select(-1, self._stored_on(omega.device)[0])
+        theta = omega.new_empty((*omega.shape[:-1], self.D))
+        for weights, index in self._indices(omega.device):
+            torch.index_select(signed, -1, index, out=theta[..., weights])
+        return theta
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
-        index, norm = self._on(gradient.device)
         # Half-precision sums of thousands of terms lose most of their digits.
         wide = torch.promote_types(gradient.dtype, torch.float32)
-        sums = gradient.new_zeros((*gradient.shape[:-1], 2 * self.dim), dtype=wide)
-        sums.index_add_(-1, index, gradient.to(wide))
+        size = 2 * self._copies * self.dim
+        sums = gradient.new_zeros((*gradient.shape[:-1], size), dtype=wide)
+        for weights, index in self._indices(gradient.device):
+            part, places = gradient[..., weights].to(wide), index.long()
+            if gradient.is_cpu:
+                sums.scatter_add_(-1, places.expand(part.shape), part)
+            else:  # others add several numbers to one place in an order that is left to chance
+                sums += _sum_of_blocks(part, places, self.dim, size)
+        if self._copies > 1:
+            sums = sums.unflatten(-1, (2, self._copies, self.dim)).sum(-2).flatten(-2)
         plus, minus = sums.split(self.dim, dim=-1)
-        return ((plus - minus) * norm.to(wide)).to(gradient.dtype)
+        return ((plus - minus) * self._norm_on(gradient.device).to(wide)).to(gradient.dtype)
 
     def stored_bytes(self) -> int:
-        """Bytes of the index tables and norms held at this moment, on all devices."""
+        """Bytes of the indices and norms held at this moment, on all devices."""
         return sum(t.nbytes for tables in self._tables.values() for t in tables)
 
-    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    @property
+    def _copies(self) -> int:
+        """The indices point into ω and -ω, where they are recomputed into two copies of each."""
+        return 1 if self.store else 2
+
+    def _stored_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """The index into [ω, -ω] of each weight, int32 (D,), and 1/√n_k, float64 (d,)."""
         if device not in self._tables:
-            parameter = self._parameters_of_weights(device)
-            counts = torch.bincount(parameter, minlength=self.dim)
-            negative = bits.signs(self.seed, "hashed/sign", 0, self.D, device) < 0
-            index = parameter.add_(negative, alpha=self.dim).to(torch.int32)
-            self._tables[device] = index, counts.double().sqrt().reciprocal()
+            index = torch.empty(self.D, dtype=torch.int32, device=device)
+            for weights, part in self._hash.indices(device):
+                index[weights] = part % self.dim + self.dim * (part >= 2 * self.dim)
+            self._tables[device] = index, self._norm(device)
         return self._tables[device]
 
-    def _parameters_of_weights(self, device: torch.device) -> Tensor:
-        """Index k of the parameter of each weight, int64 (D,)."""
-        blocks = -(-self.D // self.dim)
-        multiplier = self._multipliers(blocks, device)
-        offset = bits.below(self.dim, bits.words(self.seed, "hashed/offset", 0, blocks, device))
-        place = torch.arange(self.dim, device=device)
-        k = (multiplier[:, None] * place + offset[:, None]) % self.dim
-        return k.flatten()[: self.D]
+    def _norm_on(self, device: torch.device) -> Tensor:
+        return self._stored_on(device)[1] if self.store else self._norm(device)
 
-    def _multipliers(self, blocks: int, device: torch.device) -> Tensor:
-        """For each block the first of its candidates that is coprime to d, int64 (blocks,)."""
-        dim = torch.tensor(self.dim, device=device)
-        chosen = torch.zeros(blocks, dtype=torch.int64, device=device)
-        open_ = torch.ones(blocks, dtype=torch.bool, device=device)
-        trial = 0
-        while bool(open_.any()):
-            stream = f"hashed/multiplier/{trial}"
-            candidate = bits.below(self.dim, bits.words(self.seed, stream, 0, blocks, device))
-            coprime = torch.gcd(candidate, dim) == 1
-            chosen = torch.where(open_ & coprime, candidate, chosen)
-            open_ &= ~coprime
-            trial += 1
-        return chosen
+    def _norm(self, device: torch.device) -> Tensor:
+        """1/√n_k, float64 (d,)."""
+        full, rest = divmod(self.D, self.dim)
+        counts = torch.full((self.dim,), float(full), dtype=torch.float64, device=device)
+        multiplier, offset = self._hash.hashes(range(full, full + 1), device)
+        counts[(multiplier * torch.arange(rest, device=device) + offset) % self.dim] += 1
+        return counts.sqrt_().reciprocal_()
+
+    def _indices(self, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+        """Which weights, and their indices into ω and -ω, which the next ones overwrite."""
+        if not self.store:
+            return self._hash.indices(device)
+        index = self._stored_on(device)[0]
+        return ((weights, index[weights]) for weights, *_ in self._hash.pieces(device))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the recipe alone."""
+        return functools.partial(type(self), store=self.store), (self.D, self.dim, self.seed)
+
+
+def _sum_of_blocks(part: Tensor, places: Tensor, dim: int, size: int) -> Tensor:
+    """Sum part (*, n) at places (n,) < size, no two of them equal in a block of d: (*, size)."""
+    blocks = -(-len(places) // dim)
+    block = torch.arange(len(places), device=places.device) // dim
+    spread = part.new_zeros((*part.shape[:-1], blocks * size))
+    spread.scatter_(-1, (places + block * size).expand(part.shape), part)
+    return spread.unflatten(-1, (blocks, size)).sum(-2)

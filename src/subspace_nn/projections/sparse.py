@@ -1,14 +1,16 @@
 """`sparse`: every weight is a signed sum of a few ω, one from each of s groups."""
 
+import functools
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.projections.base import Projection
-from subspace_nn.projections.hashed import Hashed
+from subspace_nn.projections.hashed import STORED, Hashed
 
 
 class Sparse(Projection):
@@ -35,13 +37,15 @@ class Sparse(Projection):
     a sum of s terms, each with the same bits everywhere, added in the order of the groups in
     float32 or wider: it has the same bits everywhere.
 
-    Cost: s gathers of D numbers forward, s scattered sums of D numbers backward; 4 s bytes a
-    weight are kept for the indices once they are first needed.
+    Cost: s gathers of D numbers forward, s scattered sums of D numbers backward. Stored, 4 s bytes
+    a weight are kept for the indices once they are first needed; recomputed, nothing is.
 
     Args:
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D.
         seed: any integer from 0 to 2^64 - 1.
+        store: whether to keep the indices; by default they are kept if s D is at most 2^26. P is
+            the same to the bit.
 
     Raises:
         InputError: if an argument is out of range.
@@ -56,13 +60,14 @@ class Sparse(Projection):
 
     kind = "sparse"
 
-    def __init__(self, D: int, dim: int, seed: int = 0) -> None:
+    def __init__(self, D: int, dim: int, seed: int = 0, *, store: bool | None = None) -> None:
         super().__init__(D, dim, seed)
         s = self.nonzeros
+        self.store = s * D <= STORED if store is None else store
         bounds = (group * dim // s for group in range(s + 1))
         seeds = (word % (1 << 64) for word in bits.words(seed, "sparse", 0, s).tolist())
         self._maps = tuple(
-            Hashed(D, end - begin, own)
+            Hashed(D, end - begin, own, store=self.store)
             for (begin, end), own in zip(pairwise(bounds), seeds, strict=True)
         )
 
@@ -111,6 +116,10 @@ class Sparse(Projection):
         wide = _widened(gradient)
         sums = [hashed._rmatvec(wide) for hashed in self._maps]
         return torch.cat(sums, dim=-1).to(gradient.dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the recipe alone."""
+        return functools.partial(type(self), store=self.store), (self.D, self.dim, self.seed)
 
 
 def _widened(x: Tensor) -> Tensor:
