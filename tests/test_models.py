@@ -11,6 +11,7 @@ from subspace_nn.errors import InputError
 PUBLISHED = {
     "conv": 21_840,
     "fc": 199_210,
+    "lenet": 44_426,
     "fc-16": 12_730,
     "fc-32": 25_450,
     "conv-6-6": 3_369,

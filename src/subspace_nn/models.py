@@ -156,6 +156,8 @@ class Net(nn.Sequential):
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "conv": Conv,
     "fc": FC,
+    # LeNet as Li et al. (2018) have it.
+    "lenet": partial(Net, [(6, 5, 0, 2), (16, 5, 0, 2)], (120, 84)),
     # "MNIST lite", the small nets that the subspaces are compared with.
     "fc-16": partial(Net, hidden=(16,)),
     "fc-32": partial(Net, hidden=(32,)),

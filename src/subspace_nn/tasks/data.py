@@ -40,9 +40,27 @@ _DIGESTS = {
             "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
         ),
     },
+    "fashion-mnist": {
+        "train-images-idx3-ubyte": (
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
+        ),
+        "train-labels-idx1-ubyte": (
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"
+        ),
+        "t10k-images-idx3-ubyte": (
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
+        ),
+        "t10k-labels-idx1-ubyte": (
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"
+        ),
+    },
 }
 
 _LEAVE_OUT = "leave out --data to use the packaged copy."
+
+#: Where Debian's package puts it.
+FASHION_FOLDER = "/usr/share/datasets/fashion-mnist"
+_INSTALL = "install Debian's package dataset-fashion-mnist."
 
 # What the files begin with.
 _GZIP = b"\x1f\x8b"
@@ -111,15 +129,31 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
         >>> digits.train.images.shape, digits.train.labels[:5].tolist()
         (torch.Size([60000, 28, 28]), [5, 0, 4, 1, 9])
     """
-    return _load("mnist", folder)
+    return _load("mnist", folder, _LEAVE_OUT)
 
 
-def _load(name: str, folder: str | os.PathLike[str] | None) -> Dataset:
+def fashion_mnist(folder: str | os.PathLike[str] = FASHION_FOLDER) -> Dataset:
+    """Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017): clothes, in MNIST's form.
+
+    Args:
+        folder: where the four files are, as for `mnist`; by default where Debian's package
+            dataset-fashion-mnist has them. Nothing is ever downloaded.
+
+    Returns:
+        The data set, bit for bit as it was published.
+
+    Raises:
+        DataError: if the folder, or any file in it, is missing, unreadable, or not the set's.
+    """
+    return _load("fashion-mnist", folder, _INSTALL)
+
+
+def _load(name: str, folder: str | os.PathLike[str] | None, otherwise: str) -> Dataset:
     digests = _DIGESTS[name]
     if folder is None:
         root, otherwise = files("subspace_nn") / "tasks" / name, "install subspace-nn again."
     else:
-        root, otherwise = _existing(Path(folder)), _LEAVE_OUT
+        root = _existing(Path(folder), otherwise)
     tensors, problems = _read_all(root, digests)
     if problems:
         raise DataError(*(f"{problem}, or {otherwise}" for problem in problems))
@@ -131,8 +165,8 @@ def _load(name: str, folder: str | os.PathLike[str] | None) -> Dataset:
     )
 
 
-def _existing(folder: Path) -> Path:
-    remedy = f"Name a folder with the data set's files, or {_LEAVE_OUT}"
+def _existing(folder: Path, otherwise: str) -> Path:
+    remedy = f"Name a folder with the data set's files, or {otherwise}"
     try:
         folder.stat()
     except FileNotFoundError:

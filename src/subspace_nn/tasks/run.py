@@ -5,14 +5,14 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from subspace_nn import environment, models
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.layout import Layout
-from subspace_nn.projections import KINDS
+from subspace_nn.projections import make, parse
 from subspace_nn.subspace import Scale, Subspace
 from subspace_nn.tasks.data import Dataset, mnist
 from subspace_nn.tasks.train import History, Recipe, Schedule, fit
@@ -27,14 +27,16 @@ class RunConfig:
     Attributes:
         model: The net: conv (D = 21,840) or fc (D = 199,210).
         dim: Number of free parameters d, from 1 to D; full is D.
-        projection: The map from ω to the weights: hashed, orthonormal (2017), identity (d = D).
+        projection: The map from ω to the weights: hashed, layerwise:hashed, orthonormal (2017)
+            and others.
         epochs: Passes over the training images.
         batch_size: Images a step.
         lr: Peak learning rate: initial standard deviations per step, for every dim and model.
         schedule: Of the learning rate: one-cycle or constant.
         dropout: Probability of dropping a unit in training.
         init: Of the weights: default (PyTorch's), or 2017 (normal, narrow, zero biases).
-        scale: Of a step: init, or none for P ω itself (2017).
+        scale: Of a step: init; learned, with a trained factor for each tensor; or none for P ω
+            itself (2017).
         seed: Of the projection, the initial weights, the order of the images and dropout.
     """
 
@@ -67,6 +69,7 @@ class RunConfig:
             for name, valid in _CHOICES.items()
             if getattr(self, name) not in valid
         ]
+        found += _problems_of(lambda: parse(self.projection))
         found += self._dim_problems()
         found += whole_number("epochs", self.epochs, 1, 100_000)
         found += whole_number("batch_size", self.batch_size, 1, 60_000)
@@ -112,16 +115,19 @@ class RunConfig:
             return []
         if self.model not in models.MODELS:
             return whole_number("dim", self.dim, 1, None)
-        D = Layout.of(models.build(self.model)).D
+        layout = Layout.of(models.build(self.model))
+        D = layout.D
         found = whole_number("dim", self.dim, 1, D)
         if not found and self.projection == "identity" and self.dim != D:
             found.append(f"dim must be {D:,}, all weights of {self.model}, with identity.")
+        elif not found and not _problems_of(lambda: parse(self.projection)):
+            tensors = {entry.name: entry.numel for entry in layout.entries}
+            found += _problems_of(lambda: make(self.projection, D, self.dim, tensors=tensors))
         return found
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "model": tuple(models.MODELS),
-    "projection": tuple(KINDS),
     "schedule": get_args(Schedule),
     "init": get_args(models.Init),
     "scale": get_args(Scale),
@@ -213,6 +219,14 @@ def whole_number(name: str, value: object, low: int, high: int | None) -> list[s
         return []
     limits = f"of at least {low:,}" if high is None else f"from {low:,} to {high:,}"
     return [f"{name} must be a whole number {limits}, got {value!r}."]
+
+
+def _problems_of(attempt: Callable[[], object]) -> list[str]:
+    try:
+        attempt()
+    except InputError as error:
+        return list(error.problems)
+    return []
 
 
 def _is_number(value: object) -> bool:

@@ -1,0 +1,90 @@
+"""`measure`: how many parameters a model needs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from subspace_nn import display
+from subspace_nn.cli._app import Terminal
+from subspace_nn.files import write_atomically
+from subspace_nn.measure import KNOWN, question, view
+from subspace_nn.measure import measure as run
+from subspace_nn.measure.measurement import FOLDER
+from subspace_nn.measure.question import Better
+from subspace_nn.report import measured, png
+from subspace_nn.sweep import parse_assignments
+
+_Task = Annotated[
+    str,
+    Parameter(help="A name (see docs/measure.md), or your own package.module:function."),
+]
+
+
+def measure(
+    task: _Task,
+    *words: Annotated[str, Parameter(help="name=value, for the task's other arguments.")],
+    threshold: Annotated[
+        float | None, Parameter(help="Share of the full model's mean, or with --absolute a figure.")
+    ] = None,
+    absolute: Annotated[
+        bool | None, Parameter(help="Whether the threshold is the figure itself.")
+    ] = None,
+    metric: Annotated[str | None, Parameter(help="Which figure of the task's result.")] = None,
+    better: Annotated[
+        Better | None, Parameter(help="Which figures are better, higher or lower.")
+    ] = None,
+    precision: Annotated[
+        float, Parameter(help="Width of the interval to stop at, as a part of its lower end.")
+    ] = 0.2,
+    confidence: Annotated[float, Parameter(help="Of the interval.")] = 0.95,
+    budget: Annotated[int, Parameter(help="New runs at most.")] = 60,
+    batch: Annotated[int, Parameter(help="Runs planned together: as many may run at once.")] = 4,
+    seed: Annotated[int, Parameter(help="From which the seeds of all runs are made.")] = 0,
+    out: Annotated[
+        Path | None, Parameter(help="Folder of the records; results/measure/TASK if not given.")
+    ] = None,
+    engine: Annotated[
+        str, Parameter(help="loky (processes on this machine), serial, dask, ray.")
+    ] = "loky",
+    jobs: Annotated[int, Parameter(help="Workers; -1 is one a core.")] = -1,
+    address: Annotated[
+        str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
+    ] = None,
+) -> None:
+    """Measure how many free parameters a task needs, with an interval.
+
+    Examples: measure toy, or measure mnist-fc epochs=2 --precision 0.1
+    """
+    given: dict[str, Any] = {
+        "threshold": threshold,
+        "metric": metric,
+        "better": better,
+        "kind": None if absolute is None else "absolute" if absolute else "relative",
+    }
+    definition = {name: value for name, value in given.items() if value is not None}
+    asked = question(
+        task,
+        parse_assignments(words),
+        precision=precision,
+        confidence=confidence,
+        batch=batch,
+        seed=seed,
+        **definition,
+    )
+    folder = out or Path("results") / "measure" / task.replace(":", "-")
+    console = Terminal()
+    title = KNOWN[task].title if task in KNOWN else task
+    with view.progress(console, f"{title}: how many free parameters?") as show:
+        answer = run(
+            asked,
+            folder,
+            budget=budget,
+            engine=engine,
+            jobs=jobs,
+            address=address,
+            on_progress=show,
+        )
+    place = folder / FOLDER / asked.id
+    write_atomically(place.with_suffix(".png"), png(measured.figure(answer, title)))
+    display.facts(console, view.summary(answer) | {"answer": f"{place}.json, {place.name}.png"})

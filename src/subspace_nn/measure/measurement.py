@@ -1,0 +1,311 @@
+"""The measurement: plan, run, estimate, until the answer is tight or the budget is spent."""
+
+import dataclasses
+import json
+import os
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from subspace_nn import engines
+from subspace_nn.errors import InputError
+from subspace_nn.files import write_atomically
+from subspace_nn.measure.catalogue import question as ask
+from subspace_nn.measure.estimate import Estimate, Results, estimate
+from subspace_nn.measure.plan import Dim, first_dims, next_dims
+from subspace_nn.measure.question import Question
+from subspace_nn.runs import DONE, Run, Task
+from subspace_nn.store import Store
+from subspace_nn.sweep import Status, complete
+
+#: Why a measurement ended: it is as tight as asked; it had as many runs as were granted; the full
+#: model itself does not reach an absolute threshold.
+Stop = Literal["tight", "budget", "unreachable"]
+
+#: Folder, beside the records, of what was asked and answered.
+FOLDER = "measurements"
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a measurement found.
+
+    Attributes:
+        question: what was asked.
+        stopped: why it ended: "tight", "budget" or "unreachable".
+        D: number of weights.
+        dim: d_int; None if unreachable, or if the budget was spent on the full model.
+        low: lower end of the interval.
+        high: upper end.
+        threshold: the figure that the mean has to reach.
+        full: mean of the full model's figure.
+        full_std: its standard deviation; None for a single run.
+        full_n: number of its runs.
+        points: the curve: `dim`, `n`, `mean`, `std` and the monotone fit `fitted`, by dimension.
+        runs: ids of all records that the answer rests on.
+        reused: how many of them were there before the measurement began.
+        seconds: wall time of all these runs together.
+    """
+
+    question: Question
+    stopped: Stop
+    D: int
+    dim: int | None
+    low: int
+    high: int
+    threshold: float
+    full: float
+    full_std: float | None
+    full_n: int
+    points: Sequence[Mapping[str, Any]]
+    runs: Sequence[str]
+    reused: int
+    seconds: float
+
+    @property
+    def bloat(self) -> float | None:
+        """How many times more weights the model has than it needs: D / d_int."""
+        return None if self.dim is None else self.D / self.dim
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a measurement is.
+
+    Attributes:
+        question: what is asked.
+        records: of all runs so far, in the order in which they count.
+        reused: how many of them were there before it began.
+        budget: runs granted beyond those.
+        results: what the records say; None as long as there is no run of the full model.
+        found: the estimate from it.
+        planned: the runs under way.
+        status: of the sweep under way.
+    """
+
+    question: Question
+    records: Sequence[Record]
+    reused: int
+    budget: int
+    results: Results | None
+    found: Estimate | None
+    planned: Sequence[Run] = ()
+    status: Status | None = None
+
+    @property
+    def left(self) -> int:
+        """Runs that may still be made."""
+        return self.budget - (len(self.records) - self.reused)
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the full model does not reach an absolute threshold."""
+        results = self.results
+        if results is None or self.question.relative:
+            return False
+        return statistics.fmean(results.full) < results.threshold
+
+
+def measure(
+    question: Question | str | Task,
+    folder: str | os.PathLike[str],
+    *,
+    budget: int = 60,
+    engine: str = "loky",
+    jobs: int = -1,
+    address: str | None = None,
+    options: Mapping[str, str | float] | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Answer:
+    """Measure the intrinsic dimension of a task by as few runs as it takes.
+
+    Which runs come next depends on the question and on earlier results alone, never on time or on
+    the engine. A measurement that was killed therefore asks for the same runs when it is started
+    again, finds those that are done, and ends with the same answer. Records that fit and were
+    in the folder before it first began are used, too; which ones is written down at the
+    beginning. With a larger budget it goes on from where it stopped.
+
+    Args:
+        question: what is asked; or a task alone, which `question` turns into one.
+        folder: where the records are; the answer goes to `measurements/ID.json` in it.
+        budget: number of new runs at most; 60 by default.
+        engine: "loky", "serial", "dask", "ray" or "slurm", as for `subspace_nn.sweep.sweep`; it
+            is started once.
+        jobs: number of workers; -1 is one a core.
+        address: of a running cluster.
+        options: what one run needs, in the words of the cluster.
+        on_progress: told before each batch, after each run, and at the end.
+
+    Returns:
+        The answer.
+
+    Raises:
+        InputError: if the question is wrong, a run fails, or a result cannot be used.
+    """
+    if not isinstance(question, Question):
+        question = ask(question)
+    _check(question, budget)
+    store = Store(folder)
+    path = store.folder / FOLDER / f"{question.id}.json"
+    records = _reused(question, store, path)
+    reused = len(records)
+    now = _look(question, records, reused, budget)
+    setting = engines.Setting(jobs, address, options or {}, store.folder.absolute() / f".{engine}")
+    with engines.start(engine, setting) as parallel:
+        while runs := _next(now):
+            done = complete(runs, store, parallel, on_status=_telling(now, runs, on_progress))
+            records = [*records, *_finished(done)]
+            now = _look(question, records, reused, budget)
+    answer = _answer(now)
+    _write(path, question, records[:reused], answer)
+    on_progress(now)
+    return answer
+
+
+def _telling(
+    now: Progress, runs: Sequence[Run], on_progress: Callable[[Progress], None]
+) -> Callable[[Status], None]:
+    """Tell of a batch that begins; returns what tells of its runs."""
+    now = dataclasses.replace(now, planned=runs)
+    on_progress(now)
+    return lambda status: on_progress(dataclasses.replace(now, status=status))
+
+
+def answers(folder: str | os.PathLike[str]) -> list[Answer]:
+    """The answers that measurements left in a folder; those that are not finished have none.
+
+    Args:
+        folder: of the records.
+
+    Returns:
+        The answers, ordered by the ids of their questions.
+    """
+    paths = sorted((Path(folder) / FOLDER).glob("*.json"))
+    contents = [json.loads(path.read_bytes()) for path in paths]
+    return [
+        Answer(question=Question(**content["question"]), **content["answer"])
+        for content in contents
+        if content["answer"] is not None
+    ]
+
+
+def _check(question: Question, budget: object) -> None:
+    problems = question.problems()
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
+        problems.append(f"budget must be a whole number of at least 1, got {budget!r}.")
+    if problems:
+        raise InputError(*problems)
+
+
+def _reused(question: Question, store: Store, path: Path) -> list[Record]:
+    """The records that were there when this measurement first began."""
+    records = store.read()
+    if path.exists():
+        ids = json.loads(path.read_bytes())["reused"]
+        by_id = {record["id"]: record for record in records}
+        if lost := [i for i in ids if i not in by_id]:
+            raise InputError(
+                f"{path} rests on records that are gone: {', '.join(lost)}. "
+                "Put them back, or remove that file to begin anew."
+            )
+        return [by_id[i] for i in ids]
+    fitting = question.fitting(records)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, question, fitting, None)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from None
+    return fitting
+
+
+def _write(path: Path, question: Question, reused: Sequence[Record], answer: Answer | None) -> None:
+    content = {
+        "question": dataclasses.asdict(question),
+        "reused": [record["id"] for record in reused],
+        "answer": None
+        if answer is None
+        else {n: v for n, v in dataclasses.asdict(answer).items() if n != "question"},
+    }
+    write_atomically(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _look(question: Question, records: Sequence[Record], reused: int, budget: int) -> Progress:
+    results = question.results(records)
+    found = None if results is None else estimate(results, confidence=question.confidence)
+    return Progress(question, records, reused, budget, results, found)
+
+
+def _next(now: Progress) -> list[Run]:
+    """The runs that come next; none at the end."""
+    if now.left <= 0 or now.unreachable:
+        return []
+    dims = _next_dims(now)[: now.left]
+    used = {}
+    for record in now.records:
+        used.setdefault(record["arguments"]["dim"], set()).add(record["arguments"]["seed"])
+    runs = []
+    for dim in dims:
+        run = now.question.run(dim, used.setdefault(dim, set()))
+        used[dim].add(run.arguments["seed"])
+        runs.append(run)
+    return runs
+
+
+def _next_dims(now: Progress) -> list[Dim]:
+    full = len(now.results.full) if now.results else 0
+    first = first_dims(full, relative=now.question.relative)
+    if first or now.results is None or now.found is None:
+        return first
+    ratio = 1 + now.question.precision
+    return next_dims(now.results, now.found, ratio=ratio, batch=now.question.batch)
+
+
+def _finished(records: Sequence[Record]) -> Sequence[Record]:
+    failed = [record for record in records if record["status"] != DONE]
+    if failed:
+        raise InputError(
+            *(
+                f"Run {r['id']} of {r['task']}, {_told(r)}, failed: "
+                f"{r['error'].strip().splitlines()[-1]}"
+                for r in failed
+            ),
+            "A failed run is no result. Mend the task; the same command then goes on from here.",
+        )
+    return records
+
+
+def _told(record: Record) -> str:
+    return ", ".join(f"{name}={record['arguments'][name]}" for name in ("dim", "seed"))
+
+
+def _answer(now: Progress) -> Answer:
+    results, found, question = now.results, now.found, now.question
+    if results is None or found is None:  # a budget of at least 1 goes to the full model first
+        raise InputError("Nothing was run.")
+    sign = 1 if question.better == "higher" else -1
+    stopped: Stop = "unreachable" if now.unreachable else "tight"
+    if not now.unreachable and _next_dims(now):
+        stopped = "budget"
+    points = [dataclasses.asdict(point) for point in found.points]
+    for point in points:
+        point |= {"mean": sign * point["mean"], "fitted": sign * point["fitted"]}
+    return Answer(
+        question=question,
+        stopped=stopped,
+        D=results.D,
+        dim=found.dim if found.points and not now.unreachable else None,
+        low=found.low,
+        high=found.high,
+        threshold=sign * found.threshold,
+        full=sign * statistics.fmean(results.full),
+        full_std=found.full_noise,
+        full_n=len(results.full),
+        points=points,
+        runs=[record["id"] for record in now.records],
+        reused=now.reused,
+        seconds=round(sum(record["seconds"] for record in now.records), 3),
+    )

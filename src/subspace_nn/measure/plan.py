@@ -1,0 +1,110 @@
+"""What to run next: first to bracket the crossing, then to refine it."""
+
+import math
+from typing import Literal
+
+from scipy.special import stdtrit
+
+from subspace_nn.measure.estimate import Estimate, Results
+
+Dim = int | Literal["full"]
+
+#: Runs of the full model to begin with: its mean is part of a relative threshold.
+_FULL_RUNS = 5
+#: The interval holds the gap between two dimensions that were run. The gap may take up so much
+#: of the width asked for (in log d); noise gets the rest.
+_SHARE_OF_GAP = 0.7
+#: At each end of the gap, so that its noise is known.
+_LEAST_RUNS = 2
+
+
+def first_dims(full: int, *, relative: bool) -> list[Dim]:
+    """What to run before anything else: the full model, so often that its noise is known.
+
+    Args:
+        full: number of its runs that are there.
+        relative: whether the threshold is relative to it; else one run tells D.
+
+    Returns:
+        "full", as often as it is still to be run.
+    """
+    return ["full"] * ((_FULL_RUNS if relative else 1) - full)
+
+
+def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) -> list[Dim]:
+    """The next runs, or none if the interval is as tight as asked.
+
+    While the gap between the two dimensions around the crossing is wide, it is cut into equal
+    parts of log d. Then its ends are run again and again, the one with fewer runs first, and the
+    full model where that is the larger part of the uncertainty. Runs at dimensions far from the
+    crossing would tell next to nothing about it. If more runs move the crossing into another
+    gap, that one is treated in the same way, so that an early mistake is made good.
+
+    Args:
+        results: what was seen.
+        found: the estimate from it.
+        ratio: how far apart the interval's ends may be, high / low.
+        batch: number of runs to give at most.
+
+    Returns:
+        Dimensions, as often as they are to be run.
+
+    Example:
+        >>> from subspace_nn.measure.estimate import estimate
+        >>> seen = Results(D=10_000, full=[0.98, 0.98, 0.97], at={})
+        >>> next_dims(seen, estimate(seen), ratio=1.2, batch=3)
+        [10, 100, 1000]
+        >>> seen = Results(D=10_000, full=[0.98, 0.98, 0.97], at={10: [0.2], 100: [0.95]})
+        >>> next_dims(seen, estimate(seen), ratio=1.2, batch=3)
+        [18, 32, 56]
+    """
+    below, reached = found.below, found.reached
+    width = _SHARE_OF_GAP * math.log(ratio)
+    if reached > below + 1 and math.log(reached / (below + 1)) > width + 1e-9:
+        return list(_cut(below, reached, width, batch))
+    runs = {d: len(results.at.get(d, ())) for d in (below, reached) if 1 <= d < results.D}
+    if found.noise is not None and found.ratio <= ratio + 1e-9 and _enough(runs):
+        return []
+    return _repeat(runs, results, found, batch)
+
+
+def _cut(below: int, reached: int, width: float, batch: int) -> list[int]:
+    """Dimensions inside of a gap that cut it evenly, no more than are needed."""
+    start = math.log(max(below, 1))
+    length = math.log(reached) - start
+    parts = min(batch, max(1, math.ceil(length / width - 1e-9) - 1)) + 1
+    dims = (round(math.exp(start + length * part / parts)) for part in range(1, parts))
+    return sorted({min(max(dim, below + 1), reached - 1) for dim in dims})
+
+
+def _enough(runs: dict[int, int]) -> bool:
+    return all(count >= _LEAST_RUNS for count in runs.values())
+
+
+def _repeat(runs: dict[int, int], results: Results, found: Estimate, batch: int) -> list[Dim]:
+    runs, full = dict(runs), len(results.full)
+    chosen: list[Dim] = []
+    for _ in range(batch):
+        if not runs or _full_matters(runs, full, results.factor, found):
+            chosen.append("full")
+            full += 1
+        else:
+            fewest = min(runs, key=lambda dim: runs[dim])
+            chosen.append(fewest)
+            runs[fewest] += 1
+    return chosen
+
+
+def _full_matters(runs: dict[int, int], full: int, factor: float, found: Estimate) -> bool:
+    """Whether the full model's mean is less certain than the mean around the crossing."""
+    if found.noise is None or found.full_noise is None:
+        return False
+    count = sum(runs.values())
+    here = found.noise * _quantile(count - len(runs)) / math.sqrt(count)
+    there = factor * found.full_noise * _quantile(full - 1) / math.sqrt(full)
+    return there > here
+
+
+def _quantile(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t: with few runs the noise itself is uncertain."""
+    return float(stdtrit(max(freedom, 1), 0.975))

@@ -1,0 +1,157 @@
+"""A module and data of the user's own as a task: one loop over data loaders."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from subspace_nn.errors import InputError
+from subspace_nn.layout import Layout
+from subspace_nn.runs import find_task
+from subspace_nn.subspace import Subspace
+from subspace_nn.tasks.train import find_device
+
+#: Batches of (inputs, targets), such as a `DataLoader` or a list.
+Batches = Collection[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is trained on what. A tuple of the first three will do for a classifier.
+
+    Attributes:
+        module: any module, untrained or pretrained.
+        train: batches to train on, such as a `DataLoader` that shuffles.
+        test: batches to test on.
+        loss: of outputs and targets, a mean over the batch; cross-entropy by default.
+        score: of all outputs and targets of the test set, a number; by default the accuracy in
+            percent if the loss is cross-entropy, and nothing else.
+    """
+
+    module: nn.Module
+    train: Batches
+    test: Batches
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    score: Callable[[Tensor, Tensor], float] | None = None
+
+
+def train(
+    *,
+    problem: str,
+    dim: int | Literal["full"] = "full",
+    projection: str = "hashed",
+    epochs: int = 5,
+    lr: float = 0.3,
+    device: str = "auto",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Train the module that a function gives, in d free parameters.
+
+    Adam (0.9, 0.99) with a one-cycle schedule, as for the built-in nets. PyTorch's generator is
+    seeded before the function is called, so that initial weights of the module's own and the
+    order of a shuffling loader depend on the seed; it is put back afterwards. Data that are
+    drawn at random must come from a generator of their own, or each run has its own data.
+
+    Args:
+        problem: `package.module:function`; it gives a `Problem` or (module, train, test). It is
+            called with the seed if it has an argument `seed`.
+        dim: number of free parameters d, or "full" for all weights.
+        projection: as for `Subspace`.
+        epochs: passes over the training batches.
+        lr: peak learning rate, in standard deviations of the initial weights per step.
+        device: "auto", "cpu", "cuda", …
+        seed: of P, θ0, and PyTorch's generator.
+
+    Returns:
+        `D`, `dim`, `steps`, `train_loss` (mean of the last epoch), `test_loss`, and
+        `test_accuracy` in percent or `test_score`.
+
+    Raises:
+        InputError: if the function does not give a problem, or the loss is not finite.
+    """
+    where = find_device(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = _make(problem, seed)
+        D = Layout.of(made.module).D
+        net = Subspace(made.module, D if dim == "full" else dim, projection, seed=seed)
+        losses = _fit(net.to(where), made, epochs, lr, where)
+        outputs, targets = _outputs(net, made.test, where)
+    last = losses[-(len(losses) // epochs) :]
+    result = {
+        "D": net.D,
+        "dim": net.dim,
+        "steps": len(losses),
+        "train_loss": sum(last) / len(last),
+        "test_loss": float(made.loss(outputs, targets)),
+    }
+    if made.score is not None:
+        result["test_score"] = float(made.score(outputs, targets))
+    elif made.loss is cross_entropy:
+        right = (outputs.argmax(1) == targets).double().mean()
+        result["test_accuracy"] = 100 * float(right)
+    return result
+
+
+def _check(arguments: Mapping[str, Any]) -> list[str]:
+    found = []
+    if not isinstance(arguments["epochs"], int) or arguments["epochs"] < 1:
+        found.append(f"epochs must be a whole number of at least 1, got {arguments['epochs']!r}.")
+    try:
+        find_task(arguments["problem"])
+    except InputError as error:
+        found += error.problems
+    return found
+
+
+train.check = _check  # type: ignore[attr-defined]
+
+
+def _make(problem: str, seed: int) -> Problem:
+    function = find_task(problem)
+    takes_seed = "seed" in inspect.signature(function).parameters
+    made: Any = function(seed=seed) if takes_seed else function()
+    if isinstance(made, Problem):
+        return made
+    if not isinstance(made, tuple) or len(made) != 3 or not isinstance(made[0], nn.Module):
+        raise InputError(
+            f"{problem} must give a Problem or (module, train, test), got {type(made).__name__}."
+        )
+    return Problem(*made)
+
+
+def _fit(net: Subspace, made: Problem, epochs: int, lr: float, where: torch.device) -> list[float]:
+    """Train; returns the loss of each step."""
+    steps = epochs * len(made.train)
+    if not steps:
+        raise InputError("The training data have no batch.")
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False
+    )
+    losses: list[Tensor] = []
+    net.train()
+    for _ in range(epochs):
+        for x, y in made.train:
+            loss = made.loss(net(x.to(where)), y.to(where))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.detach())
+    values = torch.stack(losses)
+    if not bool(values.isfinite().all()):
+        raise InputError("The loss stopped being a finite number. Try a smaller lr.")
+    return values.tolist()
+
+
+def _outputs(net: Subspace, test: Batches, where: torch.device) -> tuple[Tensor, Tensor]:
+    net.eval()
+    with torch.no_grad():
+        pairs = [(net(x.to(where)), y.to(where)) for x, y in test]
+    outputs, targets = zip(*pairs, strict=True)
+    return torch.cat(outputs), torch.cat(targets)

@@ -1,0 +1,55 @@
+"""Modules and data as a user would give them."""
+
+import torch
+from torch import nn
+
+from subspace_nn.tasks.own import Problem
+
+
+def batches(count, seed, outputs=3):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 8, generator=generator)
+    y = (x[:, :outputs] + 0.1 * torch.randn(count, outputs, generator=generator)).argmax(1)
+    return list(zip(x.split(50), y.split(50), strict=True))
+
+
+def digits():
+    """Three classes that eight numbers tell."""
+    module = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    return module, batches(400, 0), batches(200, 1)
+
+
+def seeded(seed):
+    """Its initial weights are of no default law."""
+    module = nn.Linear(8, 3)
+    nn.init.normal_(module.weight)
+    assert seed >= 0
+    return module, batches(100, 0), batches(100, 1)
+
+
+def regression():
+    """A loss and a score of its own."""
+    pairs = [(x, x[:, :1] - x[:, 1:2]) for x, _ in batches(200, 0)]
+    return Problem(
+        nn.Linear(8, 1),
+        pairs,
+        pairs,
+        loss=nn.functional.mse_loss,
+        score=lambda outputs, targets: -float((outputs - targets).abs().mean()),
+    )
+
+
+def plain_loss():
+    """A loss of its own and no score."""
+    pairs = [(x, x[:, :1]) for x, _ in batches(100, 0)]
+    return Problem(nn.Linear(8, 1), pairs, pairs, loss=nn.functional.mse_loss)
+
+
+def empty():
+    """No batch to train on."""
+    return nn.Linear(8, 3), [], batches(50, 1)
+
+
+def wrong():
+    """Not what is expected."""
+    return nn.Linear(8, 3)

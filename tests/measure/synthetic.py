@@ -1,0 +1,45 @@
+"""A task with a known answer, for measurements on every engine."""
+
+import math
+import time
+
+from subspace_nn import bits
+
+D = 10_000
+
+
+def accuracy(dim: int, answer: int) -> float:
+    """Mean accuracy in percent; 90 % of the full model's from `answer` on."""
+    return 100 / (1 + math.exp(-math.log(9) - 4 * math.log(dim / (answer - 0.5))))
+
+
+def train(
+    *, dim: int | str, seed: int, answer: int = 300, noise: float = 0.5, seconds: float = 0.0
+) -> dict[str, float]:
+    """A result that depends on the arguments alone."""
+    time.sleep(seconds)
+    mean = 100.0 if dim == "full" else accuracy(dim, answer)
+    error = float(bits.normal(seed, f"synthetic/{dim}", 0, 1)) * noise
+    return {"D": D, "test_accuracy": mean + error, "test_error": 100 - mean - error}
+
+
+def failing(*, dim: int | str, seed: int) -> dict[str, float]:
+    """Fails in small dimensions."""
+    if isinstance(dim, int) and dim < 100:
+        raise RuntimeError(f"no luck with d = {dim}")
+    return train(dim=dim, seed=seed)
+
+
+def nameless(*, dim: int | str, seed: int) -> dict[str, float]:
+    """Tells no D."""
+    return {"test_accuracy": float(seed % 7 + (dim == "full"))}
+
+
+def without_seed(*, dim: int) -> dict[str, float]:
+    """Is always the same."""
+    return {"D": D, "test_accuracy": float(dim)}
+
+
+def text(*, dim: int | str, seed: int) -> dict[str, float | str]:
+    """Gives a metric that is no number."""
+    return {"D": D, "test_accuracy": f"{dim} and {seed}"}

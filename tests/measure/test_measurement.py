@@ -1,0 +1,203 @@
+"""Whole measurements: the answer, engines, records, kills."""
+
+import dataclasses
+import json
+
+import pytest
+
+from benchmarks.measure_kill import kill_and_resume
+from subspace_nn.errors import InputError
+from subspace_nn.measure import Question, measure, question
+from subspace_nn.measure.measurement import answers
+from subspace_nn.store import Store
+from subspace_nn.sweep import expand, sweep
+
+SYNTHETIC = "tests.measure.synthetic:train"
+ASKED = Question(SYNTHETIC, {"answer": 300})
+
+
+def run(asked, folder, **options):
+    return measure(asked, folder, engine="serial", **options)
+
+
+def record_ids(folder):
+    return {record["id"] for record in Store(folder).read()}
+
+
+@pytest.mark.parametrize("answer", [7, 40, 300, 5000])
+def test_known_answers(answer, tmp_path):
+    found = run(Question(SYNTHETIC, {"answer": answer}), tmp_path)
+    assert found.stopped == "tight"
+    assert found.low <= answer <= found.high <= 1.2 * found.low
+    assert found.low <= found.dim <= found.high
+    assert found.D == 10_000
+    assert found.bloat == 10_000 / found.dim
+    assert found.full_n >= 5
+    assert found.threshold == pytest.approx(0.9 * found.full)
+    assert set(found.runs) == record_ids(tmp_path)
+    assert sum(point["n"] for point in found.points) + found.full_n == len(found.runs)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_toy_of_li_et_al_is_10(seed, tmp_path):
+    """benchmarks/measure_toy.py has 20 seeds."""
+    found = run(question("toy", seed=seed), tmp_path)
+    assert (found.dim, found.low, found.high, found.D) == (10, 10, 10, 1000)
+    assert found.bloat == 100
+
+
+def test_lower_may_be_better(tmp_path):
+    asked = Question(SYNTHETIC, {"answer": 300}, metric="test_error", better="lower",
+                     threshold=10, kind="absolute")  # fmt: skip
+    found = run(asked, tmp_path)
+    assert found.low <= 300 <= found.high
+    assert found.threshold == 10
+    fitted = [point["fitted"] for point in found.points]
+    assert fitted == sorted(fitted, reverse=True)
+
+
+def test_an_absolute_threshold_takes_one_run_of_the_full_model(tmp_path):
+    found = run(dataclasses.replace(ASKED, threshold=90, kind="absolute"), tmp_path)
+    assert found.full_n == 1
+    assert found.low <= 300 <= found.high
+
+
+def test_what_the_full_model_does_not_reach(tmp_path):
+    found = run(dataclasses.replace(ASKED, threshold=110, kind="absolute"), tmp_path)
+    assert (found.stopped, found.dim, found.bloat) == ("unreachable", None, None)
+    assert len(found.runs) == 1
+
+
+def test_a_spent_budget_says_so_and_a_larger_one_goes_on(tmp_path):
+    loud = dataclasses.replace(ASKED, arguments={"answer": 300, "noise": 3.0})
+    first = run(loud, tmp_path / "a", budget=23)
+    assert (first.stopped, len(first.runs)) == ("budget", 23)
+    before = record_ids(tmp_path / "a")
+    further = run(loud, tmp_path / "a", budget=45)
+    assert before <= record_ids(tmp_path / "a")
+    assert further.high / further.low < first.high / first.low
+    at_once = run(loud, tmp_path / "b", budget=45)
+    assert without_times(further) == without_times(at_once)
+
+
+def without_times(answer):
+    return dataclasses.replace(answer, seconds=0, runs=sorted(answer.runs), reused=0)
+
+
+def test_a_budget_for_less_than_the_full_model(tmp_path):
+    found = run(ASKED, tmp_path, budget=2)
+    assert (found.stopped, found.dim) == ("budget", None)
+    assert (found.low, found.high) == (1, 10_000)
+
+
+def test_the_same_again_runs_nothing(tmp_path):
+    seen = []
+    first = run(ASKED, tmp_path)
+    again = run(ASKED, tmp_path, on_progress=seen.append)
+    assert again == first
+    assert all(not s.status.latest for s in seen if s.status)
+
+
+def test_records_that_fit_are_used(tmp_path):
+    grid = {"answer": 300, "dim": [100, 250, 350, 1000, "full"], "seed": [0, 1, 2]}
+    sweep(expand(SYNTHETIC, [grid]), Store(tmp_path), engine="serial")
+    sweep(expand(SYNTHETIC, [{"answer": 5, "dim": 4, "seed": 0}]), Store(tmp_path), engine="serial")
+    found = run(ASKED, tmp_path)
+    assert found.reused == 15
+    assert found.low <= 300 <= found.high
+    assert len(found.runs) < len(run(ASKED, tmp_path / "new").runs) + 15
+    # What came later changes nothing.
+    sweep(
+        expand(SYNTHETIC, [{"answer": 300, "dim": 310, "seed": [0, 1]}]),
+        Store(tmp_path),
+        engine="serial",
+    )
+    assert run(ASKED, tmp_path) == found
+
+
+def test_a_second_measurement_uses_the_records_of_the_first(tmp_path):
+    first = run(ASKED, tmp_path)
+    second = run(dataclasses.replace(ASKED, threshold=0.95), tmp_path)
+    assert second.reused == len(first.runs)
+    assert second.dim > first.dim
+    alone = run(dataclasses.replace(ASKED, threshold=0.95), tmp_path / "alone")
+    assert len(second.runs) - second.reused < len(alone.runs)
+    assert len(answers(tmp_path)) == 2
+
+
+def test_reused_records_that_are_gone_are_told(tmp_path):
+    first = run(ASKED, tmp_path)
+    second = dataclasses.replace(ASKED, threshold=0.95)
+    run(second, tmp_path)
+    (tmp_path / f"{first.runs[0]}.json").unlink()
+    with pytest.raises(InputError, match=f"records that are gone: {first.runs[0]}"):
+        run(second, tmp_path)
+
+
+@pytest.mark.parametrize("engine", [
+    "loky", "dask", pytest.param("ray", marks=pytest.mark.clusters),
+])  # fmt: skip
+def test_every_engine_makes_the_same_records(engine, tmp_path):
+    asked = dataclasses.replace(ASKED, batch=12)
+    expected = run(asked, tmp_path / "serial")
+    found = measure(asked, tmp_path / engine, engine=engine, jobs=2)
+    assert dataclasses.replace(found, seconds=0) == dataclasses.replace(expected, seconds=0)
+    results = [
+        {record["id"]: record["result"] for record in Store(tmp_path / name).read()}
+        for name in ("serial", engine)
+    ]
+    assert results[0] == results[1]
+
+
+def test_killed_and_resumed_gives_the_same_answer_and_repeats_no_run(tmp_path):
+    """benchmarks/measure_kill.py kills ten times."""
+    outcome = kill_and_resume(tmp_path, kills=2)
+    assert outcome["same_answer"]
+    assert outcome["repeated"] == 0
+    assert len(outcome["victims"]) == 2
+
+
+def test_progress_tells_of_every_batch_and_run(tmp_path):
+    seen = []
+    found = run(ASKED, tmp_path, on_progress=seen.append)
+    batches = [now for now in seen if now.status is None]
+    assert [len(now.records) for now in batches] == sorted(len(now.records) for now in batches)
+    assert sum(len(now.planned) for now in batches) == len(found.runs)
+    ended = [now for now in seen if now.status and now.status.latest]
+    assert len(ended) == len(found.runs)
+    assert not batches[-1].planned
+
+
+def test_a_failed_run_ends_it_and_is_tried_again(tmp_path):
+    for _ in range(2):
+        with pytest.raises(InputError) as caught:
+            run(Question("tests.measure.synthetic:failing"), tmp_path)
+        assert "RuntimeError: no luck with d = 40" in str(caught.value)
+        assert "Mend the task" in str(caught.value)
+    assert not answers(tmp_path)
+
+
+@pytest.mark.parametrize(("asked", "message"), [
+    (Question("tests.measure.synthetic:nameless"), "has no 'D'"),
+    (Question("tests.measure.synthetic:text"), "must be a number"),
+    (Question(SYNTHETIC, metric="accuracy"), "no 'accuracy'; it has: D, test_accuracy"),
+    (Question(SYNTHETIC, threshold=90), "share above 0"),
+])  # fmt: skip
+def test_mistakes(asked, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        run(asked, tmp_path)
+
+
+@pytest.mark.parametrize("budget", [0, -1, 1.5, True])
+def test_a_bad_budget(budget, tmp_path):
+    with pytest.raises(InputError, match="budget must be a whole number of at least 1"):
+        run(ASKED, tmp_path, budget=budget)
+    assert not list(tmp_path.iterdir())
+
+
+def test_answers_are_read_back(tmp_path):
+    found = run(ASKED, tmp_path)
+    assert answers(tmp_path) == [found]
+    (path,) = (tmp_path / "measurements").glob("*.json")
+    assert json.loads(path.read_text())["reused"] == []
+    assert answers(tmp_path / "nothing") == []

@@ -1,0 +1,72 @@
+"""What is run next."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subspace_nn.measure.estimate import Results, estimate
+from subspace_nn.measure.plan import first_dims, next_dims
+
+D = 10_000
+
+
+def planned(at, *, full=(1.0, 1.0, 1.0, 1.0, 1.0), ratio=1.2, batch=4, D=D):
+    seen = Results(D, full, at)
+    return next_dims(seen, estimate(seen), ratio=ratio, batch=batch)
+
+
+@pytest.mark.parametrize(("at", "expected"), [
+    ({}, [6, 40, 251, 1585]),
+    ({100: [0.5], 1000: [0.95]}, [158, 251, 398, 631]),
+    # No more cuts than are needed.
+    ({100: [0.5], 125: [0.95]}, [112]),
+    ({9: [0.5], 12: [0.95]}, [10, 11]),
+    # Neighbours: their noise.
+    ({9: [0.5], 10: [0.95]}, [9, 10, 9, 10]),
+    ({9: [0.5] * 3, 10: [0.95]}, [10, 10, 9, 10]),
+    ({9: [0.5] * 2, 10: [0.95] * 2}, []),
+    ({1: [0.95]}, [1, 1, 1, 1]),
+    ({1: [0.95, 0.96]}, []),
+], ids=str)  # fmt: skip
+def test_next(at, expected):
+    assert planned(at) == expected
+
+
+def test_the_full_model_is_run_where_it_is_the_larger_doubt():
+    at = {299: [0.899, 0.8991], 301: [0.9009, 0.901]}
+    assert "full" in planned(at, full=[0.9, 1.0, 1.1])
+    assert "full" not in planned({299: [0.7, 1.08], 301: [0.75, 1.1]})
+
+
+@pytest.mark.parametrize(("there", "relative", "count"), [
+    (0, True, 5), (2, True, 3), (5, True, 0), (9, True, 0), (0, False, 1), (1, False, 0),
+])  # fmt: skip
+def test_the_full_model_comes_first(there, relative, count):
+    assert first_dims(there, relative=relative) == ["full"] * count
+
+
+def test_a_gap_up_to_the_full_model():
+    assert planned({9000: [0.5]}, ratio=1.01) == [9192, 9387, 9587, 9791]
+    assert planned({9990: [0.6]}) == [9990] * 4
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    at=st.dictionaries(
+        st.integers(1, D - 1), st.lists(st.floats(0, 1), min_size=1, max_size=4), max_size=6
+    ),
+    batch=st.integers(1, 9),
+    ratio=st.sampled_from([1.01, 1.2, 2.0]),
+)
+def test_laws(at, batch, ratio):
+    seen = Results(D, [1.0, 0.99], at)
+    found = estimate(seen, resamples=20)
+    dims = next_dims(seen, found, ratio=ratio, batch=batch)
+    assert len(dims) <= batch
+    inside = [dim for dim in dims if dim != "full"]
+    assert all(found.below <= dim <= found.reached for dim in inside)
+    new = [dim for dim in inside if dim not in at]
+    assert len(new) == len(set(new))
+    assert all(found.below < dim < found.reached for dim in new)
+    if not dims:
+        assert found.ratio <= ratio + 1e-9

@@ -1,0 +1,65 @@
+"""A module and data of the user's own."""
+
+import pytest
+import torch
+
+from subspace_nn.errors import InputError
+from subspace_nn.runs import Run
+from subspace_nn.tasks.own import train
+
+PROBLEMS = "tests.measure.problems:"
+
+
+def run(problem, **arguments):
+    return train(problem=PROBLEMS + problem, **{"dim": 40, "epochs": 3, **arguments})
+
+
+def test_a_classifier():
+    result = run("digits")
+    assert result["D"] == 8 * 16 + 16 + 16 * 3 + 3
+    assert result["dim"] == 40
+    assert result["steps"] == 3 * 8
+    assert result["test_accuracy"] > 60
+    assert run("digits") == result
+    assert run("digits", seed=1)["test_loss"] != result["test_loss"]
+
+
+def test_all_weights():
+    result = run("digits", dim="full", projection="identity")
+    assert result["dim"] == result["D"]
+    assert result["test_accuracy"] > run("digits", dim=3)["test_accuracy"]
+
+
+def test_a_loss_and_a_score_of_its_own():
+    result = run("regression", dim=9)
+    assert result["test_score"] < 0
+    assert "test_accuracy" not in result
+    assert "test_score" not in run("plain_loss", dim=9)
+
+
+def test_other_initial_weights_depend_on_the_seed():
+    losses = {run("seeded", dim=5, lr=1e-9, seed=seed)["test_loss"] for seed in (0, 1)}
+    assert len(losses) == 2
+
+
+def test_the_generator_is_put_back():
+    before = torch.random.get_rng_state()
+    run("digits", epochs=1)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(("problem", "more", "message"), [
+    ("wrong", {}, "must give a Problem or .module, train, test., got Linear"),
+    ("empty", {"dim": 9}, "have no batch"),
+    ("digits", {"lr": 1e30}, "smaller lr"),
+])  # fmt: skip
+def test_mistakes_in_a_run(problem, more, message):
+    with pytest.raises(InputError, match=message):
+        run(problem, **more)
+
+
+def test_mistakes_are_told_before_it():
+    with pytest.raises(InputError) as caught:
+        Run.of("subspace_nn.tasks.own:train", {"problem": "nowhere:at_all", "epochs": 0})
+    assert "epochs must be" in str(caught.value)
+    assert "'nowhere:at_all' cannot be imported" in str(caught.value)

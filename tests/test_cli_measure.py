@@ -1,0 +1,75 @@
+"""`measure` at the command line."""
+
+import sys
+
+import pytest
+
+from subspace_nn.cli import main
+from subspace_nn.store import Store
+
+TASK = "tests.measure.synthetic:train"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command in this process; gives exit code, output and errors."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*words):
+        out = ["--out", str(tmp_path / "out"), "--engine", "serial"]
+        monkeypatch.setattr(sys, "argv", ["subspace-nn", "measure", *map(str, words), *out])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_an_answer_with_its_files(run, tmp_path):
+    code, out, _ = run(TASK, "answer=70", "--budget", "40")
+    assert code == 0
+    assert out.startswith(f"{TASK}: how many free parameters?")
+    assert "the interval is as tight as asked (20 %)" in out
+    (answer,) = (tmp_path / "out" / "measurements").glob("*.json")
+    assert answer.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert f"{len(Store(tmp_path / 'out').read())}, 0.0 minutes together" in out
+    code, again, _ = run(TASK, "answer=70", "--budget", "40")
+    assert again.splitlines()[-6:] == out.splitlines()[-6:]
+
+
+def test_options_make_the_definition(run):
+    words = ["answer=70", "--metric", "test_error", "--better", "lower", "--threshold", "10"]
+    code, out, _ = run(TASK, *words, "--absolute", "--precision", "0.5", "--confidence", "0.9")
+    assert code == 0
+    assert "10 (absolute)" in out
+    assert "90 % interval" in out
+    assert "(50 %)" in out
+
+
+def test_a_task_with_a_name(run):
+    code, out, _ = run("toy", "projection=gaussian", "--budget", "7")
+    assert code == 0
+    assert "ten constraints on 1,000 weights" in out
+    assert "Li et al. 2018  10" in out
+    assert "the budget is spent" in out
+
+
+@pytest.mark.parametrize(("words", "messages"), [
+    (["tyo"], ["Did you mean 'toy'?"]),
+    (["mnist", "model=cnov", "--threshold", "90", "--precision", "0"],
+     ["Did you mean 'conv'?", "share above 0", "precision must be"]),
+    ([TASK, "70"], ["expected name=value"]),
+    ([TASK, "--budget", "0"], ["budget must be"]),
+    ([TASK, "--better", "more"], ["Unknown better 'more'"]),
+    (["tests.measure.synthetic:failing"], ["RuntimeError: no luck", "Mend the task"]),
+], ids=" ".join)  # fmt: skip
+def test_mistakes(run, words, messages):
+    code, out, err = run(*words)
+    assert code == 2
+    for message in messages:
+        assert message in err
+    assert "Traceback" not in out + err
