@@ -15,12 +15,12 @@ from typing import Any
 from subspace_nn.files import write_atomically
 from subspace_nn.measure import measure, question
 
-BUDGET = 60
+BUDGET = 40
 #: Name of the change, arguments of the task, definition.
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("as it is", {}, {}),
     ("2 epochs", {"epochs": 2}, {}),
-    ("20 epochs", {"epochs": 20}, {}),
+    ("10 epochs", {"epochs": 10}, {}),
     ("lr 0.03", {"lr": 0.03}, {}),
     ("lr 0.1", {"lr": 0.1}, {}),
     ("lr 1", {"lr": 1.0}, {}),

@@ -43,7 +43,9 @@ def test_an_answer_with_its_files(run, tmp_path):
 
 def test_options_make_the_definition(run):
     words = ["answer=70", "--metric", "test_error", "--better", "lower", "--threshold", "10"]
-    code, out, _ = run(TASK, *words, "--absolute", "--precision", "0.5", "--confidence", "0.9")
+    code, out, _ = run(
+        TASK, *words, "--kind", "absolute", "--precision", "0.5", "--confidence", "0.9"
+    )
     assert code == 0
     assert "10 (absolute)" in out
     assert "90 % interval" in out

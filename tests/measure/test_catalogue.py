@@ -1,12 +1,15 @@
 """Names of tasks, the user's own functions, and what was published."""
 
+import shlex
 import subprocess
 import sys
 
 import pytest
 
+from subspace_nn.cli import app
 from subspace_nn.errors import InputError
-from subspace_nn.measure import KNOWN, Question, published, question
+from subspace_nn.measure import KNOWN, Question, command, published, question, title
+from subspace_nn.sweep import parse_assignments
 from tests.measure import synthetic
 
 SYNTHETIC = "tests.measure.synthetic:train"
@@ -55,6 +58,35 @@ def test_mistakes(call, message):
 ])  # fmt: skip
 def test_published(asked, dims):
     assert [value.dim for value in published(asked)] == dims
+
+
+@pytest.mark.parametrize("asked", [
+    *(question(name) for name in KNOWN),
+    question("mnist-fc", {"epochs": 20, "projection": "gaussian"}, threshold=0.95, batch=8),
+    question("mnist-fc-2018", threshold=0.9, kind="relative"),
+    Question(SYNTHETIC, {"answer": 7}, metric="test_error", better="lower", seed=3),
+], ids=lambda asked: f"{asked.task} {asked.id[:4]}")  # fmt: skip
+def test_the_command_asks_the_same_again(asked):
+    words = shlex.split(command(asked, "records"))
+    assert words[-2:] == ["--out", "records"]
+    _, bound, ignored = app.parse_args(words[1:], exit_on_error=False, print_error=False)
+    assert not ignored
+    given = {name: value for name, value in bound.arguments.items() if name != "words"}
+    fields = {name: given[name] for name in given if name in Question.__dataclass_fields__}
+    fields.pop("task")
+    again = question(bound.arguments["task"], parse_assignments(bound.args[1:]), **fields)
+    assert again == asked
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    (question("mnist-lenet"), "MNIST, LeNet"),
+    (question("mnist-lenet", {"epochs": 9}), "MNIST, LeNet; epochs=9"),
+    (question("mnist-lenet-2018"), "MNIST, LeNet, the recipe of 2018"),
+    (question("mnist", {"model": "lasagne-fc"}), ""),
+    (Question(SYNTHETIC), ""),
+])  # fmt: skip
+def test_titles(asked, expected):
+    assert title(asked) == expected
 
 
 def test_a_function_of_a_script_goes_by_the_name_of_its_file(tmp_path):

@@ -48,6 +48,11 @@ def test_the_id_is_that_of_every_part():
     assert Question(SYNTHETIC, {"answer": 70}).id == ASKED.id
 
 
+def test_a_file_is_named_by_what_was_asked():
+    asked = dataclasses.replace(ASKED, threshold=0.95)
+    assert asked.name == f"test_accuracy-0.95-{asked.id[:8]}"
+
+
 def test_each_run_has_a_seed_of_its_own():
     seeds = []
     for dim in (10, 11, "full"):

@@ -39,9 +39,25 @@ def test_the_bracket_closes(tmp_path):
 
 
 def test_a_terminal_shows_what_runs(tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=150, _environ={})
+    seen = view._View("how many?")
+
+    def show_frame(now):
+        seen.update(now)
+        console.print(seen)
+
+    measure(Question(SYNTHETIC), tmp_path, engine="serial", budget=9, on_progress=show_frame)
+    shown = ESCAPE.sub("", console.file.getvalue())
+    for done in range(6):
+        assert f"  {done} of 5 done: 5 × full" in shown
+    assert "4 of 4 done: d = 6, d = 40, d = 251, d = 1,585" in shown
+    assert "at most 9 more runs" in shown
+
+
+def test_a_terminal_keeps_the_lines_in_the_end(tmp_path):
     _, shown = show(Question(SYNTHETIC), tmp_path, terminal=True)
-    assert "of 5 done: 5 × full" in shown
-    assert "more runs" in shown
+    assert "how many?" in shown
+    assert "95 %" in shown
 
 
 @pytest.mark.parametrize(("ends", "low", "high"), [

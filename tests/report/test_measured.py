@@ -4,8 +4,14 @@ import dataclasses
 
 import pytest
 
+from subspace_nn.cli.reports import _sweep
 from subspace_nn.measure import Question, measure, question
 from subspace_nn.report import measured, png, svg
+from subspace_nn.report.build import build
+from subspace_nn.report.document import Sweep
+from subspace_nn.report.sections import measurements
+from subspace_nn.store import Store
+from subspace_nn.sweep import expand, sweep
 
 SYNTHETIC = "tests.measure.synthetic:train"
 
@@ -41,3 +47,46 @@ def test_figure(answers, name, labels):
     assert axes.get_xscale() == "log"
     assert png(picture).startswith(b"\x89PNG")
     assert svg(picture) == svg(measured.figure(answer, "title"))
+
+
+@pytest.fixture(scope="module")
+def section(answers):
+    sweeps = [
+        Sweep("fc", [], answers=[answers["known"], answers["lower"]], folder="results/fc"),
+        Sweep("own", [], answers=[answers["beyond"]], folder="results/own"),
+        Sweep("other", []),
+    ]
+    return measurements.section(sweeps)
+
+
+def test_a_line_for_each_answer(section, answers):
+    (table,) = section.tables
+    first, second, third = table.rows
+    known = answers["known"]
+    assert first[0] == "ten constraints on 1,000 weights"
+    assert first[2:6] == ["10", f"{known.dim:,}", f"{known.low:,} to {known.high:,}", "10,000"]
+    assert first[1].startswith("performance ≥ ")
+    assert " = 90 % of " in first[1]
+    assert second[:3] == ["fc", "test_error ≤ 9", "–"]
+    assert third[3:5] == ["–", "–"]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert len(section.pictures) == len({picture.name for picture in section.pictures}) == 3
+    assert all(picture.draw().axes for picture in section.pictures)
+    assert section.commands[0] == "subspace-nn measure toy --out results/fc"
+    assert section.commands[2].endswith("--threshold 110 --kind absolute --out results/own")
+
+
+def test_nothing_measured_is_no_section():
+    assert measurements.section([Sweep("other", [])]) is None
+
+
+def test_a_report_of_a_measurement_is_that_section(tmp_path):
+    sweep(expand(SYNTHETIC, [{"dim": [3, 500], "seed": [0, 1]}]), Store(tmp_path), engine="serial")
+    measure(Question(SYNTHETIC), tmp_path, engine="serial", budget=30)
+    (found,) = [_sweep(tmp_path)]
+    report = build([found])
+    names = [part.name for part in report.sections]
+    assert names[0] == "measured"
+    own = next(part for part in report.sections if part.name == found.name)
+    assert [row[0] for row in own.tables[0].rows] == ["3", "500"]
+    assert f"{len(found.records)} runs" in [h.number for h in report.highlights]

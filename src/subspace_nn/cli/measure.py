@@ -11,7 +11,7 @@ from subspace_nn.files import write_atomically
 from subspace_nn.measure import KNOWN, question, view
 from subspace_nn.measure import measure as run
 from subspace_nn.measure.measurement import FOLDER
-from subspace_nn.measure.question import Better
+from subspace_nn.measure.question import Better, Threshold
 from subspace_nn.report import measured, png
 from subspace_nn.sweep import parse_assignments
 
@@ -25,10 +25,11 @@ def measure(
     task: _Task,
     *words: Annotated[str, Parameter(help="name=value, for the task's other arguments.")],
     threshold: Annotated[
-        float | None, Parameter(help="Share of the full model's mean, or with --absolute a figure.")
+        float | None, Parameter(help="What the mean has to reach; 0.9 if the task has no other.")
     ] = None,
-    absolute: Annotated[
-        bool | None, Parameter(help="Whether the threshold is the figure itself.")
+    kind: Annotated[
+        Threshold | None,
+        Parameter(help="relative (a share of the full model's mean) or absolute (the figure)."),
     ] = None,
     metric: Annotated[str | None, Parameter(help="Which figure of the task's result.")] = None,
     better: Annotated[
@@ -60,7 +61,7 @@ def measure(
         "threshold": threshold,
         "metric": metric,
         "better": better,
-        "kind": None if absolute is None else "absolute" if absolute else "relative",
+        "kind": kind,
     }
     definition = {name: value for name, value in given.items() if value is not None}
     asked = question(
@@ -85,6 +86,8 @@ def measure(
             address=address,
             on_progress=show,
         )
-    place = folder / FOLDER / asked.id
-    write_atomically(place.with_suffix(".png"), png(measured.figure(answer, title)))
-    display.facts(console, view.summary(answer) | {"answer": f"{place}.json, {place.name}.png"})
+    place = folder / FOLDER
+    picture = png(measured.figure(answer, title))
+    write_atomically(place / f"{asked.name}.png", picture)
+    files = f"{place / asked.name}.json, {asked.name}.png"
+    display.facts(console, view.summary(answer) | {"answer": files})

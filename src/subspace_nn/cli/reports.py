@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 from subspace_nn.cli._app import Terminal
 from subspace_nn.errors import InputError
 from subspace_nn.files import write_atomically
+from subspace_nn.measure import answers
 from subspace_nn.report.build import build
 from subspace_nn.report.commands import sweep_commands
 from subspace_nn.report.document import Report, Sweep
@@ -120,7 +122,9 @@ def _sweep(folder: Path) -> Sweep:
         text = file.read_text(encoding="utf-8")
         if {record["id"] for record in records} <= {run.id for run in parse(text)}:
             return Sweep(name, records, _comment(text), [f"subspace-nn sweep {file.as_posix()}"])
-    return Sweep(name, records, "", sweep_commands(records, folder.as_posix()))
+    sweep = Sweep(name, records, answers=answers(folder), folder=folder.as_posix())
+    rest = [record for record in records if record["id"] not in sweep.measured]
+    return replace(sweep, commands=sweep_commands(rest, folder.as_posix()))
 
 
 def _comment(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -154,9 +155,8 @@ def question(
         >>> question("mnist-fc", {"epochs": 3}, precision=0.1).arguments
         {'model': 'fc', 'epochs': 3}
     """
-    fields = [f.name for f in dataclasses.fields(Question) if f.name not in {"task", "arguments"}]
-    if odd := [name for name in definition if name not in fields]:
-        raise InputError(*(unknown_name("option", name, fields) for name in odd))
+    if odd := [name for name in definition if name not in _FLAGS]:
+        raise InputError(*(unknown_name("option", name, _FLAGS) for name in odd))
     base = _base(task if isinstance(task, str) else _name_of(task))
     return dataclasses.replace(
         base, arguments={**base.arguments, **(arguments or {})}, **definition
@@ -176,11 +176,78 @@ def published(asked: Question) -> tuple[Published, ...]:
         >>> [value.dim for value in published(question("mnist-fc"))]
         [750]
     """
-    for known in KNOWN.values():
-        given = known.question
-        if given.task == asked.task and given.arguments.items() <= asked.arguments.items():
-            return known.published
-    return ()
+    known = _nearest(asked)
+    return KNOWN[known].published if known else ()
+
+
+def title(asked: Question) -> str:
+    """What a question is about, in words.
+
+    Args:
+        asked: the question.
+
+    Returns:
+        The title of the task with a name that it is, with further arguments; or an empty text.
+
+    Example:
+        >>> title(question("mnist-fc", {"epochs": 20}))
+        'MNIST, 784-200-200-10; epochs=20'
+    """
+    if not (name := _nearest(asked)):
+        return ""
+    known = KNOWN[name]
+    return "; ".join([known.title, *_words(asked, known.question)])
+
+
+def command(asked: Question, folder: str) -> str:
+    """The command that asks a question.
+
+    Args:
+        asked: the question.
+        folder: of the records.
+
+    Returns:
+        One line for a shell.
+
+    Example:
+        >>> command(question("mnist-fc", {"epochs": 20}, threshold=0.95), "results/fc")
+        'subspace-nn measure mnist-fc epochs=20 --threshold 0.95 --out results/fc'
+    """
+    name = _nearest(asked)
+    base = KNOWN[name].question if name else Question(asked.task)
+    words = ["subspace-nn", "measure", name or asked.task, *_words(asked, base)]
+    for field, flag in _FLAGS.items():
+        if (value := getattr(asked, field)) != getattr(base, field):
+            words += [flag, str(value)]
+    return shlex.join([*words, "--out", folder])
+
+
+#: Options of the command line, by the fields that they set.
+_FLAGS = {
+    field.name: f"--{field.name}"
+    for field in dataclasses.fields(Question)
+    if field.name not in {"task", "arguments"}
+}
+
+
+def _words(asked: Question, base: Question) -> list[str]:
+    """The arguments that a question has beside those of another."""
+    return [
+        f"{name}={value}"
+        for name, value in asked.arguments.items()
+        if base.arguments.get(name) != value
+    ]
+
+
+def _nearest(asked: Question) -> str | None:
+    """The task with a name that has the most of the question's arguments."""
+    fits = [
+        name
+        for name, known in KNOWN.items()
+        if known.question.task == asked.task
+        and known.question.arguments.items() <= asked.arguments.items()
+    ]
+    return max(fits, key=lambda name: len(KNOWN[name].question.arguments), default=None)
 
 
 def _base(task: str) -> Question:

@@ -131,7 +131,7 @@ def measure(
 
     Args:
         question: what is asked; or a task alone, which `question` turns into one.
-        folder: where the records are; the answer goes to `measurements/ID.json` in it.
+        folder: where the records are; the answer goes to a file in `measurements` in it.
         budget: number of new runs at most; 60 by default.
         engine: "loky", "serial", "dask", "ray" or "slurm", as for `subspace_nn.sweep.sweep`; it
             is started once.
@@ -150,7 +150,7 @@ def measure(
         question = ask(question)
     _check(question, budget)
     store = Store(folder)
-    path = store.folder / FOLDER / f"{question.id}.json"
+    path = store.folder / FOLDER / f"{question.name}.json"
     records = _reused(question, store, path)
     reused = len(records)
     now = _look(question, records, reused, budget)
@@ -182,7 +182,7 @@ def answers(folder: str | os.PathLike[str]) -> list[Answer]:
         folder: of the records.
 
     Returns:
-        The answers, ordered by the ids of their questions.
+        The answers, ordered by the names of their files.
     """
     paths = sorted((Path(folder) / FOLDER).glob("*.json"))
     contents = [json.loads(path.read_bytes()) for path in paths]

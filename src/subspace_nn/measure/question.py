@@ -66,7 +66,7 @@ class Question:
             >>> for problem in Question("mnist", threshold=90, batch=0).problems():
             ...     print(problem)
             A relative threshold is a share above 0 and at most 1, got 90. For the figure itself \
-say absolute.
+say kind absolute.
             batch must be a whole number of at least 1, got 0.
         """
         found = [
@@ -78,7 +78,7 @@ say absolute.
         if not found and self.kind == "relative" and not 0 < self.threshold <= 1:
             found.append(
                 f"A relative threshold is a share above 0 and at most 1, got {self.threshold:g}. "
-                "For the figure itself say absolute."
+                "For the figure itself say kind absolute."
             )
         found += _number("precision", self.precision, 0, math.inf)
         found += _number("confidence", self.confidence, 0, 1)
@@ -90,6 +90,11 @@ say absolute.
         """16 hexadecimal digits made from all of it."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """A name for files: the metric, the threshold, and the beginning of the id."""
+        return f"{self.metric}-{self.threshold:g}-{self.id[:8]}"
 
     @property
     def relative(self) -> bool:

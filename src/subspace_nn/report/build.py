@@ -14,6 +14,7 @@ from subspace_nn.report.sections import (
     costs,
     environments,
     free_parameters,
+    measurements,
     projections,
     recipes,
     sweeps,
@@ -24,7 +25,7 @@ from subspace_nn.runs import DONE
 _FLOAT32 = 4
 
 #: Names of parts across sweeps.
-_RESERVED = ("free-parameters", "recipes", "kinds", "costs", "environment", "again")
+_RESERVED = ("measured", "free-parameters", "recipes", "kinds", "costs", "environment", "again")
 
 
 def build(found: Sequence[Sweep], benchmarks: Mapping[str, Any] | None = None) -> Report:
@@ -42,23 +43,31 @@ def build(found: Sequence[Sweep], benchmarks: Mapping[str, Any] | None = None) -
     """
     place = {name: number for number, name in enumerate(EXPERIMENTS)}
     found = sorted(_with_own_name(found), key=lambda s: (place.get(s.name, len(place)), s.name))
-    records = [record for one in found for record in one.records]
+    swept = [one for one in map(_without_measured, found) if one.records]
+    records = [record for one in swept for record in one.records]
     groups = [g for g in group(records) if sweeps.is_mnist(g)]
     across = [
+        measurements.section(found),
         free_parameters.section(groups),
         recipes.section(groups),
         projections.section(groups),
         costs.section(groups, benchmarks or {}),
     ]
-    own = [sweeps.section(one) for one in found]
+    own = [sweeps.section(one) for one in swept]
     parts = [*across, *own, environments.section(found)]
-    parts = [_with_commands(part, found) for part in parts if part]
+    parts = [_with_commands(part, swept) for part in parts if part]
     return Report(
         title="How many parameters is enough?",
         lead=_lead(groups, records),
-        highlights=_highlights(groups, records, benchmarks or {}),
+        highlights=_highlights(groups, [r for one in found for r in one.records], benchmarks or {}),
         sections=parts,
     )
+
+
+def _without_measured(sweep: Sweep) -> Sweep:
+    """What a measurement ran, a few dimensions with many seeds, has a section of its own."""
+    rest = [record for record in sweep.records if record["id"] not in sweep.measured]
+    return replace(sweep, records=rest)
 
 
 def _with_commands(section: Section, found: Sequence[Sweep]) -> Section:

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from subspace_nn.measure import Answer
 from subspace_nn.report.groups import Group
 
 
@@ -18,12 +19,21 @@ class Sweep:
         records: finished and failed ones.
         description: what was asked, in a sentence or two; the opening comment of the sweep file.
         commands: that make the records again.
+        answers: of the measurements that some of the records were made for.
+        folder: where they are.
     """
 
     name: str
     records: Sequence[Mapping[str, Any]]
     description: str = ""
     commands: Sequence[str] = ()
+    answers: Sequence[Answer] = ()
+    folder: str = ""
+
+    @property
+    def measured(self) -> frozenset[str]:
+        """Ids of the records that a measurement made for itself."""
+        return frozenset(i for answer in self.answers for i in answer.runs[answer.reused :])
 
 
 @dataclass(frozen=True)
