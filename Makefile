@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help train test lint types docs check claims bench killtest fuzz raytest overhead results report race conformance clean
+.PHONY: help train test lint types docs check claims bench killtest fuzz measure measure-2018 raytest overhead results report race conformance clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -70,6 +70,18 @@ overhead: $(INSTALLED) ## what a sweep costs, into results/sweep_overhead.json (
 
 conformance: $(INSTALLED) ## docs/modules.md anew: every module, every property, compilers too (10 minutes)
 	$(BIN)/python -m tests.conformance.table
+
+# Minutes of one core, about: toy 1, digits and breast-cancer 1 each, cartpole 3, mnist-fc 6, its pixels 6 and
+# labels 10, mnist-lenet 15 and its pixels 15, mnist-conv 20, Fashion-MNIST 6 and 15.
+MEASURED := toy digits breast-cancer cartpole mnist-fc mnist-lenet mnist-conv mnist-fc-pixels \
+	mnist-lenet-pixels mnist-fc-labels \
+	$(if $(wildcard /usr/share/datasets/fashion-mnist),fashion-fc fashion-lenet)
+
+measure: $(INSTALLED) ## intrinsic dimensions, into results/measure; what is finished is kept (two hours of one core)
+	for name in $(MEASURED); do $(BIN)/subspace-nn measure $$name || exit; done
+
+measure-2018: $(INSTALLED) ## the same with the recipe of Li et al. (eight hours of one core)
+	for name in mnist-fc-2018 mnist-lenet-2018; do $(BIN)/subspace-nn measure $$name || exit; done
 
 clean: ## remove the environment and what was built
 	rm -rf .venv docs/_build .pytest_cache .ruff_cache .hypothesis

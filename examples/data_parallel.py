@@ -37,17 +37,17 @@ def train(steps: int, batch: int, dim: int) -> dict[str, object]:
     """Train for some steps; every process computes its share of each batch."""
     rank, size = dist.get_rank(), dist.get_world_size()
     digits = data.mnist().train
-    images = digits.images[:, None].float() / 255
     net = sn.Subspace(models.build("conv"), dim)  # the same in every process: θ0 is from a seed
     parallel = DistributedDataParallel(net)
     sent: list[int] = []
     parallel.register_comm_hook(sent, average)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.3)
-    order = bits.permutation(0, "order", len(images))
+    order = bits.permutation(0, "order", len(digits.images))
     losses = []
     for step in range(steps):
         chosen = order[step * batch : (step + 1) * batch][rank::size]
-        loss = nn.functional.cross_entropy(parallel(images[chosen]), digits.labels[chosen])
+        images = digits.images[chosen, None].float() / 255
+        loss = nn.functional.cross_entropy(parallel(images), digits.labels[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

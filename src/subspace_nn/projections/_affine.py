@@ -107,15 +107,14 @@ class AffineHash:
         """
         where = blocks.start, len(blocks), device
         offset = bits.below(self.dim, bits.words(self.seed, "hashed/offset", *where))
-        multiplier, dim = torch.zeros_like(offset), torch.tensor(self.dim, device=device)
+        multiplier, dim = torch.empty_like(offset), torch.tensor(self.dim, device=device)
         open_ = torch.arange(len(blocks), device=device)
         trial = 0
         while len(open_):
-            words = bits.words(self.seed, f"hashed/multiplier/{trial}", *where)
-            candidate = bits.below(self.dim, words[open_])
-            coprime = torch.gcd(candidate, dim) == 1
-            multiplier[open_[coprime]] = candidate[coprime]
-            open_ = open_[~coprime]
+            words = _words_at(self.seed, f"hashed/multiplier/{trial}", open_ + blocks.start)
+            candidate = bits.below(self.dim, words)
+            multiplier[open_] = candidate
+            open_ = open_[torch.gcd(candidate, dim) > 1]
             trial += 1
         return multiplier, offset
 
@@ -128,3 +127,9 @@ class AffineHash:
         table = (torch.arange(256, device=device)[:, None] >> bit).bitwise_and_(1).to(torch.int8)
         eight = table.view(torch.int64).flatten().index_select(0, bytes_)
         return eight.view(torch.int8)[skip : skip + count]
+
+
+def _words_at(seed: int, stream: str, index: Tensor) -> Tensor:
+    """Words of a stream with any indices, int64; `bits.words` makes those of consecutive ones."""
+    first = bits._signed(bits.key(seed, stream))
+    return bits._mix((index + 1) * bits._signed(bits._GAMMA) + first)
