@@ -46,7 +46,8 @@ def test_only_the_checkpoint_is_read(tmp_path):
 @pytest.mark.parametrize(
     "source", ["no/such/folder", "/no/such", "../x", "a", "a/b/c", "https://a/b"]
 )
-def test_what_is_neither_a_folder_nor_a_repository(source):
+def test_what_is_neither_a_folder_nor_a_repository(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(sn.InputError, match="is neither a folder nor a repository's name"):
         sn.from_pretrained(source)
     if source.count("/") != 1:
