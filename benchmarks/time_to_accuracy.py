@@ -143,6 +143,7 @@ def old_recipe(dim: int, data: Dataset) -> Callable[[], None]:
         init="2017",
         scale="none",
         lr=3e-3,
+        beta2=0.99,
         dropout=0.5,
     )
     net, size = config.build(), config.batch_size

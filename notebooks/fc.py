@@ -66,7 +66,7 @@ def old(dim):
     models.initialise_2017(net, seed=0)
     if dim != "full":
         net = sn.Subspace(net, dim, "orthonormal", seed=0, theta0="module", scale="none")
-    return fit(net, digits, Recipe(epochs=EPOCHS, lr=3e-3, schedule="constant"))
+    return fit(net, digits, Recipe(EPOCHS, lr=3e-3, betas=(0.9, 0.99), schedule="constant"))
 
 
 def new(dim):

@@ -129,7 +129,7 @@ def _fit(net: Subspace, made: Problem, epochs: int, lr: float, where: torch.devi
     steps = epochs * len(made.train)
     if not steps:
         raise InputError("The training data have no batch.")
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False
     )

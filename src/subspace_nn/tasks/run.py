@@ -32,6 +32,7 @@ class RunConfig:
         epochs: Passes over the training images.
         batch_size: Images a step.
         lr: Peak learning rate: initial standard deviations per step, for every dim and model.
+        beta2: Adam's decay rate of the squared gradient, from 0 to below 1 (2017: 0.99).
         schedule: Of the learning rate: one-cycle or constant.
         dropout: Probability of dropping a unit in training.
         init: Of the weights: default (PyTorch's), or 2017 (normal, narrow, zero biases).
@@ -46,6 +47,7 @@ class RunConfig:
     epochs: int = 5
     batch_size: int = 256
     lr: float = 0.3
+    beta2: float = 0.999
     schedule: Schedule = "one-cycle"
     dropout: float = 0.0
     init: models.Init = "default"
@@ -75,8 +77,10 @@ class RunConfig:
         found += whole_number("batch_size", self.batch_size, 1, 60_000)
         if not _is_number(self.lr) or not 0 < self.lr <= 1000:
             found.append(f"lr must be a number above 0 and at most 1,000, got {self.lr!r}.")
-        if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
-            found.append(f"dropout must be a number from 0 to below 1, got {self.dropout!r}.")
+        for name in ("beta2", "dropout"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value < 1:
+                found.append(f"{name} must be a number from 0 to below 1, got {value!r}.")
         found += whole_number("seed", self.seed, 0, 2**64 - 1)
         return found
 
@@ -107,7 +111,11 @@ class RunConfig:
             The recipe.
         """
         return Recipe(
-            epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, schedule=self.schedule
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            betas=(0.9, self.beta2),
+            schedule=self.schedule,
         )
 
     def _dim_problems(self) -> list[str]:

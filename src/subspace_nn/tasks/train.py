@@ -33,7 +33,7 @@ class Recipe:
         batch_size: images a step; the last, smaller batch of an epoch is used too.
         lr: peak learning rate; in a `Subspace`, standard deviations of the initial weights per
             step.
-        betas: Adam's decay rates.
+        betas: Adam's decay rates; 2017 had (0.9, 0.99).
         schedule: "one-cycle" (Smith and Topin, "Super-convergence", 2018: up over the first 30 %
             of the steps from lr/25, then down to nearly nothing, both along a cosine) or
             "constant".
@@ -42,7 +42,7 @@ class Recipe:
     epochs: int = 5
     batch_size: int = 256
     lr: float = 0.3
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[float, float] = (0.9, 0.999)
     schedule: Schedule = "one-cycle"
 
 
