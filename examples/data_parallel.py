@@ -41,7 +41,7 @@ def train(steps: int, batch: int, dim: int) -> dict[str, object]:
     parallel = DistributedDataParallel(net)
     sent: list[int] = []
     parallel.register_comm_hook(sent, average)
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.3)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.4)
     order = bits.permutation(0, "order", len(digits.images))
     losses = []
     for step in range(steps):

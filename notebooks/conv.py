@@ -77,7 +77,7 @@ def train(dim):
     if dim == "full":
         return net, fit(net, digits, Recipe(epochs=EPOCHS, lr=3e-3))
     net = sn.Subspace(net, dim=dim, seed=0)
-    return net, fit(net, digits, Recipe(epochs=EPOCHS, lr=0.3))
+    return net, fit(net, digits, Recipe(epochs=EPOCHS, lr=0.4))
 
 
 torch.manual_seed(0)  # the plain module draws its initialisation from PyTorch

@@ -57,7 +57,7 @@ print(f"{len(digits.train.labels):,} images to train on, {len(digits.test.labels
 # all along.
 #
 # New: θ = θ0 + σ√(D/d) ⊙ Pω, where P is a hash that no memory holds; ω begins at 0; Adam with one
-# cycle of the learning rate up to 0.3 standard deviations of the initial weights a step.
+# cycle of the learning rate up to 0.4 standard deviations of the initial weights a step.
 
 
 # %%
@@ -73,7 +73,7 @@ def new(dim):
     net = models.build("fc")
     if dim == "full":
         return fit(net, digits, Recipe(epochs=EPOCHS, lr=3e-3))
-    return fit(sn.Subspace(net, dim, seed=0), digits, Recipe(epochs=EPOCHS, lr=0.3))
+    return fit(sn.Subspace(net, dim, seed=0), digits, Recipe(epochs=EPOCHS, lr=0.4))
 
 
 torch.manual_seed(0)  # the plain module draws its initialisation from PyTorch

@@ -109,7 +109,7 @@ DIMS = [100, 1000, 3369] if SMALL else [100, 300, 1000, 3369, 10_754]
 
 def in_subspace(name, dim):
     net = sn.Subspace(models.build(name), dim, seed=0)
-    return fit(net, digits, Recipe(epochs=EPOCHS, lr=0.3)).evaluations[-1].test_accuracy
+    return fit(net, digits, Recipe(epochs=EPOCHS, lr=0.4)).evaluations[-1].test_accuracy
 
 
 subspaces = {name: [in_subspace(name, dim) for dim in DIMS] for name in ("conv", "fc")}

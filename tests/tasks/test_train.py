@@ -303,7 +303,7 @@ def test_diverged_by_an_image(digits, batch_size):
         fit(net, data, Recipe(epochs=2, batch_size=batch_size))
     history = caught.value.history
     step = len(history.losses) + 1
-    assert f"the loss became nan at step {step} of {history.steps}, lr 0.3" in str(caught.value)
+    assert f"the loss became nan at step {step} of {history.steps}, lr 0.4" in str(caught.value)
     assert step == position // batch_size + 1
     assert_kept(caught, net, data)
 

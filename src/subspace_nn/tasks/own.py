@@ -45,7 +45,7 @@ def train(
     dim: int | Literal["full"] = "full",
     projection: str = "hashed",
     epochs: int = 5,
-    lr: float = 0.3,
+    lr: float = 0.4,
     device: str = "auto",
     seed: int = 0,
 ) -> dict[str, Any]:

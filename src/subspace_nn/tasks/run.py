@@ -46,7 +46,7 @@ class RunConfig:
     projection: str = "hashed"
     epochs: int = 5
     batch_size: int = 256
-    lr: float = 0.3
+    lr: float = 0.4
     beta2: float = 0.999
     schedule: Schedule = "one-cycle"
     dropout: float = 0.0

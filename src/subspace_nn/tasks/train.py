@@ -41,7 +41,7 @@ class Recipe:
 
     epochs: int = 5
     batch_size: int = 256
-    lr: float = 0.3
+    lr: float = 0.4
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: Schedule = "one-cycle"
 
