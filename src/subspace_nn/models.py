@@ -123,7 +123,8 @@ class Net(nn.Sequential):
             pooling after it; a rectifier follows each.
         hidden: units of each hidden linear layer.
         conv_bias: whether the convolutions have biases.
-        dropout: probability of dropping a unit after each hidden layer; 0 by default.
+        dropout: probability of dropping a channel after the last convolution, as in `Conv`, and a
+            unit after each hidden layer; 0 by default.
 
     Example:
         >>> sum(p.numel() for p in Net(hidden=(16,)).parameters())
@@ -144,6 +145,8 @@ class Net(nn.Sequential):
             conv = nn.Conv2d(channels, out, kernel, padding=padding, bias=conv_bias)
             layers += [conv, nn.MaxPool2d(pool), nn.ReLU()]
             channels, size = out, (size + 2 * padding - kernel + 1) // pool
+        if convs:  # within one layer, for the layers' numbers are in the names of the weights
+            layers[-2] = nn.Sequential(nn.Dropout2d(dropout), layers[-2])
         layers.append(nn.Flatten())
         units = channels * size * size
         for out in hidden:
