@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
 import subspace_nn as sn
@@ -18,14 +20,17 @@ from subspace_nn import calls
 class Net(nn.Module):
     """Recomputes its layers in the backward pass, and wraps its output up."""
 
-    def __init__(self, wrap=lambda x: x):
+    def __init__(self, wrap=lambda x: x, *, reentrant=False):
         super().__init__()
         self.layers = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
         self.wrap = wrap
+        self.reentrant = reentrant
 
     def forward(self, x):
+        # The reentrant form differentiates only if an input asks for it.
+        x = x + torch.zeros((), requires_grad=True)
         for layer in self.layers:
-            x = checkpoint(layer, x.tanh(), use_reentrant=False)
+            x = checkpoint(layer, x.tanh(), use_reentrant=self.reentrant)
         return self.wrap(x)
 
 
@@ -33,6 +38,19 @@ class Net(nn.Module):
 class Wrapped:
     inner: Any
     other: str = "text"
+
+
+@dataclass(slots=True)
+class Slots:
+    inner: Any
+
+
+class Anything:
+    """An object of a class of the user's own, which leads to itself, too."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.me = [self]
 
 
 def subspace(module):
@@ -60,10 +78,15 @@ def expected_gradient(x):
     (lambda x: OrderedDict(x=x), lambda y: y["x"]),
     (Wrapped, lambda y: y.inner),
     (lambda x: Wrapped([Wrapped(x)]), lambda y: y.inner[0].inner),
-], ids=["tensor", "tuple", "dict", "ordered", "dataclass", "nested"])  # fmt: skip
-def test_weights_are_in_place_when_layers_are_computed_again(wrap, unwrap):
+    (Slots, lambda y: y.inner),
+    (Anything, lambda y: y.inner),
+    (lambda x: torch.distributions.Normal(x, 1.0), lambda y: y.mean),
+], ids=["tensor", "tuple", "dict", "ordered", "dataclass", "nested", "slots", "object",
+        "distribution"])  # fmt: skip
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_weights_are_in_place_when_layers_are_computed_again(wrap, unwrap, reentrant):
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
-    net = subspace(Net(wrap))
+    net = subspace(Net(wrap, reentrant=reentrant))
     theta0 = {name: tensor.clone() for name, tensor in net.theta0().items()}
     unwrap(net(x)).square().sum().backward()
     torch.testing.assert_close(net.omega.grad, expected_gradient(x))
@@ -153,3 +176,68 @@ def test_a_call_leaves_the_module_as_it_was():
     with pytest.raises(RuntimeError):
         calls.call(module, "forward", {"weight": other}, (torch.ones(1, 4),), {})
     assert module.weight is weight
+
+
+class Keeping(nn.Module):
+    """Keeps what it has computed, as many models keep their attention maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 4)
+
+    def forward(self, x):
+        self.last = self.layer(x)
+        self.seen = Wrapped([{"map": self.last}])
+        return self.last.tanh()
+
+
+def _called():
+    module = Keeping()
+    module(torch.ones(2, 6))
+    return module
+
+
+def _legacy(norm):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return norm(nn.Linear(6, 4))
+
+
+@pytest.mark.parametrize("make", [
+    Keeping, _called,
+    lambda: prune.l1_unstructured(nn.Linear(6, 4), "weight", 0.5),
+    lambda: _legacy(nn.utils.weight_norm),
+    lambda: _legacy(nn.utils.spectral_norm),
+], ids=["keeps", "has kept", "pruned", "weight_norm", "spectral_norm"])  # fmt: skip
+def test_modules_that_keep_what_they_computed_are_wrapped_and_merged(make):
+    torch.manual_seed(0)
+    module, x = make().eval(), torch.randn(3, 6)
+    net = sn.Subspace(module, 9, theta0="module").eval()
+    assert torch.equal(net(x), module(x))
+    with torch.no_grad():
+        net.omega.normal_()
+    output = net(x)
+    output.square().sum().backward()
+    assert net.omega.grad.any()
+    plain = net.merge()
+    assert torch.equal(plain(x), output)
+    assert not torch.equal(plain(x), module(x))
+
+
+def test_copies_have_values_and_no_history():
+    module = _called()
+    twin = calls.copied(module)
+    assert twin.last.is_leaf
+    assert twin.seen.inner[0]["map"] is twin.last
+    assert torch.equal(twin.last, module.last)
+    assert not module.last.is_leaf
+    assert twin.layer.weight is not module.layer.weight
+    assert isinstance(twin.layer.weight, nn.Parameter)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(("wrap", "where"), [(lambda m: m, "the whole"), (nn.Sequential, "0")])
+def test_torchscript_is_refused(wrap, where):
+    module = wrap(torch.jit.script(nn.Linear(3, 2)))
+    with pytest.raises(sn.InputError, match=f"TorchScript cannot .* its own: {where}. Expected"):
+        sn.Subspace(module, 2)

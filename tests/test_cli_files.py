@@ -270,6 +270,29 @@ def test_trust_lifts_the_limit_of_entries(run, monkeypatch):
     assert run("merge", "gaussian", "--trust")[0] == 0
 
 
+@pytest.mark.parametrize("command", [
+    "inspect conv", "verify conv", "diff conv conv", "convert conv --dtype float16 --out x",
+])  # fmt: skip
+@pytest.mark.usefixtures("small_set")
+def test_trust_lifts_the_limit_of_bytes(run, monkeypatch, command):
+    monkeypatch.setattr(fileformat, "MAX_BYTES", 79)
+    code, out, err = run(*command.split())
+    assert (code, out) == (2, "")
+    assert "its tensors have 80 bytes, more than 79" in err
+    assert "--trust" in err
+    assert run(*command.split(), "--trust")[0] == 0
+
+
+def test_export_a_net_of_another_dtype(run, here):
+    (here / "own_nets.py").write_text(NETS + "double = lambda: mlp().double()\n")
+    code, out, err = run(
+        *("export", path_of("float64"), "--module", "own_nets:double", "--shape", 12)
+    )
+    assert (code, err) == (0, "")
+    (difference,) = re.findall(r"as PyTorch's to (\S+)", out)
+    assert float(difference) < 1e-12
+
+
 def test_tied_weights_merge_under_each_name(run, here):
     (here / "own_nets.py").write_text(NETS + "tied = CASES['tied'].make\n")
     assert run("merge", path_of("tied"), "--module", "own_nets:tied")[0] == 0

@@ -23,6 +23,12 @@ def test_the_page_has_every_row_and_column():
     assert all(list(row) == [*CHECKS, table.FILE, *SLOW] for row in TOLD.values())
 
 
+def test_the_page_is_what_make_conformance_writes():
+    """But for the signs, which the other tests hold."""
+    page = table.PAGE.read_text(encoding="utf-8")
+    assert table.render(TOLD) == table._generated(page)
+
+
 @NAMES
 def test_properties(name):
     assert not list(table.differences(table.find(ROWS[name], CHECKS), TOLD[name]))

@@ -26,6 +26,23 @@ def test_state_of_other_things_is_refused():
         exports.state_bytes(WithState(3, 2))
 
 
+class Several(nn.Linear):
+    """Returns no tensor."""
+
+    def __init__(self, kind):
+        super().__init__(3, 2)
+        self.kind = kind
+
+    def forward(self, x):
+        return self.kind([("y", super().forward(x))])
+
+
+@pytest.mark.parametrize("kind", [tuple, dict])
+def test_other_outputs_than_a_tensor_are_refused(kind):
+    with pytest.raises(InputError, match=f"returns one tensor, got {kind.__name__}"):
+        exports.onnx_bytes(Several(kind), torch.zeros(2, 3))
+
+
 def test_what_pytorch_cannot_export_is_told_in_a_line(capfd):
     with pytest.raises(InputError, match="cannot export this module to ONNX: ") as caught:
         exports.onnx_bytes(Branching(), torch.zeros(2, 3))

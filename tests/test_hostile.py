@@ -133,16 +133,35 @@ def test_a_huge_header_is_refused_before_it_is_read(length, path):
     assert f"announce a header of {length:,}" in message
 
 
-def test_a_huge_tensor_that_the_module_does_not_have_is_not_read(path):
-    """A file may be large without taking place on a disk, and a header can be true of it."""
-    size = 2**33
+def sparse_file(path, size):
+    """A file whose one large tensor is a hole: it is true of all it states, but for the digest."""
     spec = fileformat.read(path_of("hashed")).spec
     omega = {"omega": {"dtype": "F32", "shape": [21], "data_offsets": [0, 84]}}
     large = {"module.x": {"dtype": "U8", "shape": [size], "data_offsets": [84, 84 + size]}}
     content = file_of(spec, {"omega": torch.zeros(21)}, omega | large)
     path.write_bytes(content)
     os.truncate(path, len(content) + 84 + size)
+
+
+def test_a_huge_tensor_that_the_module_does_not_have_is_not_read(path):
+    """A file may be large without taking place on a disk, and a header can be true of it."""
+    sparse_file(path, 2**33)
     assert "tensor 'module.x': expected none, got" in bounded(sn.load, path, CASES["hashed"].make())
+
+
+def test_a_huge_file_without_a_module_is_read_only_for_who_says_so(path):
+    sparse_file(path, 2**33)
+    assert "(--trust on the command line)" in bounded(fileformat.read, path)
+    sparse_file(path, 100)
+    with pytest.raises(sn.CheckpointError, match="content was altered"):
+        fileformat.read(path, None)
+
+
+def test_a_file_that_cannot_be_mapped_into_memory_is_refused(path):
+    sparse_file(path, 2**43)
+    for call in (fileformat.read, lambda path: sn.load(path, CASES["hashed"].make())):
+        with pytest.raises(sn.CheckpointError, match=r"cannot be mapped|tensor 'module.x'|trust"):
+            call(path)
 
 
 @pytest.mark.parametrize("text", [

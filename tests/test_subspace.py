@@ -499,3 +499,62 @@ def test_whole_models_move_to_another_dtype_after_training():
     half = copy.deepcopy(net).to(torch.bfloat16)
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
     assert half(torch.ones(2, 5, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_theta0_never_trains_even_if_it_is_asked_to():
+    """A larger module lists θ0 among its parameters: `requires_grad_()` on it reaches θ0."""
+    outer = nn.Sequential(sn.Subspace(nn.Linear(6, 5), 4), nn.Linear(5, 2)).requires_grad_()
+    theta0 = {name: tensor.detach().clone() for name, tensor in outer[0].theta0().items()}
+    optimizer = torch.optim.AdamW(outer.parameters(), lr=0.1)
+    outer(torch.ones(3, 6)).square().sum().backward()
+    optimizer.step()
+    assert outer[0].omega.any()
+    assert all(torch.equal(t, theta0[name]) for name, t in outer[0].theta0().items())
+
+
+def test_an_average_of_weights_is_one_of_omega():
+    net = sn.Subspace(nn.Linear(6, 5), 4)
+    average = torch.optim.swa_utils.AveragedModel(net)
+    theta0 = net.theta().detach().clone()
+    for value in (1.0, 2.0):
+        with torch.no_grad():
+            net.omega.fill_(value)
+        average.update_parameters(net)
+    assert average.module.omega.tolist() == [1.5] * 4
+    with torch.no_grad():
+        average.module.omega.zero_()
+    assert torch.equal(average.module.theta(), theta0)
+
+
+@pytest.mark.parametrize("kind", projections.KINDS)
+def test_what_a_call_for_inference_leaves_behind_can_train(kind):
+    module = nn.Sequential(nn.Linear(6, 5), nn.Tanh())
+    net = sn.Subspace(module, 35 if kind == "identity" else 9, kind)
+    x = torch.ones(2, 6)
+    with torch.inference_mode():
+        before = net(x).clone()
+    net(x).square().sum().backward()
+    assert net.omega.grad.any()
+    assert torch.equal(net(x), before)
+
+
+def test_channels_last_stays():
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3)]
+    module = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last)
+    net = sn.Subspace(module, 20, theta0="module")
+    assert torch.equal(net(x), module(x))
+    assert net(x).stride() == module(x).stride()
+    plain = randomise(net.eval()).merge()
+    assert torch.equal(plain(x), net(x))
+
+
+def test_a_subspace_of_a_subspace():
+    inner = sn.Subspace(nn.Linear(20, 10), 50)
+    net = sn.Subspace(inner, 7, theta0="module")
+    assert net.D == 50
+    x = torch.randn(2, 20)
+    assert torch.equal(net(x), inner(x))
+    randomise(net)(x).square().sum().backward()
+    assert net.omega.grad.any()
+    assert torch.equal(net.merge().merge()(x), net(x))

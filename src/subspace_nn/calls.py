@@ -1,12 +1,17 @@
-"""Calling a module with other weights than its own, and keeping them there for a backward pass."""
+"""Calling a module with other weights than its own, keeping them for a backward pass; copies."""
 
+import copy
 import dataclasses
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+import types
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from subspace_nn.errors import InputError
 
 
 def call(
@@ -40,6 +45,47 @@ def call(
     )
 
 
+def check(module: nn.Module) -> None:
+    """Refuse a module that cannot be called with other weights.
+
+    Args:
+        module: any module.
+
+    Raises:
+        InputError: if it is, or has in it, TorchScript, which keeps its weights to itself.
+    """
+    scripted = [p for p, part in module.named_modules() if isinstance(part, torch.jit.ScriptModule)]
+    if scripted:
+        where = scripted[0] or "the whole"
+        raise InputError(
+            f"TorchScript cannot be called with other weights than its own: {where}. Expected the "
+            "Python module that it was made of."
+        )
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A deep copy, also of a module that keeps tensors which a call has computed.
+
+    Pruning and the older weight normalisation keep a weight that they have made of others, some
+    models their attention maps. PyTorch refuses to copy such a tensor, for it has a history; here
+    the copy has its values alone.
+
+    Args:
+        module: any module.
+
+    Returns:
+        The copy.
+
+    Example:
+        >>> module = nn.Linear(2, 1)
+        >>> module.last = module(torch.ones(1, 2))
+        >>> bool(copied(module).last == module.last)
+        True
+    """
+    with _WithoutHistory():
+        return copy.deepcopy(module)
+
+
 class Placement:
     """Puts the weights of a forward pass back into the module while its backward pass runs.
 
@@ -62,8 +108,8 @@ class Placement:
         """Have the weights in place from when a gradient reaches the output to the pass's end.
 
         Args:
-            output: what the module returned: tensors in lists, tuples, dictionaries and
-                dataclasses, nested; others are not found.
+            output: what the module returned. Tensors are found in lists, tuples, sets, dictionaries
+                and attributes, nested; not behind a property, nor inside of a function.
             weights: a tensor for each slot.
         """
         if torch.compiler.is_compiling():  # compiled code repeats nothing outside of itself
@@ -100,6 +146,21 @@ class _Method(nn.Module):
         return operator.attrgetter(self.method)(self.module)(*args, **kwargs)
 
 
+class _WithoutHistory(TorchFunctionMode):
+    """Copies a tensor that was computed as if it had been given."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return func(*args, **(kwargs or {}))
+
+
 def _fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
     """Put tensors into slots; returns what was there."""
     before: dict[str, Tensor | None] = {}
@@ -111,18 +172,26 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor 
 
 
 def _tensors_in(output: Any) -> Iterator[Tensor]:
-    parts: Iterable[Any] = ()
-    match output:
-        case Tensor():
-            yield output
-        case Mapping():
-            parts = output.values()
-        case list() | tuple():
-            parts = output
-        case _ if dataclasses.is_dataclass(output):
-            parts = (getattr(output, field.name) for field in dataclasses.fields(output))
-    for part in parts:
-        yield from _tensors_in(part)
+    """All tensors that an output leads to, by elements and attributes."""
+    parts, seen = [output], dict[int, Any]()  # the parts themselves, so that no id is given twice
+    while parts:
+        part = parts.pop()
+        if id(part) in seen:
+            continue
+        seen[id(part)] = part
+        match part:
+            case Tensor():
+                yield part
+            case Mapping():
+                parts += part.values()
+            case list() | tuple() | set():
+                parts += part
+            case type() | types.ModuleType() | nn.Module():
+                pass  # these lead to anything
+            case _:
+                parts += getattr(part, "__dict__", {}).values()
+                if dataclasses.is_dataclass(part):  # with slots it has no dictionary
+                    parts += (getattr(part, field.name) for field in dataclasses.fields(part))
 
 
-__all__ = ["Placement", "call"]
+__all__ = ["Placement", "call", "check", "copied"]

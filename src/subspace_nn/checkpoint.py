@@ -1,6 +1,5 @@
 """From a checkpoint back to a subspace, verified on the way."""
 
-import copy
 import functools
 import os
 from collections.abc import Iterator, Mapping
@@ -8,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from subspace_nn import fileformat, models, projections, theta0
+from subspace_nn import calls, fileformat, models, projections, theta0
 from subspace_nn.errors import CheckpointError, InputError
 from subspace_nn.fileformat import Checkpoint, Stated
 from subspace_nn.layout import Layout
@@ -150,7 +149,7 @@ def _stated(tensor: Tensor) -> Stated:
 
 def _with_weights(module: nn.Module, layout: Layout, tensors: Mapping[str, Tensor]) -> nn.Module:
     """A copy of the module with the θ0 of a file."""
-    filled = copy.deepcopy(module)
+    filled = calls.copied(module)
     parameters = dict(filled.named_parameters())
     for entry in layout.entries:
         parameters[entry.name].data.copy_(tensors[f"theta0.{entry.name}"])

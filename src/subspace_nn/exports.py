@@ -57,17 +57,22 @@ def onnx_bytes(
         The whole file; the input's name is `input` and the output's `output`.
 
     Raises:
-        InputError: if the packages of the extra `onnx` are not installed, or PyTorch cannot
-            export the module.
+        InputError: if the packages of the extra `onnx` are not installed, the module does not
+            take the example or returns something else than a tensor, or PyTorch cannot export it.
     """
     _need("onnx", "onnxscript")
     module = module.eval()
     try:
         with torch.no_grad():
-            module(example)
+            output = module(example)
     except Exception as error:
         shape = tuple(example.shape)
         raise InputError(f"The module takes no input of shape {shape}: {_line(error)}") from error
+    if not isinstance(output, Tensor):
+        raise InputError(
+            f"Expected a module that returns one tensor, got {type(output).__name__}. Wrap it in "
+            "one that picks the tensor."
+        )
     with _quiet():
         try:
             program = torch.onnx.export(

@@ -42,6 +42,9 @@ MAX_TEXT = 1024
 #: A list of the specification is not longer than this.
 MAX_LIST = 64
 
+#: Tensors of more bytes in all are not read where there is no module to compare them with.
+MAX_BYTES = 2**30
+
 _KEY = "subspace_nn"
 _FIELDS: dict[str, type] = {
     "D": int,
@@ -136,6 +139,11 @@ class Stated:
     dtype: torch.dtype
     shape: tuple[int, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its numbers."""
+        return self.dtype.itemsize * math.prod(self.shape)
+
     def __str__(self) -> str:
         """As in an error's message."""
         return f"{str(self.dtype).removeprefix('torch.')} of shape {self.shape}"
@@ -186,16 +194,38 @@ def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     write_atomically(path, encode(checkpoint))
 
 
+def check_size(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:  # noqa: ARG001
+    """Refuse a file of more tensors than `MAX_BYTES`: what reading takes, where nothing bounds it.
+
+    A file may be far larger than what it takes on a disk, or in an archive.
+
+    Args:
+        spec: the specification.
+        stated: what the header states of each tensor.
+
+    Raises:
+        CheckpointError: if it is larger.
+    """
+    size = sum(tensor.nbytes for tensor in stated.values())
+    if size > MAX_BYTES:
+        raise CheckpointError(
+            f"its tensors have {size:,} bytes, more than {MAX_BYTES:,}, and there is no module "
+            "that they can be compared with before they are read. If you trust where the file is "
+            "from, read it with check=None (--trust on the command line)."
+        )
+
+
 def read(
     path: str | os.PathLike[str],
-    check: Callable[[Mapping[str, Any], Mapping[str, Stated]], None] | None = None,
+    check: Callable[[Mapping[str, Any], Mapping[str, Stated]], None] | None = check_size,
 ) -> Checkpoint:
     """Read a file and verify that it is whole.
 
     Args:
         path: the file.
         check: called with the specification and what the header states of each tensor, before
-            any tensor is read; raises a `CheckpointError` where they do not fit.
+            any tensor is read; raises a `CheckpointError` where they do not fit. `check_size` by
+            default; None for none.
 
     Returns:
         Its content.
@@ -206,7 +236,7 @@ def read(
     """
     try:
         header = _header(Path(path))
-        with safetensors.safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             _check_keys(header)
             spec = _parse(file.metadata() or {})
             stated = {name: _stated(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
@@ -252,6 +282,14 @@ def _header(path: Path) -> bytes:
                 f"announce a header of {length:,}; {MAX_HEADER:,} is the limit."
             )
         return file.read(length)
+
+
+def _opened(path: str | os.PathLike[str]) -> Any:
+    try:
+        return safetensors.safe_open(path, framework="pt")
+    except RuntimeError:  # PyTorch's, which maps the file, whatever its length
+        size = Path(path).stat().st_size
+        raise CheckpointError(f"its {size:,} bytes cannot be mapped into memory.") from None
 
 
 def _check_keys(header: bytes) -> None:

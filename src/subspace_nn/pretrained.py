@@ -62,7 +62,7 @@ def save_pretrained(
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     net.save(target / CHECKPOINT, dtype=dtype, base=base)
-    spec = fileformat.read(target / CHECKPOINT).spec
+    spec = fileformat.read(target / CHECKPOINT, None).spec
     config = {"library_name": "subspace-nn", "library_version": version("subspace-nn"), **spec}
     write_atomically(target / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
     if not (target / CARD).exists():

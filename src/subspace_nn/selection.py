@@ -111,15 +111,20 @@ class Selection:
 
     def _unmatched(self, names: Sequence[str]) -> Iterator[str]:
         modules = {name[:end] for name in names for end, mark in enumerate(name) if mark == "."}
-        for field in fields(self):
-            for pattern in getattr(self, field.name):
-                if names and not _any_matches([pattern], names):
-                    near = difflib.get_close_matches(pattern, [*modules, *names], n=3)
-                    hint = ", ".join(near or list(names)[:3])
-                    yield (
-                        f"{field.name}: {pattern!r} matches no parameter with requires_grad=True. "
-                        f"Names are such as {hint}."
-                    )
+        unmatched = [
+            (field.name, pattern)
+            for field in fields(self)
+            for pattern in getattr(self, field.name)
+            if names and not _any_matches([pattern], names)
+        ]
+        for number, (field, pattern) in enumerate(unmatched):
+            # For a few only: the search is slow, and the patterns may be a stranger's.
+            near = number < 3 and difflib.get_close_matches(pattern, [*modules, *names], n=3)
+            hint = ", ".join(near or list(names)[:3])
+            yield (
+                f"{field}: {pattern!r} matches no parameter with requires_grad=True. "
+                f"Names are such as {hint}."
+            )
 
 
 def _any_matches(patterns: Iterable[str], names: Iterable[str]) -> bool:

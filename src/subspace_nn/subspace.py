@@ -1,6 +1,5 @@
 """Any module in a subspace: θ = θ0 + σ √(D/d) ⊙ P ω."""
 
-import copy
 import functools
 import math
 import os
@@ -82,7 +81,7 @@ class Subspace(nn.Module):
 
     Raises:
         InputError: if an argument is out of range, "seed" is asked for and some parameter's
-            initialiser is not known, or a pattern matches nothing.
+            initialiser is not known, a pattern matches nothing, or the module is TorchScript.
 
     Example:
         >>> net = Subspace(nn.Linear(20, 10), dim=15)
@@ -109,11 +108,12 @@ class Subspace(nn.Module):
         train: Patterns = (),
     ) -> None:
         super().__init__()
+        calls.check(module)
         _check_choices(projection, theta0, scale)
         self.selection = Selection.of(include, exclude, train)
         self.layout = Layout.of(module, self.selection)
         projections.check_sizes(self.layout.D, dim)
-        self.module = copy.deepcopy(module)
+        self.module = calls.copied(module)
         for name in self.layout.held:
             self.module.get_parameter(name).requires_grad = False
         self._placement = calls.Placement(self.module)
@@ -207,7 +207,7 @@ class Subspace(nn.Module):
             A copy of the wrapped module; its weights require gradients where the module's did.
         """
         self._placement.restore()
-        plain = copy.deepcopy(self.module)
+        plain = calls.copied(self.module)
         with torch.no_grad():
             for name, tensor in self._tensors().items():
                 plain.get_parameter(name).copy_(tensor)
@@ -372,8 +372,9 @@ class Subspace(nn.Module):
             name: (
                 moves[name] * self.steps[name]
                 if self.projection.anchored
-                # Not add(alpha=…): where a processor fuses it, it rounds differently.
-                else origin + moves[name] * self.steps[name]
+                # Detached, for a larger module's requires_grad_() would reach θ0, too. And not
+                # add(alpha=…): where a processor fuses it, it rounds differently.
+                else origin.detach() + moves[name] * self.steps[name]
             ).to(origin.dtype)
             for name, origin in self.theta0().items()
         }

@@ -46,9 +46,10 @@ def inspect(
     file: File,
     *,
     json_: Annotated[bool, Parameter(name="--json", help="One JSON object instead.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Tell what is in a checkpoint, without making a net of it."""
-    saved = fileformat.read(file)
+    saved = _read(file, trust=trust)
     size = file.stat().st_size
     if json_:
         tensors = {
@@ -63,7 +64,7 @@ def inspect(
 
 def verify(file: File, *, module: Module = None, trust: Trust = False) -> None:
     """Check that a checkpoint is whole and gives the θ0 and P that it was saved with."""
-    saved = fileformat.read(file)
+    saved = _read(file, trust=trust)
     rows = {"content": "whole, as its digest says"}
     if _is_loadable(saved, module):
         _load(file, module, trust=trust)
@@ -88,7 +89,7 @@ def diff(
     trust: Trust = False,
 ) -> None:
     """Tell how two checkpoints differ; exit code 1 if they do, 0 if they are the same net."""
-    one, two = gather(a=lambda: fileformat.read(a), b=lambda: fileformat.read(b)).values()
+    one, two = gather(a=lambda: _read(a, trust=trust), b=lambda: _read(b, trust=trust)).values()
     rows = [*_differing_fields(one, two), *_differing_tensors(one, two)]
     if not rows:
         Terminal().print("The same.")
@@ -113,10 +114,13 @@ def convert(
     dtype: Annotated[str, Parameter(help="Of ω: float32, float16, bfloat16, int8 or int4.")],
     out: Annotated[Path, Parameter(help="The new checkpoint.")],
     data: Data = None,
+    trust: Trust = False,
     force: Force = False,
 ) -> None:
     """Round ω to another dtype, and tell what it costs: bytes, and accuracy on MNIST."""
-    checked = gather(saved=lambda: fileformat.read(file), out=lambda: _check_out(out, force=force))
+    checked = gather(
+        saved=lambda: _read(file, trust=trust), out=lambda: _check_out(out, force=force)
+    )
     saved: Checkpoint = checked["saved"]
     rounded = saved.rounded(dtype)
     sizes = file.stat().st_size, len(fileformat.encode(rounded))
@@ -124,11 +128,13 @@ def convert(
         "size": f"{sizes[0]:,} bytes → {sizes[1]:,} bytes",
         "ω": f"relative error {_relative(saved.omega.double(), rounded.omega.double()):.2g}",
     }
-    nets = (load(file),) if "model" in saved.spec and "base" not in saved.spec else ()
+    nets = (_load(file, None, trust=trust),) if _is_loadable(saved, None) else ()
     fileformat.write(rounded, out)
     if nets:
         test = mnist(data).test
-        before, after = (count_correct(net, test)[0] for net in (*nets, load(out)))
+        before, after = (
+            count_correct(net, test)[0] for net in (*nets, _load(out, None, trust=trust))
+        )
         rows["test accuracy"] = accuracy_change(before, after, len(test.labels))
     display.facts(Terminal(), rows, title=str(out))
 
@@ -168,8 +174,9 @@ def export(
         net=lambda: _net_for(file, out, module, trust=trust, force=force),
     )
     plain, sizes = checked["net"].merge(), checked["sizes"]
-    content = exports.onnx_bytes(plain, torch.zeros(2, *sizes))
     x = torch.rand(3, *sizes, generator=torch.Generator().manual_seed(0))
+    x = x.to(next(plain.parameters()).dtype)
+    content = exports.onnx_bytes(plain, x[:2])
     difference = exports.onnx_difference(content, plain, x)
     write_atomically(out, content)
     Terminal().print(
@@ -283,6 +290,10 @@ def _net_for(file: Path, out: Path, module: str | None, *, trust: bool, force: b
         out=lambda: _check_out(out, force=force), net=lambda: _load(file, module, trust=trust)
     )
     return checked["net"]
+
+
+def _read(file: Path, *, trust: bool) -> Checkpoint:
+    return fileformat.read(file, None if trust else fileformat.check_size)
 
 
 def _load(file: Path, module: str | None, *, trust: bool) -> Subspace:
