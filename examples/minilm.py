@@ -69,7 +69,7 @@ class Settings:
     batch: int = 16
     tokens: int = 40
     lr_full: float = 1e-4
-    lr_omega: float = 0.03
+    lr_omega: float = 0.01
     lr_head: float = 1e-3
 
 
