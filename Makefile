@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help train test lint types docs check claims bench killtest fuzz measure measure-2018 raytest overhead results report race conformance clean
+.PHONY: fashion help train test lint types docs check claims bench killtest fuzz measure measure-2018 raytest overhead results report race conformance clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -39,9 +39,10 @@ claims: $(INSTALLED) ## the README's figures, into results/claims.json (about 20
 	$(BIN)/python benchmarks/claims.py results/claims.json
 	$(BIN)/python -m benchmarks.step_time results/step_time.json
 
-bench: $(INSTALLED) ## step times, products, memory beside others', into results (an hour)
+bench: $(INSTALLED) ## step times, products, memory beside others', into results and docs/benchmarks.md (20 minutes)
 	for name in step_time roofline fwht peers setup; do \
 		$(BIN)/python -m benchmarks.$$name results/$$name.json || exit; done
+	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.memory_format
 
 raytest: $(INSTALLED) ## a sweep on a local ray (installs it), and killed workers on clusters
@@ -57,10 +58,11 @@ fuzz: $(INSTALLED) ## 20,000 damaged and 5,000 forged checkpoints, into results/
 results: $(INSTALLED) ## every sweep of experiments/, what is finished is kept (a day of one core)
 	for file in experiments/*.toml; do $(BIN)/subspace-nn sweep $$file || exit; done
 
-report: $(INSTALLED) ## the page runs/report.html, docs/results.md and docs/figures, of the records
+report: $(INSTALLED) ## the page runs/report.html, docs/results.md, docs/figures, tables of docs/measure.md
 	rm -rf docs/figures
 	$(BIN)/subspace-nn report results --out runs/report.html \
 		--markdown docs/results.md --figures docs/figures
+	$(BIN)/python -m benchmarks.measure_page
 
 race: $(INSTALLED) ## seconds until the accuracy of 2017, into results/time_to_accuracy.json
 	$(BIN)/python benchmarks/time_to_accuracy.py results/time_to_accuracy.json
@@ -71,11 +73,19 @@ overhead: $(INSTALLED) ## what a sweep costs, into results/sweep_overhead.json (
 conformance: $(INSTALLED) ## docs/modules.md anew: every module, every property, compilers too (10 minutes)
 	$(BIN)/python -m tests.conformance.table
 
+FASHION := $(HOME)/.cache/subspace-nn/fashion-mnist
+
 # Minutes of one core, about: toy 1, digits and breast-cancer 1 each, cartpole 3, mnist-fc 6, its pixels 6 and
 # labels 10, mnist-lenet 15 and its pixels 15, mnist-conv 20, Fashion-MNIST 6 and 15.
 MEASURED := toy digits breast-cancer cartpole mnist-fc mnist-lenet mnist-conv mnist-fc-pixels \
 	mnist-lenet-pixels mnist-fc-labels \
-	$(if $(wildcard /usr/share/datasets/fashion-mnist),fashion-fc fashion-lenet)
+	$(if $(wildcard $(FASHION) /usr/share/datasets/fashion-mnist),fashion-fc fashion-lenet)
+
+fashion: ## Fashion-MNIST from the network, where Debian's package dataset-fashion-mnist is not installed
+	mkdir -p $(FASHION)
+	for name in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do \
+		curl -fL --output-dir $(FASHION) -O https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/$$name-ubyte.gz \
+			|| exit; done
 
 measure: $(INSTALLED) ## intrinsic dimensions, into results/measure; what is finished is kept (two hours of one core)
 	for name in $(MEASURED); do $(BIN)/subspace-nn measure $$name || exit; done

@@ -167,7 +167,7 @@ def measure(synthetic: Synthetic) -> tuple[Estimate, int]:
     runs = 0
     found = None
     while runs < BUDGET:
-        dims = first_dims(len(full), relative=True)
+        dims = first_dims(len(full), mean=True)
         if not dims:
             results = Results(D, full, at)
             found = estimate(results)

@@ -96,7 +96,11 @@ def _quotients(own: list[float], base: list[float]) -> list[float]:
 
 
 def in_turn(
-    actions: Mapping[_Name, Callable[[], object]], rounds: int, device: torch.device
+    actions: Mapping[_Name, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    *,
+    warm: bool = False,
 ) -> dict[_Name, Times]:
     """Time actions in turn, after one round to warm up.
 
@@ -104,12 +108,13 @@ def in_turn(
         actions: what to time, by name.
         rounds: how often each.
         device: whose work is waited for.
+        warm: whether they are warm already, so that the first round counts.
 
     Returns:
         The times by name.
     """
     times = {name: Times(use_wall=device.type != "cpu") for name in actions}
-    for round_ in range(rounds + 1):
+    for round_ in range(int(warm), rounds + 1):
         for name, action in actions.items():
             wait(device)
             pages = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -95,8 +95,8 @@ def reference_rows(D, dim, seed, kind, n, core):
             y = y[: dim - n] + core(y[dim - n :])
         else:
             y = core(y)
-        count = [len(range(j, D, len(y))) for j in range(len(y))]
-        y = [a / math.sqrt(c) for a, c in zip(y, count, strict=True)]
+        shared = D - len(y)
+        y = [a * math.sqrt(1 / 2) for a in y[:shared]] + y[shared:]
         columns.append([reference_sign(seed, f"{kind}/sign", i) * y[i % len(y)] for i in range(D)])
     return [list(row) for row in zip(*columns, strict=True)]
 
@@ -113,7 +113,7 @@ def reference_hadamard(D, dim, seed):
     def core(omega):
         y = [0.0] * n
         for column, number in zip(chosen, omega, strict=True):
-            y[column] = number / math.sqrt(n)
+            y[column] = number * (1 / math.sqrt(n))
         return reference_fwht(y)
 
     return reference_rows(D, dim, seed, "hadamard", n, core)
@@ -196,6 +196,26 @@ def reference_orthonormal(D, dim, seed, anchor=None):
 def reference_identity(D):
     """P as rows of numbers."""
     return [[float(i == j) for j in range(D)] for i in range(D)]
+
+
+def reference_groups(tensors, group):
+    """The number of weights of each group of tensors, by the rule of its name."""
+    sizes, before = [], None
+    for name, size in tensors.items():
+        parts = name.split(".")
+        layer = (
+            parts[:-1]
+            if group == "layer"
+            else parts[:-1][: int(group)]
+            if group != "tensor"
+            else parts
+        )
+        if layer == before:
+            sizes[-1] += size
+        else:
+            sizes.append(size)
+        before = layer
+    return [size for size in sizes if size]
 
 
 def reference_shares(dim, sizes, weights):

@@ -7,23 +7,36 @@
 Each law is a function of a projection that raises AssertionError; `LAWS` holds them all by name,
 for a test to be parametrised with. They compare with the dense form in float64, so D·d should be
 at most some 10^5.
+
+That P stays what it is from one release to the next no law can tell. `golden(P)` gives what to
+write into a test, and `check(P, golden=…)` compares.
 """
 
+import contextlib
 import copy
+import hashlib
+import importlib
 import pickle
+import pkgutil
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from subspace_nn import bits
+from subspace_nn import bits, hadamard, projections
 from subspace_nn.errors import InputError
 from subspace_nn.projections import Dense, Projection
 from subspace_nn.projections.combine import Combination
 
 Law = Callable[[Projection], None]
+
+#: What `golden` gives: a digest, or a sketch.
+Golden = str | tuple[float, ...]
+
+#: Constants of the package's modules that say how many numbers are worked on at a time.
+_PIECES = ("_CHUNK", "_WIDE_CHUNK", "_BAND", "_BLOCK", "_PIECE")
 
 #: Sizes (D, d) at the edges, such as 1, primes, powers of two, squares, d = D and d = D - 1.
 EDGES: dict[str, tuple[int, int]] = {
@@ -40,21 +53,23 @@ EDGES: dict[str, tuple[int, int]] = {
 }
 
 
-def check(projection: Projection) -> None:
+def check(projection: Projection, golden: Golden | None = None) -> None:
     """Hold a projection to all laws.
 
     Args:
         projection: any projection, of small size.
+        golden: what `golden` once gave of it, to be compared; nothing by default.
 
     Raises:
         AssertionError: if it breaks any; the message names them all.
 
     Example:
         >>> from subspace_nn.projections import Hashed
-        >>> check(Hashed(D=97, dim=31))
+        >>> check(Hashed(D=97, dim=31), golden="9d9a5b0126e85d43")
     """
     broken = []
-    for name, law in LAWS.items():
+    laws = LAWS if golden is None else {**LAWS, "golden": lambda P: _check_golden(P, golden)}
+    for name, law in laws.items():
         try:
             law(projection)
         except Exception as error:  # noqa: BLE001  # a law that cannot be tried is not kept
@@ -90,6 +105,27 @@ def check_kind(make: Callable[[int, int, int], Projection]) -> None:
         if 2 <= dim < D:
             _require(not torch.equal(one.dense(), other.dense()), f"{one}: the seed has no effect")
     _require(made > 0, "no size was accepted")
+
+
+def golden(P: Projection) -> Golden:
+    """What P is, in a form to be written into a test.
+
+    Args:
+        P: the projection, of small size.
+
+    Returns:
+        For a portable P the first 16 hexadecimal digits of a SHA-256 of all its entries, row by
+        row, as little-endian float64: the same everywhere. Otherwise `P.sketch()`, the same to
+        1e-4.
+
+    Example:
+        >>> from subspace_nn.projections import Hashed
+        >>> golden(Hashed(D=97, dim=31))
+        '9d9a5b0126e85d43'
+    """
+    if not P.portable:
+        return P.sketch()
+    return hashlib.sha256(P.dense().numpy().astype("<f8").tobytes()).hexdigest()[:16]
 
 
 def adjoint(P: Projection) -> None:
@@ -216,9 +252,12 @@ def keeps_dtype(P: Projection) -> None:
             torch.testing.assert_close(
                 result.double(), expected, rtol=0, atol=4 * torch.finfo(dtype).eps * size
             )
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        result = P @ omega.float()
-    _require(result.dtype == torch.float32, f"under autocast float32 became {result.dtype}")
+    for product, x in ((P.__matmul__, omega.float()), (P.T.__matmul__, g.float())):
+        expected = product(x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result = product(x)
+        _require(result.dtype == torch.float32, f"under autocast float32 became {result.dtype}")
+        torch.testing.assert_close(result, expected)
 
 
 def reproducible(P: Projection) -> None:
@@ -262,6 +301,26 @@ def same_on_any_threads(P: Projection) -> None:
         _require(torch.equal(double, others[1]), "other bits in float64")
     torch.testing.assert_close(double, others[1], rtol=0, atol=1e-10)
     torch.testing.assert_close(back, others[2], rtol=0, atol=1e-8)
+
+
+def same_in_any_pieces(P: Projection) -> None:
+    """P is the same whatever the number of words, rows or entries that are made at a time.
+
+    The package's own pieces are made small, so that even a small P is made of several. A kind that
+    has pieces of its own beside them needs a test of its own.
+
+    Args:
+        P: the projection.
+    """
+    omega, g = _vector("omega", P.dim), _vector("gradient", P.D)
+    forward, back = P @ omega, P.T @ g
+    for size in (16, 64):
+        with _pieces_of(size):
+            fresh = _reborn(P)
+            there, and_back = fresh @ omega, fresh.T @ g
+        tolerance = 0.0 if P.portable else 1e-10
+        torch.testing.assert_close(there, forward, rtol=0, atol=tolerance)
+        torch.testing.assert_close(and_back, back, rtol=0, atol=1e-8)
 
 
 def leaves_generators_alone(P: Projection) -> None:
@@ -346,6 +405,7 @@ LAWS: dict[str, Law] = {
         keeps_dtype,
         reproducible,
         same_on_any_threads,
+        same_in_any_pieces,
         leaves_generators_alone,
         moves_to_devices,
         checks_operands,
@@ -356,6 +416,31 @@ LAWS: dict[str, Law] = {
 def _reborn(P: Projection) -> Projection:
     """P from its recipe, with nothing computed yet."""
     return pickle.loads(pickle.dumps(P))  # noqa: S301  # our own bytes
+
+
+def _check_golden(P: Projection, expected: Golden) -> None:
+    got = golden(P)
+    if isinstance(got, str) or isinstance(expected, str):
+        _require(got == expected, f"another P: expected {expected!r}, got {got!r}")
+    else:
+        torch.testing.assert_close(got, tuple(expected), rtol=0, atol=1e-4)
+
+
+@contextlib.contextmanager
+def _pieces_of(size: int) -> Iterator[None]:
+    """Let the package work on so many numbers at a time."""
+    names = [module.name for module in pkgutil.iter_modules(projections.__path__)]
+    kinds = [importlib.import_module(f"{projections.__name__}.{name}") for name in names]
+    places = [vars(module) for module in (bits, hadamard, *kinds)]
+    before = [(place, name, place[name]) for place in places for name in _PIECES if name in place]
+    try:
+        for place, name, _ in before:
+            # A piece of the transform holds whole rows.
+            place[name] = max(size, hadamard._PORTABLE_LANES) if name == "_PIECE" else size
+        yield
+    finally:
+        for place, name, value in before:
+            place[name] = value
 
 
 def _given_bytes(P: Projection) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from subspace_nn import testing
+from subspace_nn import bits, testing
 from subspace_nn.hadamard import fwht
 from subspace_nn.projections import Projection, make
 
@@ -142,6 +142,20 @@ class RegeneratedInTheDtype(Sound):
         return gradient @ self._like(gradient)
 
 
+class DrawnPieceByPiece(Sound):
+    """Regenerated in chunks, each from a seed of its own: another P for another chunk size."""
+
+    def __init__(self, D, dim, seed=0):
+        super().__init__(D, dim, seed)
+        pieces = range(0, D, bits._CHUNK)
+        order = [
+            bits.permutation(seed + begin, "own", min(bits._CHUNK, D - begin)) for begin in pieces
+        ]
+        self.matrix = self.matrix[
+            torch.cat([o + begin for o, begin in zip(order, pieces, strict=True)])
+        ]
+
+
 class IgnoresItsSeed(Sound):
     """The seed is dropped on the way: it is always the default."""
 
@@ -232,6 +246,7 @@ FAULTS = {
     Reseeds: (SMALL, "leaves_generators_alone: .* of torch"),
     RegeneratedInTheDtype: (SMALL, "keeps_dtype"),
     SumsInHalfPrecision: ((1000, 1), "keeps_dtype"),
+    DrawnPieceByPiece: (SMALL, "same_in_any_pieces"),
     MixesPrecision: (SMALL, "keeps_dtype: .* became torch.float64"),
     PicklesWhatItComputed: (SMALL, "reproducible: pickles to"),
     NoCopyAfterUse: (SMALL, "reproducible: Only Tensors created explicitly"),

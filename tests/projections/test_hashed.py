@@ -8,19 +8,27 @@ import torch
 
 from subspace_nn import bits, testing
 from subspace_nn.errors import InputError
-from subspace_nn.projections import Hashed, _affine, hashed
+from subspace_nn.projections import Hashed, _affine, hashed, make
 from tests.peak import Peak
 from tests.reference import reference_hashed
 
 
 @pytest.mark.parametrize(("D", "dim", "seed"), [
     (1, 1, 0), (7, 1, 1), (7, 7, 2), (130, 64, 3), (200, 31, 2**64 - 1), (99, 98, 5), (300, 12, 6),
+    (515, 10, 7),
 ])  # fmt: skip
 def test_is_the_specification(D, dim, seed):
     expected = torch.zeros(D, dim, dtype=torch.float64)
     for weight, (k, value) in enumerate(reference_hashed(D, dim, seed)):
         expected[weight, k] = value
-    torch.testing.assert_close(Hashed(D, dim, seed).dense(), expected, rtol=1e-15, atol=0)
+    assert torch.equal(Hashed(D, dim, seed).dense(), expected)
+
+
+def test_norms_are_rounded_as_ieee_754_says():
+    """`torch.sqrt` is not: 51 is the first number whose root differs, where MKL computes it."""
+    for n in range(1, 1000):
+        (norm,) = (Hashed(n, 1) @ torch.ones(1, dtype=torch.float64)).abs().unique().tolist()
+        assert norm == 1 / math.sqrt(n)
 
 
 @pytest.mark.parametrize(("D", "dim", "seed", "golden"), [
@@ -87,10 +95,28 @@ def test_the_same_bits_on_any_number_of_threads(store):
     assert all(map(torch.equal, *results))
 
 
+def test_one_gradient_alone_is_added_up_as_one_of_many():
+    P, g = Hashed(300_001, 500), bits.normal(0, "g", 0, 300_001).float()
+    assert torch.equal(P.T @ g, (P.T @ torch.stack((g, g)))[1])
+
+
 def test_stored_up_to_a_size():
     assert Hashed(1 << 26, 100).store
     assert not Hashed((1 << 26) + 1, 100).store
     assert Hashed((1 << 26) + 1, 100, store=True).store
+
+
+@pytest.mark.parametrize("kind", ["hashed", "sparse", "gaussian"])
+def test_a_word_of_the_name_says_whether_it_is_stored(kind):
+    stored, recomputed = (make(f"{kind}:{word}", 97, 31, 7) for word in ("stored", "recomputed"))
+    assert (stored.store, recomputed.store) == (True, False)
+    torch.testing.assert_close(stored.dense(), recomputed.dense(), rtol=0, atol=1e-14)
+    # A checkpoint holds what P is, not what was kept of it.
+    assert stored.label == recomputed.label == f"{kind}/1"
+    assert stored.fingerprint() == recomputed.fingerprint()
+    for words in ("kept", "stored:recomputed"):
+        with pytest.raises(InputError, match="takes no words"):
+            make(f"{kind}:{words}", 97, 31)
 
 
 @pytest.mark.parametrize("store", [False, True])

@@ -4,7 +4,6 @@ import importlib
 import pkgutil
 
 import pytest
-import torch
 
 from subspace_nn import bits, hadamard, projections, testing
 from subspace_nn.errors import InputError
@@ -50,23 +49,21 @@ def test_threads_that_share_the_work_give_the_same_bits(case):
     testing.same_on_any_threads(LARGE[case]())
 
 
-CHUNKS = {"_CHUNK", "_WIDE_CHUNK", "_BAND", "_BLOCK"}
-
-
-def _modules():
+def test_every_size_of_a_piece_is_made_small():
+    """Whatever else is called so in these modules decides how P is made, not in what pieces."""
+    sizes = {"_CHUNK", "_WIDE_CHUNK", "_BAND", "_BLOCK", "_PIECE"}
     names = [name for _, name, _ in pkgutil.iter_modules(projections.__path__)]
     kinds = [importlib.import_module(f"subspace_nn.projections.{name}") for name in names]
-    return [bits, hadamard, *kinds]
+    held = [(m, name) for m in (bits, hadamard, *kinds) for name in sizes & set(vars(m))]
+    assert {(bits, "_CHUNK"), (hadamard, "_PIECE")} <= set(held)
+    before = [vars(m)[name] for m, name in held]
+    with testing._pieces_of(16):
+        assert {vars(m)[name] for m, name in held} == {16, 64}
+    assert [vars(m)[name] for m, name in held] == before
 
 
-@pytest.mark.parametrize("size", [16, 256])
-@pytest.mark.parametrize("case", list(KIND))
-def test_any_chunk_size_gives_the_same_bits(case, size, monkeypatch):
-    expected = KIND[case]().dense()
-    changed = [(m, name) for m in _modules() for name in CHUNKS & set(vars(m))]
-    assert (bits, "_CHUNK") in changed
-    for module, name in changed:
-        monkeypatch.setattr(module, name, size)
-    P = KIND[case]()
-    tolerance = 0 if P.portable else 1e-12
-    torch.testing.assert_close(P.dense(), expected, rtol=0, atol=tolerance)
+@pytest.mark.parametrize("golden", ["9d9a5b0126e85d43", (0.5, 0.5, 0.5, 0.5)])
+def test_another_map_than_the_golden_one_is_told(golden):
+    testing.check(KIND["gaussian"](), golden=testing.golden(KIND["gaussian"]()))
+    with pytest.raises(AssertionError, match="\ngolden: "):
+        testing.check(KIND["gaussian"](), golden=golden)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.projections.cases import CASES, LARGE, digest, digests
+from subspace_nn import testing
+from tests.projections.cases import CASES, LARGE, digests
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,10 +50,9 @@ GOLDEN = {
 @pytest.mark.parametrize("case", list(CASES))
 def test_golden_entries(case):
     P = CASES[case]()
-    if P.portable:
-        assert digest(P.dense()) == GOLDEN[case]
-    else:
-        assert P.sketch() == pytest.approx(GOLDEN[case], abs=1e-4)
+    assert testing.golden(P) == (
+        GOLDEN[case] if P.portable else pytest.approx(GOLDEN[case], abs=1e-4)
+    )
 
 
 def test_another_instruction_set_and_number_of_threads_find_the_same():

@@ -1,9 +1,13 @@
 """A report has a part for all that the records tell, and none for what they do not."""
 
+from pathlib import Path
+
 import pytest
 
+from subspace_nn.projections import KINDS
 from subspace_nn.report.build import build
 from subspace_nn.report.document import Sweep
+from subspace_nn.sweep import parse
 from tests.report import records as r
 
 EVERYTHING = [
@@ -95,6 +99,55 @@ def test_kinds_stand_beside_each_other(whole):
     assert row(table, "hashed")["d = 1,000 (n\u00a0=\u00a03)"] == "93.00 ± 1.00"
     assert table.rows[1][-2:] == ["95.00 ± 1.00", "10.0"]
     assert table.rows[2][-2:] == ["–", "–"]  # only the hashed ones have that d
+
+
+def test_learning_rates_stand_beside_each_other():
+    found = parts(Sweep("rates", r.RATES, "", ["make rates"]), Sweep("kinds", r.KINDS))
+    (table,) = found["learning-rates"].tables
+    assert table.caption == "conv, 2 epochs"
+    first, second = table.rows
+    assert first == ["sparse", "100", "80.00 ± 0.00", "85.00 ± 0.00", "–", "0.00"]
+    assert second[-2:] == ["70.00 ± 0.00", "2.00"]
+    assert found["learning-rates"].notes[-1] == (
+        "From d = 100 on, the default is within 1 point of the best in 1 of 2; "
+        "not for conv sparse at d = 1,000 (2.0)."
+    )
+    assert found["learning-rates"].commands == ["make rates"]
+    # They are neither a comparison of kinds nor told a second time.
+    assert "rates" not in found
+    assert {t.caption for t in found["kinds"].tables} == {"conv, 10 epochs"}
+
+
+def test_one_learning_rate_is_no_comparison(whole):
+    assert "learning-rates" not in whole
+
+
+def test_rates_beside_which_the_default_was_not_tried_are_no_verdict():
+    few = [one for one in r.RATES if one["arguments"]["lr"] != 0.4]
+    found = parts(Sweep("rates", few))["learning-rates"]
+    assert [row[-1] for row in found.tables[0].rows] == ["–"]
+    assert len(found.notes) == 1
+
+
+def test_the_experiments_of_this_package_are_shown():
+    """Every run of the sweep files, as if it had been done: all kinds, all learning rates."""
+    sweeps_ = []
+    for name, seeds in (("kinds", [0, 1]), ("learning-rates", 0)):
+        text = (Path(__file__).parents[2] / "experiments" / f"{name}.toml").read_text("utf-8")
+        runs = [dict(run.arguments) for run in parse(text, {"seed": seeds})]
+        sweeps_.append(Sweep(name, [
+            r.record(90.0, D={"conv": 21_840, "fc": 199_210}[one["model"]], **one) for one in runs
+        ]))  # fmt: skip
+    found = parts(*sweeps_)
+    conv, fc = found["kinds"].tables
+    assert (conv.caption, fc.caption) == ("conv, 2 epochs", "fc, 3 epochs")
+    assert len(conv.rows) == len(fc.rows) == 10
+    assert "d = 10,000 (n\u00a0=\u00a02)" in conv.columns
+    conv, fc = found["learning-rates"].tables
+    assert (conv.caption, fc.caption) == ("conv, 1 epochs", "fc, 2 epochs")
+    assert {row[0].partition(":")[0] for row in conv.rows} == set(KINDS)
+    assert {row[0].partition(":")[0] for row in fc.rows} == set(KINDS)
+    assert "within 1 point of the best in" in found["learning-rates"].notes[-1]
 
 
 def test_measured_stands_beside_published(whole):

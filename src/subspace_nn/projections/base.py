@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self, cast, overload
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from subspace_nn import bits
 from subspace_nn.errors import InputError
@@ -266,17 +267,13 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(  # pyrefly: ignore[bad-override]  # torch leaves the arguments open
+        ctx: Any,
         x: Tensor,
         projection: Projection,
         transposed: bool,  # noqa: FBT001
     ) -> Tensor:
-        # Autocast would make products of float32 in half precision: P has the operand's.
-        with torch.autocast(x.device.type, enabled=False):
-            return projection._rmatvec(x) if transposed else projection._matvec(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
-        _, ctx.projection, ctx.transposed = inputs
+        ctx.projection, ctx.transposed = projection, transposed
+        return _multiply(x, projection, transposed)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
@@ -285,6 +282,25 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         return _apply(tangents[0], ctx.projection, ctx.transposed)
+
+
+class _Transformable(torch.autograd.Function):
+    """The same in the form that `torch.func` needs, whose calls take three times as long."""
+
+    @staticmethod
+    def forward(  # pyrefly: ignore[bad-override]
+        x: Tensor,
+        projection: Projection,
+        transposed: bool,  # noqa: FBT001
+    ) -> Tensor:
+        return _multiply(x, projection, transposed)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        _, ctx.projection, ctx.transposed = inputs
+
+    backward = _Product.backward
+    jvp = _Product.jvp
 
     @staticmethod
     def vmap(  # pyrefly: ignore[bad-override]
@@ -298,7 +314,22 @@ class _Product(torch.autograd.Function):
         return _apply(batched, projection, transposed), 0
 
 
+def _multiply(x: Tensor, projection: Projection, transposed: bool) -> Tensor:  # noqa: FBT001
+    product = projection._rmatvec if transposed else projection._matvec
+    if not torch.is_autocast_enabled(x.device.type):
+        return product(x)
+    # It would make products of float32 in half precision: P has the operand's.
+    with torch.autocast(x.device.type, enabled=False):
+        return product(x)
+
+
 def _apply(x: Tensor, projection: Projection, transposed: bool) -> Tensor:  # noqa: FBT001
+    # As `torch.autograd.Function` itself asks.
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return _Transformable.apply(x, projection, transposed)
+    # In most backward passes nobody asks for a derivative any more.
+    if not torch.is_grad_enabled() and forward_ad._current_level < 0:
+        return _multiply(x, projection, transposed)
     return _Product.apply(x, projection, transposed)
 
 

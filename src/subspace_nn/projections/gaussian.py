@@ -1,15 +1,13 @@
 """`gaussian`: a dense matrix of normal numbers, its columns of unit norm."""
 
-import functools
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections._store import Storable
 
 #: Where P is not stored, about this many of its entries exist at a time: 2 MiB, within a cache.
 _BLOCK = 1 << 18
@@ -18,7 +16,7 @@ _BLOCK = 1 << 18
 _STORED = 1 << 26
 
 
-class Gaussian(Projection):
+class Gaussian(Storable):
     """Independent normal entries, each column divided by its norm.
 
         P_ij = g_ij / ‖g_j‖,    g_ij = normal number i d + j of the stream `gaussian`
@@ -163,7 +161,3 @@ class Gaussian(Projection):
             for rows, gauss in self._blocks(x.device):
                 held[rows] = (gauss / norms).to(x.dtype)
         return held
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the recipe alone."""
-        return functools.partial(type(self), store=self.store), (self.D, self.dim, self.seed)

@@ -1,21 +1,20 @@
 """`hashed`: every weight is one ω, up to sign."""
 
-import functools
+import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from subspace_nn.errors import InputError
 from subspace_nn.projections._affine import AffineHash
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections._store import Storable
 
 #: Unless told otherwise, the indices are stored up to this many: 256 MiB.
 STORED = 1 << 26
 
 
-class Hashed(Projection):
+class Hashed(Storable):
     """Each weight tied to one free parameter with a random sign; PᵀP = I exactly.
 
     The weights are cut into blocks of d. In block b, place j is tied to the parameter
@@ -34,9 +33,9 @@ class Hashed(Projection):
     devices, whatever the number of threads.
 
     Cost: one gather of D numbers forward, one scattered sum of D numbers backward. Stored, 4 bytes
-    a weight are kept for the indices once they are first needed. Recomputed, nothing is kept:
-    indices and signs are made again in each product, 2^18 at a time. `benchmarks/roofline.py`
-    measures both.
+    a weight are kept for the indices once they are first needed; a product needs some d numbers
+    beside. Recomputed, as the name `hashed:recomputed` asks for, nothing is kept: indices and signs
+    are made again in each product, 2^18 at a time. `benchmarks/roofline.py` measures both.
 
     Args:
         D: number of weights, at least 1.
@@ -80,16 +79,28 @@ class Hashed(Projection):
         wide = torch.promote_types(gradient.dtype, torch.float32)
         size = 2 * self._copies * self.dim
         sums = gradient.new_zeros((*gradient.shape[:-1], size), dtype=wide)
-        for weights, index in self._indices(gradient.device):
-            part, places = gradient[..., weights].to(wide), index.long()
-            if gradient.is_cpu:
-                sums.scatter_add_(-1, places.expand(part.shape), part)
-            else:  # others add several numbers to one place in an order that is left to chance
-                sums += _sum_of_blocks(part, places, self.dim, size)
+        if self.store and gradient.is_cpu and gradient.dim() == 1:
+            sums.index_add_(0, self._stored_on(gradient.device)[0], gradient.to(wide))
+        else:
+            self._add_pieces(gradient, sums)
         if self._copies > 1:
             sums = sums.unflatten(-1, (2, self._copies, self.dim)).sum(-2).flatten(-2)
         plus, minus = sums.split(self.dim, dim=-1)
-        return ((plus - minus) * self._norm_on(gradient.device).to(wide)).to(gradient.dtype)
+        norm = self._norm_on(gradient.device).to(wide)
+        return (plus - minus).mul_(norm).to(gradient.dtype)
+
+    def _add_pieces(
+        self,
+        gradient: Tensor,  # (*, D)
+        sums: Tensor,  # (*, 2 d), or more where there are copies
+    ) -> None:
+        """Add the numbers of g where their indices point to, piece by piece, in place."""
+        for weights, index in self._indices(gradient.device):
+            part, places = gradient[..., weights].to(sums.dtype), index.long()
+            if gradient.is_cpu:
+                sums.scatter_add_(-1, places.expand(part.shape), part)
+            else:  # others add several numbers to one place in an order that is left to chance
+                sums += _sum_of_blocks(part, places, self.dim, sums.shape[-1])
 
     def stored_bytes(self) -> int:
         """Bytes of the indices and norms held at this moment, on all devices."""
@@ -115,10 +126,12 @@ class Hashed(Projection):
     def _norm(self, device: torch.device) -> Tensor:
         """1/√n_k, float64 (d,)."""
         full, rest = divmod(self.D, self.dim)
-        counts = torch.full((self.dim,), float(full), dtype=torch.float64, device=device)
+        # Not torch.sqrt: with MKL, one root in a hundred has another last bit than IEEE 754 gives.
+        norm, other = (1 / math.sqrt(count) for count in (full, full + 1))
+        norms = torch.full((self.dim,), norm, dtype=torch.float64, device=device)
         multiplier, offset = self._hash.hashes(range(full, full + 1), device)
-        counts[(multiplier * torch.arange(rest, device=device) + offset) % self.dim] += 1
-        return counts.sqrt_().reciprocal_()
+        norms[(multiplier * torch.arange(rest, device=device) + offset) % self.dim] = other
+        return norms
 
     def _indices(self, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
         """Which weights, and their indices into ω and -ω, which the next ones overwrite."""
@@ -126,10 +139,6 @@ class Hashed(Projection):
             return self._hash.indices(device)
         index = self._stored_on(device)[0]
         return ((weights, index[weights]) for weights, *_ in self._hash.pieces(device))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the recipe alone."""
-        return functools.partial(type(self), store=self.store), (self.D, self.dim, self.seed)
 
 
 def _sum_of_blocks(part: Tensor, places: Tensor, dim: int, size: int) -> Tensor:

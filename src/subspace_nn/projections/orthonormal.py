@@ -15,6 +15,8 @@ from subspace_nn.projections.base import Projection
 class Orthonormal(Projection):
     """Orthonormal columns from the QR decomposition of a Gaussian matrix.
 
+        P R = [v, G],    PᵀP = I,    R upper triangular with a positive diagonal
+
     With an anchor v the first column is v / ‖v‖, so that P (‖v‖, 0, …, 0) = v: this is the map
     of Greydanus, "Training networks in random subspaces" (2017), θ = Pω with v = θ_init. Without
     one, all columns are random. The factor's signs are fixed by a positive diagonal of R.

@@ -1,19 +1,17 @@
 """`sparse`: every weight is a signed sum of a few ω, one from each of s groups."""
 
-import functools
 import math
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections._store import Storable
 from subspace_nn.projections.hashed import STORED, Hashed
 
 
-class Sparse(Projection):
+class Sparse(Storable):
     """Each weight tied to s free parameters with random signs; a density of s/d, about 1/√D.
 
     ω is cut into s groups of almost equal size, and each group has a `hashed` map to all weights,
@@ -116,10 +114,6 @@ class Sparse(Projection):
         wide = _widened(gradient)
         sums = [hashed._rmatvec(wide) for hashed in self._maps]
         return torch.cat(sums, dim=-1).to(gradient.dtype)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the recipe alone."""
-        return functools.partial(type(self), store=self.store), (self.D, self.dim, self.seed)
 
 
 def _widened(x: Tensor) -> Tensor:

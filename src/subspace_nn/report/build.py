@@ -14,6 +14,7 @@ from subspace_nn.report.sections import (
     costs,
     environments,
     free_parameters,
+    learning_rates,
     measurements,
     projections,
     recipes,
@@ -25,14 +26,23 @@ from subspace_nn.runs import DONE
 _FLOAT32 = 4
 
 #: Names of parts across sweeps.
-_RESERVED = ("measured", "free-parameters", "recipes", "kinds", "costs", "environment", "again")
+_RESERVED = (
+    "measured",
+    "free-parameters",
+    "recipes",
+    "kinds",
+    "learning-rates",
+    "costs",
+    "environment",
+    "again",
+)
 
 
 def build(found: Sequence[Sweep], benchmarks: Mapping[str, Any] | None = None) -> Report:
     """Everything that some records have to tell.
 
     Sections across sweeps come first: accuracy against d, the two recipes, kinds of projections,
-    costs. Then each sweep has a section of its own, those of the literature first.
+    learning rates, costs. Then each sweep has a section of its own, those of the literature first.
 
     Args:
         found: sweeps of any tasks.
@@ -46,14 +56,19 @@ def build(found: Sequence[Sweep], benchmarks: Mapping[str, Any] | None = None) -
     swept = [one for one in map(_without_measured, found) if one.records]
     records = [record for one in swept for record in one.records]
     groups = [g for g in group(records) if sweeps.is_mnist(g)]
+    # Runs that were made to compare learning rates say nothing more of the kinds, and have a table.
+    rates = learning_rates.compared(groups)
+    kinds = [g for g in groups if not any(g is one for one in rates)]
+    tabled = {record["id"] for g in rates for record in g.records}
     across = [
         measurements.section(found),
         free_parameters.section(groups),
         recipes.section(groups),
-        projections.section(groups),
+        projections.section(kinds),
+        learning_rates.section(groups),
         costs.section(groups, benchmarks or {}),
     ]
-    own = [sweeps.section(one) for one in swept]
+    own = [sweeps.section(one) for one in swept if not {r["id"] for r in one.records} <= tabled]
     parts = [*across, *own, environments.section(found)]
     parts = [_with_commands(part, swept) for part in parts if part]
     return Report(

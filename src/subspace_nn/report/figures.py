@@ -198,7 +198,8 @@ def relative_errors(
             [(100 - s.mean) / mean for _, s, mean in there],
             [s.spread / mean for _, s, mean in there],
             color=PALETTE[number % len(PALETTE)],
-            marker=MARKERS[number % len(MARKERS)],
+            # Beyond the last colour they start again, with other markers.
+            marker=MARKERS[(number + number // len(PALETTE)) % len(MARKERS)],
             markersize=5,
             linestyle="none",
             capsize=2,

@@ -1,0 +1,129 @@
+"""Learning rates beside each other: is one right for every kind, d and net?"""
+
+from collections.abc import Mapping, Sequence
+
+from subspace_nn.report import text
+from subspace_nn.report.document import Section, Table
+from subspace_nn.report.groups import Group
+from subspace_nn.tasks.run import RunConfig
+
+#: From this d on the default is to be within so many points of the best.
+FROM_DIM, POINTS = 100, 1.0
+
+_TEXT = (
+    "The same net, projection, d, epochs and seeds; only the learning rate differs. Its unit is "
+    f"the initial standard deviation of a weight, and the default is {RunConfig.lr:g} for all."
+)
+
+_NOTE = (
+    "Test accuracy in %, mean ± standard deviation over n seeds. Behind: the mean of the best "
+    "learning rate tried less that of the default, in points."
+)
+
+_Case = tuple[str, int]
+
+
+def compared(groups: Sequence[Group]) -> list[Group]:
+    """The groups that another one differs from in the learning rate alone.
+
+    Args:
+        groups: of the task "mnist".
+
+    Returns:
+        Those groups, in their order.
+    """
+    return [
+        g
+        for family in _families(groups).values()
+        for rates in family.values()
+        for g in rates.values()
+    ]
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """Accuracy at each learning rate, and how far the default is behind the best.
+
+    Args:
+        groups: of the task "mnist".
+
+    Returns:
+        The section, if anything was trained with two learning rates.
+    """
+    families = _families(groups)
+    if not families:
+        return None
+    return Section(
+        "learning-rates",
+        "One learning rate",
+        text=_TEXT,
+        tables=[_table(family) for family in families.values()],
+        notes=[_NOTE, *_verdict(families)],
+        groups=compared(groups),
+    )
+
+
+def _families(groups: Sequence[Group]) -> dict[str, dict[_Case, dict[float, Group]]]:
+    """By all else, then by kind and d, then by learning rate; two rates at least."""
+    found: dict[str, dict[_Case, dict[float, Group]]] = {}
+    for g in groups:
+        rest = {n: v for n, v in g.arguments.items() if n not in {"dim", "projection", "lr"}}
+        case = str(g.arguments.get("projection", "")), g.dim or 0
+        found.setdefault(repr(sorted(rest.items())), {}).setdefault(case, {})[
+            g.arguments.get("lr", 0.0)
+        ] = g
+    several = {
+        key: {case: family[case] for case in sorted(family) if len(family[case]) > 1}
+        for key, family in found.items()
+    }
+    return {key: family for key, family in several.items() if family}
+
+
+def _behind(rates: Mapping[float, Group]) -> float | None:
+    """Points of the best learning rate over the default; None if that was not tried."""
+    if RunConfig.lr not in rates:
+        return None
+    best = max(g.accuracy.mean for g in rates.values())
+    return best - rates[RunConfig.lr].accuracy.mean
+
+
+def _verdict(families: Mapping[str, Mapping[_Case, Mapping[float, Group]]]) -> list[str]:
+    behind = {
+        (rates[RunConfig.lr].model, *case): points
+        for family in families.values()
+        for case, rates in family.items()
+        if case[1] >= FROM_DIM and (points := _behind(rates)) is not None
+    }
+    if not behind:
+        return []
+    far = [
+        f"{model} {kind} at d = {dim:,} ({points:.1f})"
+        for (model, kind, dim), points in behind.items()
+        if points > POINTS
+    ]
+    near = f"{len(behind) - len(far)} of {len(behind)}"
+    found = f"From d = {FROM_DIM} on, the default is within {POINTS:g} point of the best in {near}"
+    return [f"{found}; not for {text.listed(far)}." if far else f"{found}."]
+
+
+def _table(family: Mapping[_Case, Mapping[float, Group]]) -> Table:
+    rates = sorted({lr for there in family.values() for lr in there})
+    columns = ["projection", "d"]
+    columns += [
+        text.heading_n(f"lr {lr:g}", [there.get(lr) for there in family.values()]) for lr in rates
+    ]
+    rows = []
+    for (kind, _), there in family.items():
+        points = _behind(there)
+        rows.append([
+            kind,
+            text.dims(next(iter(there.values()))),
+            *(text.accuracy(there.get(lr)) for lr in rates),
+            text.NOTHING if points is None else f"{points:.2f}",
+        ])  # fmt: skip
+    one = next(iter(next(iter(family.values())).values()))
+    return Table(
+        [*columns, "behind"],
+        rows,
+        strong=(len(columns),),
+        caption=f"{one.model}, {one.arguments.get('epochs', '')} epochs",
+    )
