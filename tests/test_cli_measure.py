@@ -32,7 +32,7 @@ def run(monkeypatch, capsys, tmp_path):
 def test_an_answer_with_its_files(run, tmp_path):
     code, out, _ = run(TASK, "answer=70", "--budget", "40")
     assert code == 0
-    assert out.startswith(f"{TASK}: how many free parameters?")
+    assert out.startswith(f"{TASK} answer=70: how many free parameters?")
     assert "the interval is as tight as asked (20 %)" in out
     (answer,) = (tmp_path / "out" / "measurements").glob("*.json")
     assert answer.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
@@ -67,6 +67,7 @@ def test_a_task_with_a_name(run):
     ([TASK, "70"], ["expected name=value"]),
     ([TASK, "--budget", "0"], ["budget must be"]),
     ([TASK, "--better", "more"], ["Unknown better 'more'"]),
+    ([TASK, "--engine-option", "gpu"], ["--engine-option: expected name=value, got 'gpu'"]),
     (["tests.measure.synthetic:failing"], ["RuntimeError: no luck", "Mend the task"]),
 ], ids=" ".join)  # fmt: skip
 def test_mistakes(run, words, messages):

@@ -94,8 +94,7 @@ class Run:
         started, clock = datetime.now(UTC), time.perf_counter()
         outcome: dict[str, Any]
         try:
-            result = dict(find_task(self.task)(**self.arguments))
-            json.dumps(result, allow_nan=False)
+            result = _checked(find_task(self.task)(**self.arguments))
             outcome = {"status": DONE, "result": result}
         except Exception:  # noqa: BLE001  # whatever it is, the other runs go on
             outcome = {"status": FAILED, "error": traceback.format_exc()}
@@ -121,6 +120,22 @@ class Run:
             "started": started.isoformat(timespec="seconds"),
             "environment": environment.describe() | environment.commit(),
         }
+
+
+def _checked(result: Any) -> dict[str, Any]:
+    """What a task returned, if JSON can hold it."""
+    if not isinstance(result, Mapping):
+        raise InputError(
+            "A task returns figures by name, as in {'D': 199210, 'test_accuracy': 97.5}, "
+            f"got {type(result).__name__}."
+        )
+    try:
+        json.dumps(result := dict(result), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"A result holds finite numbers, texts, and lists of them: {error}."
+        ) from None
+    return result
 
 
 def _like(default: Any, value: Any) -> Any:

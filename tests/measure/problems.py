@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from subspace_nn import Subspace
 from subspace_nn.tasks.own import Problem
 
 
@@ -37,6 +38,17 @@ def regression():
         loss=nn.functional.mse_loss,
         score=lambda outputs, targets: -float((outputs - targets).abs().mean()),
     )
+
+
+def wrapped(**settings):
+    """A part of a net, in a subspace of its own."""
+    module, train, test = digits()
+    return Subspace(module, 9, "gaussian", seed=5, **{"include": "0", **settings}), train, test
+
+
+def wrapped_with_a_head():
+    """Trains a layer as it is."""
+    return wrapped(train="2")
 
 
 def plain_loss():

@@ -40,6 +40,21 @@ def without_seed(*, dim: int) -> dict[str, float]:
     return {"D": D, "test_accuracy": float(dim)}
 
 
+def bare(*, dim: int | str, seed: int) -> float:
+    """Gives a figure without a name."""
+    return train(dim=dim, seed=seed)["test_accuracy"]
+
+
+def grown(*, dim: int | str, seed: int) -> dict[str, float]:
+    """Is another model than it was when the full one was run."""
+    return {**train(dim=dim, seed=seed), "D": D if dim == "full" else D + 1}
+
+
+def single(*, dim: int | str, seed: int) -> dict[str, float]:
+    """Has one weight."""
+    return {"D": 1, "test_accuracy": 50.0 + seed % 3 + (dim == "full")}
+
+
 def text(*, dim: int | str, seed: int) -> dict[str, float | str]:
     """Gives a metric that is no number."""
     return {"D": D, "test_accuracy": f"{dim} and {seed}"}

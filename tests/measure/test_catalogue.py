@@ -8,11 +8,12 @@ import pytest
 
 from subspace_nn.cli import app
 from subspace_nn.errors import InputError
-from subspace_nn.measure import KNOWN, Question, command, published, question, title
+from subspace_nn.measure import KNOWN, Question, command, label, published, question, title
 from subspace_nn.sweep import parse_assignments
 from tests.measure import synthetic
 
 SYNTHETIC = "tests.measure.synthetic:train"
+OWN = "tests.measure.problems"
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -65,6 +66,7 @@ def test_published(asked, dims):
     question("mnist-fc", {"epochs": 20, "projection": "gaussian"}, threshold=0.95, batch=8),
     question("mnist-fc-2018", threshold=0.9, kind="relative"),
     Question(SYNTHETIC, {"answer": 7}, metric="test_error", better="lower", seed=3),
+    question("tests.measure.problems:digits", {"epochs": 3}),
 ], ids=lambda asked: f"{asked.task} {asked.id[:4]}")  # fmt: skip
 def test_the_command_asks_the_same_again(asked):
     words = shlex.split(command(asked, "records"))
@@ -87,6 +89,17 @@ def test_the_command_asks_the_same_again(asked):
 ])  # fmt: skip
 def test_titles(asked, expected):
     assert title(asked) == expected
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    (question("toy"), "toy"),
+    (question("mnist", {"model": "fc", "epochs": 9}), "mnist-fc epochs=9"),
+    (question(SYNTHETIC, {"answer": 7}), f"{SYNTHETIC} answer=7"),
+    (question(f"{OWN}:digits", {"lr": 0.1}), f"{OWN}:digits lr=0.1"),
+    (question("digits"), "digits"),
+])  # fmt: skip
+def test_labels(asked, expected):
+    assert label(asked) == expected
 
 
 def test_a_function_of_a_script_goes_by_the_name_of_its_file(tmp_path):

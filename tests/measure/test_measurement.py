@@ -65,7 +65,17 @@ def test_an_absolute_threshold_takes_one_run_of_the_full_model(tmp_path):
 def test_what_the_full_model_does_not_reach(tmp_path):
     found = run(dataclasses.replace(ASKED, threshold=110, kind="absolute"), tmp_path)
     assert (found.stopped, found.dim, found.bloat) == ("unreachable", None, None)
-    assert len(found.runs) == 1
+    assert found.full_n == len(found.runs) == 5
+
+
+def test_one_unlucky_run_of_the_full_model_does_not_end_it(tmp_path):
+    asked = Question(SYNTHETIC, {"answer": 300, "noise": 1.0}, threshold=99, kind="absolute",
+                     seed=27)  # fmt: skip
+    assert asked.run("full").execute()["result"]["test_accuracy"] < 99
+    found = run(asked, tmp_path, budget=12)
+    assert (found.full_n, found.stopped) == (5, "budget")
+    assert found.full > 99
+    assert sum(point["n"] for point in found.points) == 7
 
 
 def test_a_spent_budget_says_so_and_a_larger_one_goes_on(tmp_path):
@@ -82,6 +92,13 @@ def test_a_spent_budget_says_so_and_a_larger_one_goes_on(tmp_path):
 
 def without_times(answer):
     return dataclasses.replace(answer, seconds=0, runs=sorted(answer.runs), reused=0)
+
+
+def test_a_smaller_budget_than_before_leaves_the_answer(tmp_path):
+    loud = dataclasses.replace(ASKED, arguments={"answer": 300, "noise": 3.0})
+    found = run(loud, tmp_path, budget=30)
+    assert run(loud, tmp_path, budget=8) == found
+    assert found.made == 30
 
 
 def test_a_budget_for_less_than_the_full_model(tmp_path):
@@ -180,6 +197,9 @@ def test_a_failed_run_ends_it_and_is_tried_again(tmp_path):
 @pytest.mark.parametrize(("asked", "message"), [
     (Question("tests.measure.synthetic:nameless"), "has no 'D'"),
     (Question("tests.measure.synthetic:text"), "must be a number"),
+    (Question("tests.measure.synthetic:bare"), "returns figures by name, as in .*, got float"),
+    (Question("tests.measure.synthetic:single"), "D must be a whole number of at least 2, got 1"),
+    (Question("tests.measure.synthetic:grown"), r"different D: 10,000 .* 10,001 .dim=\d+"),
     (Question(SYNTHETIC, metric="accuracy"), "no 'accuracy'; it has: D, test_accuracy"),
     (Question(SYNTHETIC, threshold=90), "share above 0"),
 ])  # fmt: skip

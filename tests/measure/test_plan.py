@@ -38,11 +38,11 @@ def test_the_full_model_is_run_where_it_is_the_larger_doubt():
     assert "full" not in planned({299: [0.7, 1.08], 301: [0.75, 1.1]})
 
 
-@pytest.mark.parametrize(("there", "relative", "count"), [
+@pytest.mark.parametrize(("there", "mean", "count"), [
     (0, True, 5), (2, True, 3), (5, True, 0), (9, True, 0), (0, False, 1), (1, False, 0),
 ])  # fmt: skip
-def test_the_full_model_comes_first(there, relative, count):
-    assert first_dims(there, relative=relative) == ["full"] * count
+def test_the_full_model_comes_first(there, mean, count):
+    assert first_dims(there, mean=mean) == ["full"] * count
 
 
 def test_a_gap_up_to_the_full_model():

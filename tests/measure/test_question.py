@@ -144,6 +144,8 @@ def test_a_share_of_a_negative_figure_makes_no_sense(better):
     ({"D": 3}, "has no 'test_accuracy'"),
     ({"D": 3, "test_accuracy": "good"}, "must be a number, got 'good'"),
     ({"D": 3, "test_accuracy": True}, "must be a number, got True"),
+    ({"D": 3, "test_accuracy": float("nan")}, "must be a number, got nan"),
+    ({"D": 3.0, "test_accuracy": 1.0}, "D must be a whole number of at least 2, got 3.0"),
 ])  # fmt: skip
 def test_results_that_cannot_be_used(result, message):
     with pytest.raises(InputError, match=message):

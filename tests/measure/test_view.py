@@ -13,8 +13,8 @@ SYNTHETIC = "tests.measure.synthetic:train"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
-def show(asked, folder, *, terminal, **options):
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=150, _environ={})
+def show(asked, folder, *, terminal, width=150, **options):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width, _environ={})
     with view.progress(console, "how many?") as call:
         answer = measure(asked, folder, engine="serial", on_progress=call, **options)
     return answer, ESCAPE.sub("", console.file.getvalue())
@@ -39,25 +39,24 @@ def test_the_bracket_closes(tmp_path):
 
 
 def test_a_terminal_shows_what_runs(tmp_path):
-    console = Console(file=io.StringIO(), force_terminal=True, width=150, _environ={})
-    seen = view._View("how many?")
-
-    def show_frame(now):
-        seen.update(now)
-        console.print(seen)
-
-    measure(Question(SYNTHETIC), tmp_path, engine="serial", budget=9, on_progress=show_frame)
-    shown = ESCAPE.sub("", console.file.getvalue())
+    _, shown = show(Question(SYNTHETIC), tmp_path, terminal=True, budget=9)
     for done in range(6):
         assert f"  {done} of 5 done: 5 × full" in shown
     assert "4 of 4 done: d = 6, d = 40, d = 251, d = 1,585" in shown
     assert "at most 9 more runs" in shown
 
 
-def test_a_terminal_keeps_the_lines_in_the_end(tmp_path):
-    _, shown = show(Question(SYNTHETIC), tmp_path, terminal=True)
-    assert "how many?" in shown
-    assert "95 %" in shown
+@pytest.mark.parametrize(("width", "axis"), [(150, 48), (70, 26), (40, 12)])
+def test_a_terminal_keeps_a_line_a_batch_no_wider_than_it_is(width, axis, tmp_path):
+    answer, shown = show(Question(SYNTHETIC), tmp_path, terminal=True, width=width)
+    lines = [line for line in re.split("[\r\n]+", shown) if line]
+    assert lines[0] == "how many?"
+    assert all(len(line) <= width for line in lines)
+    lines = [line for line in lines if "├" in line]
+    assert {line.index("┤") - line.index("├") - 1 for line in lines} == {axis}
+    assert lines[-1].startswith(f" {len(answer.runs)} runs")
+    if width >= 70:
+        assert lines[-1].endswith(f"{answer.dim}  95 %: {answer.low} … {answer.high}")
 
 
 @pytest.mark.parametrize(("ends", "low", "high"), [

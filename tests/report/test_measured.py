@@ -63,17 +63,31 @@ def test_a_line_for_each_answer(section, answers):
     (table,) = section.tables
     first, second, third = table.rows
     known = answers["known"]
-    assert first[0] == "ten constraints on 1,000 weights"
+    assert first[0] == "toy"
     assert first[2:6] == ["10", f"{known.dim:,}", f"{known.low:,} to {known.high:,}", "10,000"]
-    assert first[1].startswith("performance ≥ ")
+    assert first[1].startswith("≥ ")
     assert " = 90 % of " in first[1]
-    assert second[:3] == ["fc", "test_error ≤ 9", "–"]
+    assert second[:3] == [SYNTHETIC, "≤ 9", "–"]
     assert third[3:5] == ["–", "–"]
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert len(section.pictures) == len({picture.name for picture in section.pictures}) == 3
     assert all(picture.draw().axes for picture in section.pictures)
+    assert section.pictures[0].caption.startswith("toy (ten constraints on 1,000 weights): perf")
     assert section.commands[0] == "subspace-nn measure toy --out results/fc"
     assert section.commands[2].endswith("--threshold 110 --kind absolute --out results/own")
+
+
+def test_more_runs_than_the_command_grants_are_told(answers):
+    many = dataclasses.replace(answers["own"], runs=[str(i) for i in range(75)], reused=5)
+    found = measurements.section([Sweep("own", [], answers=[many], folder="results/own")])
+    assert found.commands == [f"subspace-nn measure {SYNTHETIC} --budget 70 --out results/own"]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(3, "0.1"), (90, "1.5"), (36_000, "600")])
+def test_minutes(seconds, told, answers):
+    one = dataclasses.replace(answers["own"], seconds=seconds)
+    found = measurements.section([Sweep("own", [], answers=[one], folder="results/own")])
+    assert found.tables[0].rows[0][-1] == told
 
 
 def test_nothing_measured_is_no_section():

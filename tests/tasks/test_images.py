@@ -16,7 +16,7 @@ from subspace_nn.tasks.train import Recipe
 
 TASK = "subspace_nn.tasks.images:train"
 #: Where the four files are, for the tests that need them.
-FASHION = Path(os.environ.get("FASHION_MNIST", data.FASHION_FOLDER))
+FASHION = Path(os.environ.get("FASHION_MNIST", data.FASHION_FOLDERS[0]))
 needs_fashion = pytest.mark.skipif(not FASHION.is_dir(), reason=f"no {FASHION}")
 
 
@@ -89,10 +89,18 @@ def test_mistakes(arguments, message):
 
 
 def test_where_fashion_mnist_is_not_installed(tmp_path):
-    with pytest.raises(DataError, match=r"dataset-fashion-mnist\.$"):
+    with pytest.raises(DataError, match=r"dataset-fashion-mnist, or put .*fashion-mnist\.$"):
         fashion_mnist(tmp_path / "nowhere")
     with pytest.raises(DataError, match="Missing: train-images"):
         fashion_mnist(tmp_path)
+
+
+def test_fashion_mnist_is_looked_for_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "FASHION_FOLDERS", (str(tmp_path / "nowhere"), "~/clothes"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "clothes").mkdir()
+    with pytest.raises(DataError, match=f"Looked in {tmp_path}/clothes"):
+        fashion_mnist()
 
 
 @needs_fashion

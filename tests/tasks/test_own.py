@@ -30,6 +30,14 @@ def test_all_weights():
     assert result["test_accuracy"] > run("digits", dim=3)["test_accuracy"]
 
 
+def test_a_wrapped_module_is_measured_in_its_own_weights():
+    result = run("wrapped", dim=30)
+    assert (result["D"], result["dim"]) == (8 * 16 + 16, 30)
+    assert result["test_accuracy"] > 60
+    assert run("wrapped", dim="full", projection="identity")["dim"] == 8 * 16 + 16
+    assert run("wrapped", dim=30, seed=1) != result
+
+
 def test_a_loss_and_a_score_of_its_own():
     result = run("regression", dim=9)
     assert result["test_score"] < 0
@@ -52,6 +60,7 @@ def test_the_generator_is_put_back():
     ("wrong", {}, "must give a Problem or .module, train, test., got Linear"),
     ("empty", {"dim": 9}, "have no batch"),
     ("digits", {"lr": 1e30}, "smaller lr"),
+    ("wrapped_with_a_head", {"dim": 9}, "one learning rate"),
 ])  # fmt: skip
 def test_mistakes_in_a_run(problem, more, message):
     with pytest.raises(InputError, match=message):

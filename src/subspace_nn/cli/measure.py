@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn import display
-from subspace_nn.cli._app import Terminal
+from subspace_nn.cli._app import EngineOption, Terminal, engine_options
 from subspace_nn.files import write_atomically
-from subspace_nn.measure import KNOWN, question, view
+from subspace_nn.measure import BUDGET, KNOWN, label, question, view
 from subspace_nn.measure import measure as run
+from subspace_nn.measure import title as known_title
 from subspace_nn.measure.measurement import FOLDER
 from subspace_nn.measure.question import Better, Threshold
 from subspace_nn.report import measured, png
@@ -17,7 +18,7 @@ from subspace_nn.sweep import parse_assignments
 
 _Task = Annotated[
     str,
-    Parameter(help="A name (see docs/measure.md), or your own package.module:function."),
+    Parameter(help=f"Your own package.module:function, or one of {', '.join(KNOWN)}."),
 ]
 
 
@@ -39,19 +40,20 @@ def measure(
         float, Parameter(help="Width of the interval to stop at, as a part of its lower end.")
     ] = 0.2,
     confidence: Annotated[float, Parameter(help="Of the interval.")] = 0.95,
-    budget: Annotated[int, Parameter(help="New runs at most.")] = 60,
+    budget: Annotated[int, Parameter(help="New runs at most.")] = BUDGET,
     batch: Annotated[int, Parameter(help="Runs planned together: as many may run at once.")] = 4,
     seed: Annotated[int, Parameter(help="From which the seeds of all runs are made.")] = 0,
     out: Annotated[
         Path | None, Parameter(help="Folder of the records; results/measure/TASK if not given.")
     ] = None,
     engine: Annotated[
-        str, Parameter(help="loky (processes on this machine), serial, dask, ray.")
+        str, Parameter(help="loky (processes on this machine), serial, dask, ray, slurm.")
     ] = "loky",
     jobs: Annotated[int, Parameter(help="Workers; -1 is one a core.")] = -1,
     address: Annotated[
         str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
     ] = None,
+    engine_option: EngineOption = None,
 ) -> None:
     """Measure how many free parameters a task needs, with an interval.
 
@@ -75,7 +77,7 @@ def measure(
     )
     folder = out or Path("results") / "measure" / task.replace(":", "-")
     console = Terminal()
-    title = KNOWN[task].title if task in KNOWN else task
+    title = known_title(asked) or label(asked)
     with view.progress(console, f"{title}: how many free parameters?") as show:
         answer = run(
             asked,
@@ -84,10 +86,11 @@ def measure(
             engine=engine,
             jobs=jobs,
             address=address,
+            options=engine_options(engine_option),
             on_progress=show,
         )
     place = folder / FOLDER
     picture = png(measured.figure(answer, title))
     write_atomically(place / f"{asked.name}.png", picture)
-    files = f"{place / asked.name}.json, {asked.name}.png"
+    files = f"{place / asked.name}.json and .png"
     display.facts(console, view.summary(answer) | {"answer": files})

@@ -1,14 +1,13 @@
 """`sweep`, `runs`: many trainings and their records."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from subspace_nn import display, tables
-from subspace_nn.cli._app import BAD_INPUT, Terminal, gather
+from subspace_nn.cli._app import BAD_INPUT, EngineOption, Terminal, engine_options, gather
 from subspace_nn.errors import InputError
 from subspace_nn.files import write_atomically
 from subspace_nn.runs import Run
@@ -38,13 +37,7 @@ def sweep(
     address: Annotated[
         str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
     ] = None,
-    engine_option: Annotated[
-        list[str] | None,
-        Parameter(
-            help="What a run needs, as in partition=gpu or time=120 for slurm, num_cpus=2 for ray, "
-            "GPU=1 for dask; may be given again."
-        ),
-    ] = None,
+    engine_option: EngineOption = None,
 ) -> None:
     """Run what is missing of many trainings; what is finished is kept.
 
@@ -53,7 +46,7 @@ def sweep(
     checked = gather(
         runs=lambda: _runs(words, task),
         jobs=lambda: _check_jobs(jobs),
-        options=lambda: _options(engine_option or []),
+        options=lambda: engine_options(engine_option),
     )
     runs, name = checked["runs"]
     store = Store(out or Path("results") / name)
@@ -101,23 +94,6 @@ def list_runs(
 def _check_jobs(jobs: int) -> None:
     if jobs != -1 and (problems := whole_number("jobs", jobs, 1, 10_000)):
         raise InputError(*problems)
-
-
-def _options(words: Sequence[str]) -> dict[str, str | float]:
-    """Options of an engine: numbers where they look like numbers, else text."""
-    if wrong := [word for word in words if "=" not in word]:
-        raise InputError(*(f"--engine-option: expected name=value, got {w!r}." for w in wrong))
-    pairs = (word.partition("=") for word in words)
-    return {name: _number(value) for name, _, value in pairs}
-
-
-def _number(text: str) -> str | float:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _runs(words: tuple[str, ...], task: str | None) -> tuple[list[Run], str]:

@@ -5,14 +5,16 @@ from subspace_nn.measure.catalogue import (
     Known,
     Published,
     command,
+    label,
     published,
     question,
     title,
 )
-from subspace_nn.measure.measurement import Answer, Progress, answers, measure
+from subspace_nn.measure.measurement import BUDGET, Answer, Progress, answers, measure
 from subspace_nn.measure.question import Question
 
 __all__ = [
+    "BUDGET",
     "KNOWN",
     "Answer",
     "Known",
@@ -21,6 +23,7 @@ __all__ = [
     "Question",
     "answers",
     "command",
+    "label",
     "measure",
     "published",
     "question",

@@ -199,12 +199,30 @@ def title(asked: Question) -> str:
     return "; ".join([known.title, *_words(asked, known.question)])
 
 
-def command(asked: Question, folder: str) -> str:
+def label(asked: Question) -> str:
+    """A question's task and arguments, in the words of the command line.
+
+    Args:
+        asked: the question.
+
+    Returns:
+        The shortest name of the task, and the arguments that this does not imply.
+
+    Example:
+        >>> label(question("mnist-fc", {"epochs": 20}))
+        'mnist-fc epochs=20'
+    """
+    name, base = _named(asked)
+    return " ".join([name, *_words(asked, base)])
+
+
+def command(asked: Question, folder: str, budget: int | None = None) -> str:
     """The command that asks a question.
 
     Args:
         asked: the question.
         folder: of the records.
+        budget: number of new runs, if it is not that of the command itself.
 
     Returns:
         One line for a shell.
@@ -213,12 +231,13 @@ def command(asked: Question, folder: str) -> str:
         >>> command(question("mnist-fc", {"epochs": 20}, threshold=0.95), "results/fc")
         'subspace-nn measure mnist-fc epochs=20 --threshold 0.95 --out results/fc'
     """
-    name = _nearest(asked)
-    base = KNOWN[name].question if name else Question(asked.task)
-    words = ["subspace-nn", "measure", name or asked.task, *_words(asked, base)]
+    name, base = _named(asked)
+    words = ["subspace-nn", "measure", name, *_words(asked, base)]
     for field, flag in _FLAGS.items():
         if (value := getattr(asked, field)) != getattr(base, field):
             words += [flag, str(value)]
+    if budget is not None:
+        words += ["--budget", str(budget)]
     return shlex.join([*words, "--out", folder])
 
 
@@ -237,6 +256,15 @@ def _words(asked: Question, base: Question) -> list[str]:
         for name, value in asked.arguments.items()
         if base.arguments.get(name) != value
     ]
+
+
+def _named(asked: Question) -> tuple[str, Question]:
+    """What the command line calls a task, and what that asks."""
+    if name := _nearest(asked):
+        return name, KNOWN[name].question
+    if asked.task == _OWN and isinstance(problem := asked.arguments.get("problem"), str):
+        return problem, Question(_OWN, {"problem": problem})
+    return asked.task, Question(asked.task)
 
 
 def _nearest(asked: Question) -> str | None:

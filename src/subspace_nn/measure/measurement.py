@@ -24,6 +24,9 @@ from subspace_nn.sweep import Status, complete
 #: model itself does not reach an absolute threshold.
 Stop = Literal["tight", "budget", "unreachable"]
 
+#: New runs at most, if nobody says otherwise.
+BUDGET = 60
+
 #: Folder, beside the records, of what was asked and answered.
 FOLDER = "measurements"
 
@@ -67,6 +70,11 @@ class Answer:
     seconds: float
 
     @property
+    def made(self) -> int:
+        """How many of the runs were made for it: what the budget counts."""
+        return len(self.runs) - self.reused
+
+    @property
     def bloat(self) -> float | None:
         """How many times more weights the model has than it needs: D / d_int."""
         return None if self.dim is None else self.D / self.dim
@@ -102,19 +110,25 @@ class Progress:
         return self.budget - (len(self.records) - self.reused)
 
     @property
-    def unreachable(self) -> bool:
-        """Whether the full model does not reach an absolute threshold."""
+    def falls_short(self) -> bool:
+        """Whether the full model, as far as it was run, does not reach an absolute threshold."""
         results = self.results
         if results is None or self.question.relative:
             return False
         return statistics.fmean(results.full) < results.threshold
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether it does so with so many runs that it was no bad luck."""
+        runs = len(self.results.full) if self.results else 0
+        return self.falls_short and not first_dims(runs, mean=True)
 
 
 def measure(
     question: Question | str | Task,
     folder: str | os.PathLike[str],
     *,
-    budget: int = 60,
+    budget: int = BUDGET,
     engine: str = "loky",
     jobs: int = -1,
     address: str | None = None,
@@ -127,7 +141,8 @@ def measure(
     the engine. A measurement that was killed therefore asks for the same runs when it is started
     again, finds those that are done, and ends with the same answer. Records that fit and were
     in the folder before it first began are used, too; which ones is written down at the
-    beginning. With a larger budget it goes on from where it stopped.
+    beginning. With a larger budget it goes on from where it stopped; with a smaller one than before
+    the answer stays.
 
     Args:
         question: what is asked; or a task alone, which `question` turns into one.
@@ -153,6 +168,7 @@ def measure(
     path = store.folder / FOLDER / f"{question.name}.json"
     records = _reused(question, store, path)
     reused = len(records)
+    budget = max([budget, *(a.made for a in answers(folder) if a.question == question)])
     now = _look(question, records, reused, budget)
     setting = engines.Setting(jobs, address, options or {}, store.folder.absolute() / f".{engine}")
     with engines.start(engine, setting) as parallel:
@@ -257,7 +273,7 @@ def _next(now: Progress) -> list[Run]:
 
 def _next_dims(now: Progress) -> list[Dim]:
     full = len(now.results.full) if now.results else 0
-    first = first_dims(full, relative=now.question.relative)
+    first = first_dims(full, mean=now.question.relative or now.falls_short)
     if first or now.results is None or now.found is None:
         return first
     ratio = 1 + now.question.precision

@@ -9,8 +9,8 @@ from subspace_nn.measure.estimate import Estimate, Results
 
 Dim = int | Literal["full"]
 
-#: Runs of the full model to begin with: its mean is part of a relative threshold.
-_FULL_RUNS = 5
+#: Runs of the full model to begin with, where its mean decides anything.
+FULL_RUNS = 5
 #: The interval holds the gap between two dimensions that were run. The gap may take up so much
 #: of the width asked for (in log d); noise gets the rest.
 _SHARE_OF_GAP = 0.7
@@ -18,17 +18,18 @@ _SHARE_OF_GAP = 0.7
 _LEAST_RUNS = 2
 
 
-def first_dims(full: int, *, relative: bool) -> list[Dim]:
+def first_dims(full: int, *, mean: bool) -> list[Dim]:
     """What to run before anything else: the full model, so often that its noise is known.
 
     Args:
         full: number of its runs that are there.
-        relative: whether the threshold is relative to it; else one run tells D.
+        mean: whether its mean decides anything, because the threshold is relative to it or it
+            seems to fall short; else one run tells D.
 
     Returns:
         "full", as often as it is still to be run.
     """
-    return ["full"] * ((_FULL_RUNS if relative else 1) - full)
+    return ["full"] * ((FULL_RUNS if mean else 1) - full)
 
 
 def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) -> list[Dim]:

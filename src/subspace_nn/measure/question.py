@@ -153,19 +153,27 @@ say kind absolute.
             The results; None as long as there is no run of the full model.
 
         Raises:
-            InputError: if a record has not the metric or D, or a relative threshold makes no
-                sense for the full model's figure.
+            InputError: if a record has not the metric or D, they do not agree about D, or a
+                relative threshold makes no sense for the full model's figure.
         """
         full: list[float] = []
         at: dict[int, list[float]] = {}
-        D = 0
-        for record in records:
-            D, figure = _figures(record, self.metric)
-            dim = record["arguments"]["dim"]
+        figures = [
+            (record["arguments"]["dim"], *_figures(record, self.metric)) for record in records
+        ]
+        sizes = {D: dim for dim, D, _ in figures}
+        if len(sizes) > 1:
+            told = " and ".join(f"{D:,} (dim={dim})" for D, dim in sizes.items())
+            raise InputError(
+                f"The runs of {self.task} have different D: {told}. A run of another model is "
+                "another task: take another folder for its records, or give the task an argument."
+            )
+        for dim, D, figure in figures:
             target = full if dim in {FULL, D} else at.setdefault(dim, [])
             target.append(figure if self.better == "higher" else -figure)
         if not full:
             return None
+        (D,) = sizes
         if not self.relative:
             level = self.threshold if self.better == "higher" else -self.threshold
             return Results(D, full, at, factor=0.0, constant=level)
@@ -220,8 +228,11 @@ def _figures(record: Mapping[str, Any], metric: str) -> tuple[int, float]:
                 for name in missing
             )
         )
-    if isinstance(result[metric], bool) or not isinstance(result[metric], int | float):
-        raise InputError(f"{metric!r} must be a number, got {result[metric]!r}.")
+    if problems := [
+        *_whole("D", result["D"], 2),
+        *_number(metric, result[metric], -math.inf, math.inf),
+    ]:
+        raise InputError(*problems)
     return result["D"], float(result[metric])
 
 

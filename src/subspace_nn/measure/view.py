@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -13,8 +13,10 @@ from subspace_nn.measure.measurement import Answer, Progress
 from subspace_nn.measure.question import FULL, Question
 from subspace_nn.runs import Run
 
-#: Characters of the axis from 1 to D, in log d.
-_WIDTH = 48
+#: Characters of the axis from 1 to D, in log d: at most, and in a narrow terminal.
+_WIDTH, _LEAST = 48, 12
+#: What else stands in a line: numbers of runs, the estimate, the ends of the interval.
+_WORDS = 44
 
 _NOT_FOUND = {
     "unreachable": "not found: the full model does not reach the threshold",
@@ -26,6 +28,9 @@ _NOT_FOUND = {
 def progress(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
     """Show a measurement as it goes: a line for each batch of runs, and in a terminal what runs.
 
+    Lines of a terminal are cut to its width, so that the intervals stay below each other; and
+    they scroll, however many there are, above what runs.
+
     Args:
         console: where to.
         title: the first line.
@@ -33,22 +38,24 @@ def progress(console: Console, title: str) -> Iterator[Callable[[Progress], None
     Yields:
         What to call with each `Progress`.
     """
-    view = _View(title)
-    if console.is_terminal:
-        with Live(view, console=console, refresh_per_second=4):
-            yield view.update
-    else:
+    terminal = console.is_terminal
+    width = min(_WIDTH, max(_LEAST, console.width - _WORDS)) if terminal else _WIDTH
+    titles = iter([Text(title, style="bold")])
+    with Live(console=console, auto_refresh=False, transient=True) as live:
 
         def show(now: Progress) -> None:
-            before = len(view.lines)
-            view.update(now)
-            for line in view.lines[before:]:
+            for line in titles:  # not before there is something to show: it may be a mistake
                 console.print(line, soft_wrap=True)
+            live.update(Group(*_running(now)) if now.planned else "", refresh=True)
+            if now.status is None and terminal:
+                console.print(_line(now, width), no_wrap=True, overflow="ellipsis", crop=True)
+            elif now.status is None:
+                console.print(_line(now, width) + _next(now), soft_wrap=True)
 
         yield show
 
 
-def axis(low: int, dim: int, high: int, D: int) -> str:
+def axis(low: int, dim: int, high: int, D: int, width: int = _WIDTH) -> str:
     """An interval on the logarithmic axis from 1 to D.
 
     Args:
@@ -56,6 +63,7 @@ def axis(low: int, dim: int, high: int, D: int) -> str:
         dim: the estimate.
         high: the interval's upper end.
         D: the axis's end.
+        width: in characters.
 
     Returns:
         One line of text.
@@ -64,8 +72,9 @@ def axis(low: int, dim: int, high: int, D: int) -> str:
         >>> axis(30, 100, 1000, 10_000)
         '├─────────────────[━━━━━━●━━━━━━━━━━]────────────┤'
     """
-    low, dim, high = (round((_WIDTH - 1) * math.log(d) / math.log(D)) for d in (low, dim, high))
-    marks = ["─"] * _WIDTH
+    unit = (width - 1) / math.log(D)
+    low, dim, high = (round(unit * math.log(d)) for d in (low, dim, high))
+    marks = ["─"] * width
     marks[low : high + 1] = "━" * (high + 1 - low)
     if high > low:
         marks[low], marks[high] = "[", "]"
@@ -107,50 +116,31 @@ def summary(answer: Answer) -> dict[str, str]:
     return rows
 
 
-class _View:
-    """A line for each batch, and what is running."""
-
-    def __init__(self, title: str) -> None:
-        self.title = Text(title, style="bold")
-        self.lines: list[Text] = []
-        self.now: Progress | None = None
-
-    def update(self, now: Progress) -> None:
-        if not self.lines:
-            self.lines.append(self.title)
-        if now.status is None:
-            self.lines.append(_line(now))
-        self.now = now
-
-    def __rich__(self) -> RenderableType:
-        if self.now is None:
-            return Text("")
-        return Group(*self.lines, *_running(self.now))
-
-
-def _line(now: Progress) -> Text:
-    runs = f"{len(now.records):3} runs  "
+def _line(now: Progress, width: int) -> Text:
+    runs = f"{len(now.records):3} runs"
     found, results = now.found, now.results
     if found is None or results is None:
-        return Text(f"{runs}next: {_told(now.planned)}")
+        return Text(runs)
     # As long as the noise is unknown there is a gap, but no interval.
     known = found.noise is not None
     low, high = (found.low, found.high) if known else (found.below + 1, found.reached)
-    bar = axis(low, found.dim, high, results.D)
+    bar = axis(low, found.dim, high, results.D, width)
     kind = f"{100 * now.question.confidence:g} %" if known else "gap"
     words = f"  {found.dim:,}  {kind}: {low:,} … {high:,}"
-    then = f"  next: {_told(now.planned)}" if now.planned else ""
-    return Text.assemble(runs, (bar, "cyan"), words, (then, "dim"))
+    return Text.assemble(runs, "  ", (bar, "cyan"), words)
+
+
+def _next(now: Progress) -> Text:
+    return Text(f"  next: {_told(now.planned)}" if now.planned else "", style="dim")
 
 
 def _running(now: Progress) -> list[Text]:
-    if now.status is None or not now.planned:
-        return []
-    done = now.status.finished
-    return [
-        Text(f"  {done} of {len(now.planned)} done: {_told(now.planned)}", style="dim"),
-        Text(f"  at most {now.left} more runs", style="dim"),
-    ]
+    done = now.status.finished if now.status else 0
+    lines = (
+        f"  {done} of {len(now.planned)} done: {_told(now.planned)}",
+        f"  at most {now.left} more runs",
+    )
+    return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
 
 
 def _told(runs: Sequence[Run]) -> str:

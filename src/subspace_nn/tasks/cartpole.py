@@ -20,7 +20,7 @@ def train(
     dim: int | Literal["full"] = 25,
     projection: str = "hashed",
     width: int = 20,
-    evaluations: int = 400,
+    evaluations: int = 800,
     episodes: int = 2,
     sigma: float = 1.0,
     seed: int = 0,

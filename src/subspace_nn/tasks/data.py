@@ -58,9 +58,13 @@ _DIGESTS = {
 
 _LEAVE_OUT = "leave out --data to use the packaged copy."
 
-#: Where Debian's package puts it.
-FASHION_FOLDER = "/usr/share/datasets/fashion-mnist"
-_INSTALL = "install Debian's package dataset-fashion-mnist."
+#: Where Fashion-MNIST is looked for: Debian's package puts it into the first, `make fashion` into
+#: the second.
+FASHION_FOLDERS = ("/usr/share/datasets/fashion-mnist", "~/.cache/subspace-nn/fashion-mnist")
+_INSTALL = (
+    "install Debian's package dataset-fashion-mnist, or put the files of "
+    f"github.com/zalandoresearch/fashion-mnist into {FASHION_FOLDERS[1]}."
+)
 
 # What the files begin with.
 _GZIP = b"\x1f\x8b"
@@ -132,12 +136,12 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     return _load("mnist", folder, _LEAVE_OUT)
 
 
-def fashion_mnist(folder: str | os.PathLike[str] = FASHION_FOLDER) -> Dataset:
+def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     """Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017): clothes, in MNIST's form.
 
     Args:
-        folder: where the four files are, as for `mnist`; by default where Debian's package
-            dataset-fashion-mnist has them. Nothing is ever downloaded.
+        folder: where the four files are, as for `mnist`; by default the first of
+            `FASHION_FOLDERS` that is there. Nothing is ever downloaded.
 
     Returns:
         The data set, bit for bit as it was published.
@@ -145,6 +149,9 @@ def fashion_mnist(folder: str | os.PathLike[str] = FASHION_FOLDER) -> Dataset:
     Raises:
         DataError: if the folder, or any file in it, is missing, unreadable, or not the set's.
     """
+    if folder is None:
+        places = [Path(place).expanduser() for place in FASHION_FOLDERS]
+        folder = next((place for place in places if place.is_dir()), places[0])
     return _load("fashion-mnist", folder, _INSTALL)
 
 

@@ -24,7 +24,8 @@ class Problem:
     """What is trained on what. A tuple of the first three will do for a classifier.
 
     Attributes:
-        module: any module, untrained or pretrained.
+        module: any module, untrained or pretrained; or a `Subspace` of one, whose θ0, scale,
+            include and exclude count. Its d, projection and seed do not: they are the run's.
         train: batches to train on, such as a `DataLoader` that shuffles.
         test: batches to test on.
         loss: of outputs and targets, a mean over the batch; cross-entropy by default.
@@ -51,7 +52,7 @@ def train(
 ) -> dict[str, Any]:
     """Train the module that a function gives, in d free parameters.
 
-    Adam (0.9, 0.99) with a one-cycle schedule, as for the built-in nets. PyTorch's generator is
+    Adam with a one-cycle schedule, as for the built-in nets. PyTorch's generator is
     seeded before the function is called, so that initial weights of the module's own and the
     order of a shuffling loader depend on the seed; it is put back afterwards. Data that are
     drawn at random must come from a generator of their own, or each run has its own data.
@@ -71,14 +72,14 @@ def train(
         `test_accuracy` in percent or `test_score`.
 
     Raises:
-        InputError: if the function does not give a problem, or the loss is not finite.
+        InputError: if the function does not give a problem, or a `Subspace` with parameters that
+            train beside ω (their learning rate would be another), or the loss is not finite.
     """
     where = find_device(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         made = _make(problem, seed)
-        D = Layout.of(made.module).D
-        net = Subspace(made.module, D if dim == "full" else dim, projection, seed=seed)
+        net = _subspace(made.module, dim, projection, seed)
         losses = _fit(net.to(where), made, epochs, lr, where)
         outputs, targets = _outputs(net, made.test, where)
     last = losses[-(len(losses) // epochs) :]
@@ -122,6 +123,29 @@ def _make(problem: str, seed: int) -> Problem:
             f"{problem} must give a Problem or (module, train, test), got {type(made).__name__}."
         )
     return Problem(*made)
+
+
+def _subspace(
+    module: nn.Module, dim: int | Literal["full"], projection: str, seed: int
+) -> Subspace:
+    if not isinstance(module, Subspace):
+        D = Layout.of(module).D
+        return Subspace(module, D if dim == "full" else dim, projection, seed=seed)
+    if module.selection.train:
+        raise InputError(
+            "This loop has one learning rate, and parameters that train beside ω need another. "
+            "Write the whole training as a task."
+        )
+    return Subspace(
+        module.merge(),
+        module.D if dim == "full" else dim,
+        projection,
+        seed=seed,
+        theta0=module.theta0_from,
+        scale=module.scale,
+        include=module.selection.include,
+        exclude=module.selection.exclude,
+    )
 
 
 def _fit(net: Subspace, made: Problem, epochs: int, lr: float, where: torch.device) -> list[float]:

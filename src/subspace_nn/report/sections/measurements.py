@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from subspace_nn.measure import Answer, command, published, title
+from subspace_nn.measure import BUDGET, Answer, command, label, published, title
 from subspace_nn.report import measured
 from subspace_nn.report.document import Picture, Section, Sweep, Table
 from subspace_nn.report.text import NOTHING
@@ -27,31 +27,25 @@ def section(found: Sequence[Sweep]) -> Section | None:
     Returns:
         The section, if anything was measured.
     """
-    answers = list(_named(found))
+    answers = [answer for one in found for answer in one.answers]
     if not answers:
         return None
-    rows = [_row(name, answer) for name, answer in answers]
+    rows = [_row(answer) for answer in answers]
     return Section(
         "measured",
         "How many parameters it takes",
         tables=(Table(_COLUMNS, rows, words=2, strong=(3,)),),
-        pictures=[_picture(name, answer) for name, answer in answers],
+        pictures=[_picture(answer) for answer in answers],
         notes=(_NOTE, *_not_tight(answers)),
         commands=list(dict.fromkeys(_commands(found))),
     )
 
 
-def _named(found: Sequence[Sweep]) -> Iterator[tuple[str, Answer]]:
-    for one in found:
-        for answer in one.answers:
-            yield title(answer.question) or one.name, answer
-
-
-def _row(name: str, answer: Answer) -> list[str]:
+def _row(answer: Answer) -> list[str]:
     values = [f"{value.dim:,}" for value in published(answer.question)]
     known = answer.dim is not None
     return [
-        name,
+        label(answer.question),
         _threshold(answer),
         ", ".join(values) or NOTHING,
         f"{answer.dim:,}" if known else NOTHING,
@@ -59,24 +53,30 @@ def _row(name: str, answer: Answer) -> list[str]:
         f"{answer.D:,}",
         NOTHING if answer.bloat is None else f"{answer.bloat:,.0f}",
         str(len(answer.runs)),
-        f"{answer.seconds / 60:,.0f}",
+        _minutes(answer.seconds / 60),
     ]
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:,.0f}" if minutes >= 10 else f"{minutes:.1f}"
 
 
 def _threshold(answer: Answer) -> str:
     asked = answer.question
     share = f" = {100 * asked.threshold:g} % of {answer.full:.4g}" if asked.relative else ""
     sign = "≥" if asked.better == "higher" else "≤"
-    return f"{asked.metric} {sign} {answer.threshold:.4g}{share}"
+    return f"{sign} {answer.threshold:.4g}{share}"
 
 
-def _picture(name: str, answer: Answer) -> Picture:
-    caption = f"{name}: {answer.question.metric} against d, with one standard deviation over seeds."
+def _picture(answer: Answer) -> Picture:
+    name, words = label(answer.question), title(answer.question)
+    told = f"{name} ({words})" if words else name
+    caption = f"{told}: {answer.question.metric} against d, with one standard deviation over seeds."
     return Picture(f"measured-{answer.question.id[:8]}", caption, lambda: measured.figure(answer))
 
 
-def _not_tight(answers: Sequence[tuple[str, Answer]]) -> list[str]:
-    wide = [name for name, answer in answers if answer.stopped == "budget"]
+def _not_tight(answers: Sequence[Answer]) -> list[str]:
+    wide = [label(answer.question) for answer in answers if answer.stopped == "budget"]
     return (
         [f"The budget was spent before the interval was tight: {', '.join(wide)}."] if wide else []
     )
@@ -85,4 +85,5 @@ def _not_tight(answers: Sequence[tuple[str, Answer]]) -> list[str]:
 def _commands(found: Sequence[Sweep]) -> Iterator[str]:
     for one in found:
         for answer in one.answers:
-            yield command(answer.question, one.folder)
+            budget = answer.made if answer.made > BUDGET else None
+            yield command(answer.question, one.folder, budget)
