@@ -242,7 +242,7 @@ def run(
 
 def table(records: list[dict[str, Any]]) -> str:
     """Mean and standard deviation by method, and the share of full fine-tuning's."""
-    methods = list(dict.fromkeys(r["method"] for r in records))
+    methods = list(dict.fromkeys(r["method"] for r in sorted(records, key=lambda r: r["free"])))
     found = {m: [r["accuracy"] for r in records if r["method"] == m] for m in methods}
     full = statistics.mean(found["full"]) if "full" in found else math.nan
     lines = ["method      free numbers        bytes   n   accuracy, %      share of full, %"]

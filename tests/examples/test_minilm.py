@@ -1,5 +1,8 @@
 """The example's parts, with a tiny encoder in the place of the pretrained one."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 import transformers
@@ -75,3 +78,9 @@ def test_the_table_has_shares_of_full():
     ]
     last = minilm.table(records).splitlines()[-1]
     assert last.split() == ["100", "7", "0", "2", "60.00", "±", "0.00", "75.0"]
+
+
+def test_the_page_has_the_records():
+    root = Path(__file__).parents[2]
+    runs = json.loads((root / "results/minilm.json").read_text())["runs"]
+    assert minilm.table(runs) in (root / "docs/examples/minilm.md").read_text()
