@@ -1,5 +1,6 @@
 """Processes of this machine, through joblib."""
 
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,12 @@ def start(backend: str, setting: Setting) -> Iterator[Parallel]:
         except TerminatedWorkerError:  # it takes the other workers along, and names no call
             raise WorkerDiedError from None
 
-    with joblib.parallel_config(backend, n_jobs=setting.jobs):
+    extra = {"initializer": _leave_interrupts_to_the_driver} if backend == "loky" else {}
+    with joblib.parallel_config(backend, n_jobs=setting.jobs, **extra):
         workers: Any = joblib.Parallel(return_as="generator_unordered")
         yield parallel
+
+
+def _leave_interrupts_to_the_driver() -> None:
+    """Ctrl-C reaches every process of a terminal; the driver ends its workers, who say nothing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
