@@ -111,7 +111,7 @@ def products(D: int, dim: int, device: torch.device) -> list[dict[str, Any]]:
     rows = []
     for (product, form), own in times.items():
         result = {"forward": 4 * D, "adjoint": 4 * dim}[product]
-        kept = [t for tables in maps[form]._tables.values() for t in tables]
+        kept = [*maps[form]._index.values(), *maps[form]._norms.values()]
         needed = timing.peak(actions[product, form], [omega, theta, *kept])
         row = {
             "D": D,

@@ -17,21 +17,10 @@ from torch import nn
 
 import subspace_nn as sn
 from subspace_nn import fileformat, models
+from tests.modules import Frozen
 
 FOLDER = Path(__file__).with_name("golden")
 EXPECTED = FOLDER / "expected.json"
-
-
-class Frozen(nn.Module):
-    """A body that does not train, and a head."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Linear(5, 7).requires_grad_(requires_grad=False)
-        self.head = nn.Linear(7, 3)
-
-    def forward(self, x):
-        return self.head(self.body(x).relu())
 
 
 class Tied(nn.Module):

@@ -105,6 +105,19 @@ class Case:
         """n examples, always the same."""
         return torch.randn(n, *self.shape, generator=torch.Generator().manual_seed(0))
 
+    def train(self, net: nn.Module, steps: int) -> list[float]:
+        """Losses while the outputs are drawn towards 0.1, under the same dropout in each step."""
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+        losses = []
+        for _ in range(steps):
+            torch.manual_seed(0)
+            loss = (net(self.input()) - 0.1).square().mean()
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return losses
+
 
 CASES = {
     "linear": Case(lambda: nn.Linear(6, 5), (6,)),

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import subspace_nn as sn
-from subspace_nn import cli, fileformat, models
+from subspace_nn import fileformat, models
 from subspace_nn.cli import files, training
 from subspace_nn.tasks.data import mnist
 from tests.golden_cases import CASES, path_of
@@ -42,23 +42,6 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """The command in this process: its exit code, what it printed, and its mistakes."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["subspace-nn", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def digits():
     return subset(mnist())
@@ -70,8 +53,8 @@ def small_set(monkeypatch, digits):
         monkeypatch.setattr(module, "mnist", lambda _: digits)
 
 
-def test_inspect_shows_what_a_file_says(run):
-    code, out, err = run("inspect", path_of("selection"))
+def test_inspect_shows_what_a_file_says(command):
+    code, out, err = command("inspect", path_of("selection"))
     assert (code, err) == (0, "")
     for part in (
         "hashed/1, seed 0",
@@ -82,13 +65,13 @@ def test_inspect_shows_what_a_file_says(run):
         "theta0.0.weight",
     ):
         assert part in out
-    out = run("inspect", path_of("theta0-base"))[1]
+    out = command("inspect", path_of("theta0-base"))[1]
     assert "the weights of a-publisher/a-model, which the file does not hold" in out
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_inspect_as_json(run, name):
-    code, out, _ = run("inspect", path_of(name), "--json")
+def test_inspect_as_json(command, name):
+    code, out, _ = command("inspect", path_of(name), "--json")
     content, saved = json.loads(out), fileformat.read(path_of(name))
     assert code == 0
     assert content["spec"] == saved.spec
@@ -98,27 +81,29 @@ def test_inspect_as_json(run, name):
     assert content["bytes"] == path_of(name).stat().st_size
 
 
-def test_verify(run):
-    code, out, err = run("verify", "conv")
+def test_verify(command):
+    code, out, err = command("verify", "conv")
     assert (code, err) == (0, "")
     assert re.findall(r"^(\S+) +as saved", out, re.MULTILINE) == ["architecture", "θ0", "P"]
-    code, out, err = run("verify", path_of("hashed"))
+    code, out, err = command("verify", path_of("hashed"))
     assert code == 0
     assert "not checked: the file names no net of the package; give --module" in out
-    assert "as saved" in run("verify", path_of("hashed"), "--module", "own_nets:mlp")[1]
+    assert "as saved" in command("verify", path_of("hashed"), "--module", "own_nets:mlp")[1]
 
 
-def test_diff(run):
-    code, out, err = run("diff", "conv", "conv")
+def test_diff(command):
+    code, out, err = command("diff", "conv", "conv")
     assert (code, out, err) == (0, "The same.\n", "")
-    assert run("convert", "conv", "--dtype", "bfloat16", "--out", "other", "--data", "x")[0] == 2
+    assert (
+        command("convert", "conv", "--dtype", "bfloat16", "--out", "other", "--data", "x")[0] == 2
+    )
     sn.load("conv").save("other", dtype="bfloat16")
-    code, out, err = run("diff", "conv", "other")
+    code, out, err = command("diff", "conv", "other")
     assert (code, err) == (1, "")
     assert [line.split()[0] for line in out.splitlines()[3:]] == ["omega", "ω", "θ"]
     distance = (sn.load("conv").theta() - sn.load("other").theta()).norm()
     assert f"{distance:.4g} (" in out
-    code, out, _ = run("diff", path_of("hashed"), path_of("sparse"), "--module", "own_nets:mlp")
+    code, out, _ = command("diff", path_of("hashed"), path_of("sparse"), "--module", "own_nets:mlp")
     assert code == 1
     assert {"P", "dim", "projection", "ω", "θ"} == {
         line.split()[0] for line in out.splitlines()[3:]
@@ -127,8 +112,8 @@ def test_diff(run):
 
 @pytest.mark.usefixtures("small_set")
 @pytest.mark.parametrize("dtype", ["float16", "int8", "int4"])
-def test_convert_tells_what_it_costs(run, here, dtype):
-    code, out, err = run("convert", "conv", "--dtype", dtype, "--out", "small")
+def test_convert_tells_what_it_costs(command, here, dtype):
+    code, out, err = command("convert", "conv", "--dtype", dtype, "--out", "small")
     assert (code, err) == (0, "")
     before, after = ((here / name).stat().st_size for name in ("conv", "small"))
     assert f"{before:,} bytes → {after:,} bytes" in out
@@ -137,8 +122,8 @@ def test_convert_tells_what_it_costs(run, here, dtype):
     assert sn.load("small").omega.dtype == torch.float32
 
 
-def test_convert_a_net_of_ones_own(run):
-    code, out, _ = run("convert", path_of("to-int8"), "--dtype", "int4", "--out", "small")
+def test_convert_a_net_of_ones_own(command):
+    code, out, _ = command("convert", path_of("to-int8"), "--dtype", "int4", "--out", "small")
     assert code == 0
     assert "relative error" in out
     assert "accuracy" not in out
@@ -147,8 +132,8 @@ def test_convert_a_net_of_ones_own(run):
 
 
 @pytest.mark.usefixtures("small_set")
-def test_train_with_a_dtype(run, here):
-    code, out, err = run(
+def test_train_with_a_dtype(command, here):
+    code, out, err = command(
         *("train", "--model", "fc", "--dim", 30, "--epochs", 1, "--dtype", "int8", "--out", "out"),
         *("--device", "cpu"),
     )
@@ -184,8 +169,8 @@ assert torch.equal(net(expected["x"]), expected["y"])
 """
 
 
-def test_merge_is_for_plain_pytorch_without_this_package(run, here):
-    code, out, err = run("merge", "conv")
+def test_merge_is_for_plain_pytorch_without_this_package(command, here):
+    code, out, err = command("merge", "conv")
     assert (code, err) == (0, "")
     assert "21,840 weights" in out
     x = torch.rand(3, 1, 28, 28)
@@ -201,8 +186,8 @@ def test_merge_is_for_plain_pytorch_without_this_package(run, here):
 @pytest.mark.parametrize(("name", "make"), [
     ("theta0-base", "base"), ("buffers", "normed"), ("hashed", "mlp"),
 ])  # fmt: skip
-def test_merge_a_net_of_ones_own(run, name, make):
-    assert run("merge", path_of(name), "--module", f"own_nets:{make}")[0] == 0
+def test_merge_a_net_of_ones_own(command, name, make):
+    assert command("merge", path_of(name), "--module", f"own_nets:{make}")[0] == 0
     net, plain = CASES[name].load(path_of(name)), CASES[name].make()
     plain.load_state_dict(safetensors.torch.load_file("model.safetensors"))
     for (one, a), (other, b) in zip(
@@ -212,8 +197,8 @@ def test_merge_a_net_of_ones_own(run, name, make):
         assert torch.equal(a, b)
 
 
-def test_export_computes_the_same(run):
-    code, out, err = run("export", "conv")
+def test_export_computes_the_same(command):
+    code, out, err = command("export", "conv")
     assert (code, err) == (0, "")
     (difference,) = re.findall(r"as PyTorch's to (\S+)", out)
     assert float(difference) < 1e-4
@@ -248,9 +233,9 @@ HELD = "exists. Name another with --out, or overwrite it with --force."
     ("export conv --shape 28x28", ["as in 1,28,28; got '28x28'"]),
     ("train --dtype int5", ["Unknown dtype 'int5'"]),
 ])  # fmt: skip
-def test_mistake(run, here, given, parts):
+def test_mistake(command, here, given, parts):
     before = {path.name: path.stat().st_mtime_ns for path in here.iterdir() if path.is_file()}
-    code, out, err = run(*given.split())
+    code, out, err = command(*given.split())
     assert (code, out) == (2, "")
     lines = err.splitlines()
     assert len(lines) == len(parts)
@@ -260,32 +245,32 @@ def test_mistake(run, here, given, parts):
     assert {p.name: p.stat().st_mtime_ns for p in here.iterdir() if p.is_file()} == before
 
 
-def test_trust_lifts_the_limit_of_entries(run, monkeypatch):
+def test_trust_lifts_the_limit_of_entries(command, monkeypatch):
     monkeypatch.setattr(files, "MAX_ENTRIES", 100)
     net = sn.Subspace(models.build("fc-16"), 3, "gaussian")
     net.save("gaussian")
-    code, _, err = run("merge", "gaussian")
+    code, _, err = command("merge", "gaussian")
     assert code == 2
     assert "--trust" in err
-    assert run("merge", "gaussian", "--trust")[0] == 0
+    assert command("merge", "gaussian", "--trust")[0] == 0
 
 
-@pytest.mark.parametrize("command", [
+@pytest.mark.parametrize("line", [
     "inspect conv", "verify conv", "diff conv conv", "convert conv --dtype float16 --out x",
 ])  # fmt: skip
 @pytest.mark.usefixtures("small_set")
-def test_trust_lifts_the_limit_of_bytes(run, monkeypatch, command):
+def test_trust_lifts_the_limit_of_bytes(command, monkeypatch, line):
     monkeypatch.setattr(fileformat, "MAX_BYTES", 79)
-    code, out, err = run(*command.split())
+    code, out, err = command(*line.split())
     assert (code, out) == (2, "")
     assert "its tensors have 80 bytes, more than 79" in err
     assert "--trust" in err
-    assert run(*command.split(), "--trust")[0] == 0
+    assert command(*line.split(), "--trust")[0] == 0
 
 
-def test_export_a_net_of_another_dtype(run, here):
+def test_export_a_net_of_another_dtype(command, here):
     (here / "own_nets.py").write_text(NETS + "double = lambda: mlp().double()\n")
-    code, out, err = run(
+    code, out, err = command(
         *("export", path_of("float64"), "--module", "own_nets:double", "--shape", 12)
     )
     assert (code, err) == (0, "")
@@ -293,9 +278,9 @@ def test_export_a_net_of_another_dtype(run, here):
     assert float(difference) < 1e-12
 
 
-def test_tied_weights_merge_under_each_name(run, here):
+def test_tied_weights_merge_under_each_name(command, here):
     (here / "own_nets.py").write_text(NETS + "tied = CASES['tied'].make\n")
-    assert run("merge", path_of("tied"), "--module", "own_nets:tied")[0] == 0
+    assert command("merge", path_of("tied"), "--module", "own_nets:tied")[0] == 0
     plain = CASES["tied"].make()
     assert isinstance(plain, nn.Module)
     plain.load_state_dict(safetensors.torch.load_file("model.safetensors"))

@@ -1,32 +1,18 @@
 """`measure` at the command line."""
 
-import sys
-
 import pytest
 
-from subspace_nn.cli import main
 from subspace_nn.store import Store
 
 TASK = "tests.measure.synthetic:train"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run the command in this process; gives exit code, output and errors."""
+def run(command, monkeypatch, tmp_path):
+    """The verb, with its records in a folder of their own."""
     monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*words):
-        out = ["--out", str(tmp_path / "out"), "--engine", "serial"]
-        monkeypatch.setattr(sys, "argv", ["subspace-nn", "measure", *map(str, words), *out])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    place = ["--out", tmp_path / "out", "--engine", "serial"]
+    return lambda *words: command("measure", *words, *place)
 
 
 def test_an_answer_with_its_files(run, tmp_path):

@@ -1,12 +1,10 @@
 """`subspace-nn projections`, as its user meets it."""
 
 import json
-import sys
 
 import pytest
 
 from subspace_nn import costs
-from subspace_nn.cli import main
 from subspace_nn.projections import KINDS, make
 
 KEYS = {
@@ -16,19 +14,12 @@ KEYS = {
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """The command: its exit code, what it prints, its errors."""
+def run(command, monkeypatch):
+    """The verb, in a terminal of so many columns."""
 
     def call(line, columns=80):
         monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setattr(sys, "argv", ["subspace-nn", "projections", *line.split()])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        return command("projections", *line.split())
 
     return call
 

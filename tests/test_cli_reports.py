@@ -2,32 +2,19 @@
 
 import json
 import re
-import sys
 
 import pytest
 
-from subspace_nn.cli import main
 from subspace_nn.store import Store
 from subspace_nn.sweep import expand, sweep
 from tests.report import records as r
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run the command in this process and an empty folder; gives exit code, output and errors."""
+def run(command, monkeypatch, tmp_path):
+    """The command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["subspace-nn", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return command
 
 
 @pytest.fixture

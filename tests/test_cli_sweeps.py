@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from subspace_nn.cli import main
 from subspace_nn.store import Store
 from tests.toy import quick
 
@@ -14,44 +13,27 @@ QUICK = ["sweep", "--task", "tests.toy:quick", "--engine", "serial"]
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command in this process; gives exit code, output and errors."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["subspace-nn", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-@pytest.fixture
-def swept(run, tmp_path):
+def swept(command, tmp_path):
     folder = tmp_path / "records"
-    run(*QUICK, "dim=3,10", "seed=range(0,2)", "--out", folder)
+    command(*QUICK, "dim=3,10", "seed=range(0,2)", "--out", folder)
     return folder
 
 
-def test_sweep_prints_a_line_a_run_and_resumes(run, tmp_path):
+def test_sweep_prints_a_line_a_run_and_resumes(command, tmp_path):
     words = [*QUICK, "dim=3,10", "seed=range(0,2)", "--out", tmp_path]
-    code, out, _ = run(*words)
+    code, out, _ = command(*words)
     assert code == 0
     assert "dim=3 seed=0" in out
     assert f"4 of 4 runs done, in {tmp_path}" in out
-    code, out, _ = run(*words)
+    code, out, _ = command(*words)
     assert code == 0
     assert out.strip() == f"4 of 4 runs done, in {tmp_path}"
 
 
-def test_sweep_as_jobs_of_slurm(run, tmp_path):
+def test_sweep_as_jobs_of_slurm(command, tmp_path):
     options = ["--engine-option", "cluster=local", "--engine-option", "time=5", "--jobs", "2"]
     words = ["sweep", "--task", "tests.toy:quick", "seed=range(0,2)", "--engine", "slurm", *options]
-    code, out, _ = run(*words, "--out", tmp_path)
+    code, out, _ = command(*words, "--out", tmp_path)
     assert code == 0
     assert f"2 of 2 runs done, in {tmp_path}" in out
     assert {r["result"]["test_accuracy"] for r in Store(tmp_path).read()} == {
@@ -59,10 +41,10 @@ def test_sweep_as_jobs_of_slurm(run, tmp_path):
     }  # fmt: skip
 
 
-def test_words_replace_what_the_file_says(run, tmp_path):
+def test_words_replace_what_the_file_says(command, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('task = "tests.toy:quick"\n[[grid]]\ndim = [3, 10]\nseed = [0, 1]\n')
-    code, out, _ = run("sweep", file, "seed=7", "--engine", "serial", "--out", tmp_path / "r")
+    code, out, _ = command("sweep", file, "seed=7", "--engine", "serial", "--out", tmp_path / "r")
     assert code == 0
     assert {r["arguments"]["seed"] for r in Store(tmp_path / "r").read()} == {7}
     assert "2 of 2 runs done" in out
@@ -82,9 +64,9 @@ def test_a_task_of_ones_own_lies_in_the_current_folder(tmp_path):
     assert sorted(r["result"]["test_accuracy"] for r in records) == [3, 10]
 
 
-def test_a_failed_run_is_told_and_makes_exit_code_2(run, tmp_path):
+def test_a_failed_run_is_told_and_makes_exit_code_2(command, tmp_path):
     words = ["--task", "tests.toy:failing", "--engine", "serial", "--out", tmp_path]
-    code, out, err = run("sweep", "seed=range(0,3)", *words)
+    code, out, err = command("sweep", "seed=range(0,3)", *words)
     assert code == 2
     assert "2 of 3 runs done" in out
     assert "RuntimeError: seed 1 is odd" in out
@@ -109,9 +91,9 @@ def test_a_failed_run_is_told_and_makes_exit_code_2(run, tmp_path):
     (["report"], ["Name at least one folder"]),
     (["report", "missing", "lost"], ["missing does not", "lost does not exist"]),
 ], ids=" ".join)  # fmt: skip
-def test_mistakes(run, words, messages, tmp_path, monkeypatch):
+def test_mistakes(command, words, messages, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, err = run(*words)
+    code, out, err = command(*words)
     assert code == 2
     for message in messages:
         assert message in err
@@ -119,34 +101,34 @@ def test_mistakes(run, words, messages, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_runs_lists_filters_and_exports(run, swept, tmp_path):
-    code, out, _ = run("runs", swept, "dim=3", "--csv", tmp_path / "runs.csv")
+def test_runs_lists_filters_and_exports(command, swept, tmp_path):
+    code, out, _ = command("runs", swept, "dim=3", "--csv", tmp_path / "runs.csv")
     assert code == 0
     assert "2 runs; in all:" in out
     assert "dim=3" in out
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 3
-    code, _, err = run("runs", swept, "dmi=3")
+    code, _, err = command("runs", swept, "dmi=3")
     assert code == 2
     assert "No run has 'dmi'" in err
 
 
-def test_runs_writes_parquet(run, swept, tmp_path):
-    assert run("runs", swept, "--parquet", tmp_path / "runs.parquet")[0] == 0
+def test_runs_writes_parquet(command, swept, tmp_path):
+    assert command("runs", swept, "--parquet", tmp_path / "runs.parquet")[0] == 0
     assert (tmp_path / "runs.parquet").read_bytes().startswith(b"PAR1")
 
 
-def test_a_broken_record_is_named(run, swept):
+def test_a_broken_record_is_named(command, swept):
     (swept / "broken.json").write_text("{")
-    code, _, err = run("runs", swept)
+    code, _, err = command("runs", swept)
     assert code == 2
     assert "broken.json is no record" in err
 
 
-def test_report_of_real_runs(run, tmp_path):
+def test_report_of_real_runs(command, tmp_path):
     folder = tmp_path / "tiny"
     grid = ["model=fc", "dim=3,10", "epochs=1", "batch_size=20000", "seed=range(0,2)"]
-    assert run("sweep", *grid, "--engine", "serial", "--out", folder)[0] == 0
-    code, out, _ = run("report", folder, "--out", tmp_path / "page.html")
+    assert command("sweep", *grid, "--engine", "serial", "--out", folder)[0] == 0
+    code, out, _ = command("report", folder, "--out", tmp_path / "page.html")
     assert code == 0
     assert "page.html" in out
     html = (tmp_path / "page.html").read_text()

@@ -131,6 +131,26 @@ def test_shapes_and_strides(portable):
     assert fwht(torch.zeros(4, 0, 32), portable=portable).shape == (4, 0, 32)
 
 
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("shape", [(3, 16), (2, 2048)])
+def test_out(shape, dtype, portable):
+    x, out = vector(*shape).to(dtype), torch.full(shape, torch.nan, dtype=dtype)
+    got = fwht(x, orthonormal=True, portable=portable, out=out)
+    assert got is out
+    assert torch.equal(out, fwht(x, orthonormal=True, portable=portable))
+
+
+@pytest.mark.parametrize(
+    "out",
+    [torch.zeros(16), torch.zeros(2, 8).double(), torch.zeros(8, 2).T],
+    ids=["shape", "dtype", "strides"],
+)
+def test_out_must_fit(out):
+    with pytest.raises(InputError, match=r"expected a contiguous torch.float32 .* \(2, 8\)"):
+        fwht(torch.zeros(2, 8), out=out)
+
+
 def test_autocast_leaves_the_precision_alone():
     x = vector(512).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):

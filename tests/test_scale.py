@@ -77,15 +77,7 @@ class _Theta(nn.Module):
 def test_learns_and_merges_with_any_module(case):
     torch.manual_seed(0)
     net = sn.Subspace(case.make(), 20, scale="learned", theta0="module")
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
-    losses = []
-    for _ in range(10):
-        torch.manual_seed(0)
-        loss = (net(case.input()) - 0.1).square().mean()
-        losses.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    losses = case.train(net, steps=10)
     assert losses[-1] < losses[0]
     assert net.omega[net.projection.dim :].any()
     plain = net.eval().merge()

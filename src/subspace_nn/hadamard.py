@@ -37,7 +37,9 @@ _BLOCK = 1 << 20
 _PIECE = 1 << 18
 
 
-def fwht(x: Tensor, *, orthonormal: bool = False, portable: bool = False) -> Tensor:
+def fwht(
+    x: Tensor, *, orthonormal: bool = False, portable: bool = False, out: Tensor | None = None
+) -> Tensor:
     """H_n x along the last dimension: n log2 n additions.
 
     The transform is its own adjoint, and with `orthonormal` its own inverse. It has no derivative
@@ -57,12 +59,15 @@ def fwht(x: Tensor, *, orthonormal: bool = False, portable: bool = False) -> Ten
         x: shape (*, n), n a power of two, of a floating-point dtype; it is not changed.
         orthonormal: divide by √n, so that norms are kept.
         portable: whether the result must have the same bits everywhere.
+        out: a contiguous tensor of the shape, dtype and device of x for the result, which shares
+            no memory with x; a new one if not given.
 
     Returns:
-        A new tensor of the shape, dtype and device of x.
+        The result, a tensor of the shape, dtype and device of x.
 
     Raises:
-        InputError: if the last dimension is not a power of two or the dtype not floating-point.
+        InputError: if the last dimension is not a power of two, the dtype is not floating-point,
+            or `out` is of another shape or dtype, or not contiguous.
 
     Example:
         >>> fwht(torch.tensor([1.0, 0.0, 0.0, 2.0]))
@@ -74,19 +79,30 @@ def fwht(x: Tensor, *, orthonormal: bool = False, portable: bool = False) -> Ten
             f"fwht: expected a floating-point tensor of shape (*, n), n a power of two, "
             f"got {x.dtype} of shape {tuple(x.shape)}."
         )
+    if out is not None and (
+        (out.shape, out.dtype) != (x.shape, x.dtype) or not out.is_contiguous()
+    ):
+        raise InputError(
+            f"fwht: expected a contiguous {x.dtype} tensor of shape {tuple(x.shape)} for out, "
+            f"got {out.dtype} of shape {tuple(out.shape)} and strides {out.stride()}."
+        )
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    direct = out is not None and wide.dtype == x.dtype
+    y = out if direct else torch.empty_like(wide, memory_format=torch.contiguous_format)
     if portable or not x.is_cpu:
         lanes = min(n, _PORTABLE_LANES)
         pieces = wide.reshape(-1).split(_PIECE if x.is_cpu else max(1, x.numel()))
         rows = (piece.view(-1, lanes).mT for piece in pieces)
         copies = (r.clone(memory_format=torch.contiguous_format) for r in rows)
-        out = _from_transposed(copies, wide, n)
+        _from_transposed(copies, y, n)
     else:
-        out, distance = _first_stages(wide, n, min(n, _LANES))
-        _butterflies_(out.view(-1, n // distance, distance))
+        distance = _first_stages(wide, y, n)
+        _butterflies_(y.view(-1, n // distance, distance))
     if orthonormal:
-        out.mul_(1 / math.sqrt(n))
-    return out.view(x.shape).to(x.dtype)
+        y.mul_(1 / math.sqrt(n))
+    if direct:
+        return y
+    return y.to(x.dtype) if out is None else out.copy_(y)
 
 
 def fwht_columns(x: Tensor, columns: Tensor, n: int) -> Tensor:
@@ -110,7 +126,9 @@ def fwht_columns(x: Tensor, columns: Tensor, n: int) -> Tensor:
     y = x.new_zeros((*x.shape[:-1], n), dtype=torch.promote_types(x.dtype, torch.float32))
     transposed = columns % lanes * (size // lanes) + columns % size // lanes
     y.index_copy_(-1, columns // size * size + transposed, x.to(y.dtype))
-    return _from_transposed(y.view(-1, lanes, size // lanes), y, n).to(x.dtype)
+    out = torch.empty_like(y)
+    _from_transposed(y.view(-1, lanes, size // lanes), out, n)
+    return out.to(x.dtype)
 
 
 def fwht_rows(x: Tensor, rows: Tensor) -> Tensor:
@@ -146,29 +164,27 @@ def fwht_rows(x: Tensor, rows: Tensor) -> Tensor:
     return sums.mul_(high).sum(-1).to(x.dtype)
 
 
-def _first_stages(x: Tensor, n: int, lanes: int) -> tuple[Tensor, int]:
-    """The stages below a distance, as a new tensor, and that distance; by matrix products."""
-    rows, matrix = x.reshape(-1, lanes), _matrix(lanes, x.dtype)
+def _first_stages(x: Tensor, out: Tensor, n: int) -> int:
+    """The stages below a distance, by matrix products; returns the distance."""
+    distance = min(n, _LANES)
     # With `out`, autocast leaves the precision alone.
-    out, distance = torch.mm(rows, matrix, out=torch.empty_like(rows)), lanes
-    matrix = _matrix(_RADIX, x.dtype)
+    torch.mm(x.reshape(-1, distance), _matrix(distance, x.dtype), out=out.view(-1, distance))
+    matrix, done = _matrix(_RADIX, x.dtype), out
     while distance * _RADIX <= n and out.numel() <= _SMALL:
-        y = out.view(-1, _RADIX, distance)
-        out = torch.bmm(matrix.expand(y.shape[0], -1, -1), y, out=torch.empty_like(y))
+        y = done.view(-1, _RADIX, distance)
+        done = torch.bmm(matrix.expand(y.shape[0], -1, -1), y, out=torch.empty_like(y))
         distance *= _RADIX
-    return out, distance
+    if done is not out:
+        out.view(done.shape).copy_(done)
+    return distance
 
 
-def _from_transposed(pieces: Iterable[Tensor], like: Tensor, n: int) -> Tensor:
-    """The transform, in a fixed order, of a tensor like one, cut up into pieces (lanes, m).
+def _from_transposed(pieces: Iterable[Tensor], out: Tensor, n: int) -> None:
+    """The transform, in a fixed order, of what is cut up into pieces (lanes, m).
 
     Entry i of a piece is at (i mod lanes, i // lanes): the first stages are those of rows, which
     lie far apart. They are done in place.
-
-    Returns:
-        A new tensor of the shape of `like`.
     """
-    out = torch.empty_like(like, memory_format=torch.contiguous_format)
     begin, lanes = 0, 1
     for piece in pieces:
         lanes = len(piece)
@@ -176,7 +192,6 @@ def _from_transposed(pieces: Iterable[Tensor], like: Tensor, n: int) -> Tensor:
         out.view(-1)[begin : begin + piece.numel()].view(-1, lanes).copy_(piece.mT)
         begin += piece.numel()
     _butterflies_(out.view(-1, n // lanes, lanes))
-    return out
 
 
 @functools.cache

@@ -70,8 +70,8 @@ def test_no_weight_stands_out(seed):
     torch.testing.assert_close(scale, torch.ones_like(scale), rtol=0, atol=1e-6)
 
 
-def test_stores_nothing_until_used_and_nine_bytes_a_weight_after():
+def test_stores_nothing_until_used_and_thirteen_bytes_a_weight_after():
     P = Fastfood(128_000, 100)
     assert P.stored_bytes() == 0
     P @ torch.zeros(100)
-    assert P.stored_bytes() == 9 * 128_000
+    assert P.stored_bytes() == 13 * 128_000

@@ -83,13 +83,6 @@ Trust = Annotated[
 Threads = Annotated[
     int | None, Parameter(help="CPU threads; PyTorch's choice, a thread a core, if not given.")
 ]
-EngineOption = Annotated[
-    list[str] | None,
-    Parameter(
-        help="What a run needs, as in partition=gpu or time=120 for slurm, num_cpus=2 for ray, "
-        "GPU=1 for dask; may be given again."
-    ),
-]
 
 
 @app.meta.default
@@ -157,24 +150,6 @@ def gather(**attempts: Callable[[], Any]) -> dict[str, Any]:
     if problems:
         raise InputError(*problems)
     return results
-
-
-def engine_options(words: list[str] | None) -> dict[str, str | float]:
-    """Options of an engine: numbers where they look like numbers, else text."""
-    words = words or []
-    if wrong := [word for word in words if "=" not in word]:
-        raise InputError(*(f"--engine-option: expected name=value, got {w!r}." for w in wrong))
-    pairs = (word.partition("=") for word in words)
-    return {name: _number(value) for name, _, value in pairs}
-
-
-def _number(text: str) -> str | float:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def set_threads(threads: int | None) -> None:

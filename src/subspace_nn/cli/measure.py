@@ -1,14 +1,16 @@
 """`measure`: how many parameters a model needs."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from subspace_nn import display
-from subspace_nn.cli._app import EngineOption, Terminal, engine_options
+from subspace_nn.cli._app import Terminal, gather
+from subspace_nn.cli.workers import Workers
 from subspace_nn.files import write_atomically
-from subspace_nn.measure import BUDGET, KNOWN, label, question, view
+from subspace_nn.measure import BUDGET, KNOWN, Question, check, label, question, view
 from subspace_nn.measure import measure as run
 from subspace_nn.measure import title as known_title
 from subspace_nn.measure.measurement import FOLDER
@@ -20,6 +22,7 @@ _Task = Annotated[
     str,
     Parameter(help=f"Your own package.module:function, or one of {', '.join(KNOWN)}."),
 ]
+_LOCAL = Workers()
 
 
 def measure(
@@ -46,51 +49,41 @@ def measure(
     out: Annotated[
         Path | None, Parameter(help="Folder of the records; results/measure/TASK if not given.")
     ] = None,
-    engine: Annotated[
-        str, Parameter(help="loky (processes on this machine), serial, dask, ray, slurm.")
-    ] = "loky",
-    jobs: Annotated[int, Parameter(help="Workers; -1 is one a core.")] = -1,
-    address: Annotated[
-        str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
-    ] = None,
-    engine_option: EngineOption = None,
+    workers: Workers = _LOCAL,
 ) -> None:
     """Measure how many free parameters a task needs, with an interval.
 
     Examples: measure toy, or measure mnist-fc epochs=2 --precision 0.1
     """
-    given: dict[str, Any] = {
+    fields = {
         "threshold": threshold,
+        "kind": kind,
         "metric": metric,
         "better": better,
-        "kind": kind,
+        "precision": precision,
+        "confidence": confidence,
+        "batch": batch,
+        "seed": seed,
     }
-    definition = {name: value for name, value in given.items() if value is not None}
-    asked = question(
-        task,
-        parse_assignments(words),
-        precision=precision,
-        confidence=confidence,
-        batch=batch,
-        seed=seed,
-        **definition,
+    checked = gather(
+        question=lambda: _question(task, words, fields, budget), workers=workers.arguments
     )
+    asked = checked["question"]
     folder = out or Path("results") / "measure" / task.replace(":", "-")
     console = Terminal()
     title = known_title(asked) or label(asked)
     with view.progress(console, f"{title}: how many free parameters?") as show:
-        answer = run(
-            asked,
-            folder,
-            budget=budget,
-            engine=engine,
-            jobs=jobs,
-            address=address,
-            options=engine_options(engine_option),
-            on_progress=show,
-        )
+        answer = run(asked, folder, budget=budget, on_progress=show, **checked["workers"])
     place = folder / FOLDER
     picture = png(measured.figure(answer, title))
     write_atomically(place / f"{asked.name}.png", picture)
     files = f"{place / asked.name}.json and .png"
     display.facts(console, view.summary(answer) | {"answer": files})
+
+
+def _question(task: str, words: Sequence[str], fields: Mapping[str, Any], budget: int) -> Question:
+    """What is asked, in order; a field that is not given keeps the task's own."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    asked = question(task, parse_assignments(words), **given)
+    check(asked, budget)
+    return asked

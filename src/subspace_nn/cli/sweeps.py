@@ -7,19 +7,20 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn import display, tables
-from subspace_nn.cli._app import BAD_INPUT, EngineOption, Terminal, engine_options, gather
+from subspace_nn.cli._app import BAD_INPUT, Terminal, gather
+from subspace_nn.cli.workers import Workers
 from subspace_nn.errors import InputError
 from subspace_nn.files import write_atomically
 from subspace_nn.runs import Run
 from subspace_nn.store import Store
 from subspace_nn.sweep import expand, parse, parse_assignments
 from subspace_nn.sweep import sweep as run_all
-from subspace_nn.tasks.run import whole_number
 
 _Word = Annotated[
     str,
     Parameter(help="A sweep file, or name=value words; a comma or range(a,b) makes an axis."),
 ]
+_LOCAL = Workers()
 
 
 def sweep(
@@ -30,14 +31,7 @@ def sweep(
     out: Annotated[
         Path | None, Parameter(help="Folder of the records; results/FILE if not given.")
     ] = None,
-    engine: Annotated[
-        str, Parameter(help="loky (processes on this machine), serial, dask, ray, slurm.")
-    ] = "loky",
-    jobs: Annotated[int, Parameter(help="Workers; -1 is one a core.")] = -1,
-    address: Annotated[
-        str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
-    ] = None,
-    engine_option: EngineOption = None,
+    workers: Workers = _LOCAL,
 ) -> None:
     """Run what is missing of many trainings; what is finished is kept.
 
@@ -45,22 +39,13 @@ def sweep(
     """
     checked = gather(
         runs=lambda: _runs(words, task),
-        jobs=lambda: _check_jobs(jobs),
-        options=lambda: engine_options(engine_option),
+        workers=workers.arguments,
     )
     runs, name = checked["runs"]
     store = Store(out or Path("results") / name)
     console = Terminal()
     with display.sweep(console, runs, store) as show:
-        records = run_all(
-            runs,
-            store,
-            engine=engine,
-            jobs=jobs,
-            address=address,
-            options=checked["options"],
-            on_status=show,
-        )
+        records = run_all(runs, store, on_status=show, **checked["workers"])
     failed = [record for record in records if record["status"] != "done"]
     done = len(records) - len(failed)
     console.print(
@@ -89,11 +74,6 @@ def list_runs(
         if path is not None:
             write_atomically(path, encode(table))
     display.rows(Terminal(), table)
-
-
-def _check_jobs(jobs: int) -> None:
-    if jobs != -1 and (problems := whole_number("jobs", jobs, 1, 10_000)):
-        raise InputError(*problems)
 
 
 def _runs(words: tuple[str, ...], task: str | None) -> tuple[list[Run], str]:

@@ -10,7 +10,7 @@ from subspace_nn.measure.catalogue import (
     question,
     title,
 )
-from subspace_nn.measure.measurement import BUDGET, Answer, Progress, answers, measure
+from subspace_nn.measure.measurement import BUDGET, Answer, Progress, answers, check, measure
 from subspace_nn.measure.question import Question
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Published",
     "Question",
     "answers",
+    "check",
     "command",
     "label",
     "measure",

@@ -163,7 +163,7 @@ def measure(
     """
     if not isinstance(question, Question):
         question = ask(question)
-    _check(question, budget)
+    check(question, budget)
     store = Store(folder)
     path = store.folder / FOLDER / f"{question.name}.json"
     records = _reused(question, store, path)
@@ -180,6 +180,23 @@ def measure(
     _write(path, question, records[:reused], answer)
     on_progress(now)
     return answer
+
+
+def check(question: Question, budget: object) -> None:
+    """Refuse what cannot be measured, before anything is run.
+
+    Args:
+        question: what is asked.
+        budget: new runs at most.
+
+    Raises:
+        InputError: with every problem of the question, and that of the budget.
+    """
+    problems = question.problems()
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
+        problems.append(f"budget must be a whole number of at least 1, got {budget!r}.")
+    if problems:
+        raise InputError(*problems)
 
 
 def _telling(
@@ -207,14 +224,6 @@ def answers(folder: str | os.PathLike[str]) -> list[Answer]:
         for content in contents
         if content["answer"] is not None
     ]
-
-
-def _check(question: Question, budget: object) -> None:
-    problems = question.problems()
-    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
-        problems.append(f"budget must be a whole number of at least 1, got {budget!r}.")
-    if problems:
-        raise InputError(*problems)
 
 
 def _reused(question: Question, store: Store, path: Path) -> list[Record]:

@@ -35,8 +35,8 @@ class Fastfood(Projection):
 
     The Gaussians are the same everywhere to a tolerance, so P is too (about 1e-7), not to the bit.
 
-    Cost: 2 D log2 b additions, forward and backward, on blocks that never exceed 2d; keeps 9 bytes
-    a weight once they are first needed, and works on four tensors of D numbers.
+    Cost: 2 D log2 b additions, forward and backward, on blocks that never exceed 2d; keeps 13 bytes
+    a weight once they are first needed, and works on three tensors of D numbers.
 
     Args:
         D: number of weights, at least 1.
@@ -57,7 +57,7 @@ class Fastfood(Projection):
 
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
         super().__init__(D, dim, seed)
-        self._tables: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}
+        self._tables: dict[torch.device, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     @property
     def block(self) -> int:
@@ -95,21 +95,23 @@ class Fastfood(Projection):
         return sum(t.nbytes for tables in self._tables.values() for t in tables)
 
     def _matvec(self, omega: Tensor) -> Tensor:
-        B, order, G = self._on(omega.device)
+        B, order, _, G = self._on(omega.device)
         wide = torch.promote_types(omega.dtype, torch.float32)
         x = torch.nn.functional.pad(omega.to(wide) * self._scale, (0, self.block - self.dim))
         x = x.new_empty((*x.shape[:-1], *B.shape)).copy_(B).mul_(x[..., None, :])
-        x = fwht(x).flatten(-2).index_select(-1, order)
-        x = fwht(x.unflatten(-1, B.shape).mul_(G))
-        return x.flatten(-2)[..., : self.D].to(omega.dtype)
+        y = fwht(x)
+        torch.index_select(y.flatten(-2), -1, order, out=x.flatten(-2))
+        fwht(x.mul_(G), out=y)
+        return y.flatten(-2)[..., : self.D].to(omega.dtype)
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
-        B, order, G = self._on(gradient.device)
+        B, _, inverse, G = self._on(gradient.device)
         wide = torch.promote_types(gradient.dtype, torch.float32)
         x = torch.nn.functional.pad(gradient.to(wide), (0, B.numel() - self.D))
-        x = fwht(x.unflatten(-1, B.shape)).mul_(G).flatten(-2)
-        x = torch.empty_like(x).scatter_(-1, order.long().expand(x.shape), x)
-        x = fwht(x.unflatten(-1, B.shape)).mul_(B).sum(-2)[..., : self.dim]
+        x = x.contiguous().unflatten(-1, B.shape)
+        y = fwht(x).mul_(G)
+        torch.index_select(y.flatten(-2), -1, inverse, out=x.flatten(-2))
+        x = fwht(x, out=y).mul_(B).sum(-2)[..., : self.dim]
         return x.mul(self._scale).to(gradient.dtype)
 
     @property
@@ -117,21 +119,24 @@ class Fastfood(Projection):
         """√(b / D), and 1/√b of each of the two transforms."""
         return 1 / math.sqrt(self.block * self.D)
 
-    def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """B, int8, and G, float32, both (L, b); and Π of all blocks joined, int32 (L b,)."""
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """B, int8, and G, float32, both (L, b); between them Π and its inverse, int32 (L b,)."""
         if device not in self._tables:
             b = self.block
             shape = -(-self.D // b), b
             count = shape[0] * b
             words = bits.words(self.seed, "fastfood/permutation", 0, count, device).view(shape)
             order = words.sort(dim=1, stable=True).indices
-            order += torch.arange(0, count, b, device=device)[:, None]
+            order = (order + torch.arange(0, count, b, device=device)[:, None]).flatten()
+            inverse = torch.empty_like(order)  # to collect is faster than to scatter
+            inverse[order] = torch.arange(count, device=device)
             G = bits.normal(self.seed, "fastfood/gauss", 0, count, device).view(shape)
             # A word in 2^32 gives the Gaussian 0, which no scaling makes 1.
             G = G / G.square().mean(1, keepdim=True).sqrt() if b > 1 else torch.ones_like(G)
             self._tables[device] = (
                 bits.signs(self.seed, "fastfood/sign", 0, count, device).view(shape),
-                order.flatten().to(torch.int32),
+                order.to(torch.int32),
+                inverse.to(torch.int32),
                 G.to(torch.float32),
             )
         return self._tables[device]

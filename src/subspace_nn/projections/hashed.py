@@ -61,14 +61,15 @@ class Hashed(Storable):
             raise InputError(f"hashed takes dim below 2^30 (indices are int32), got {dim:,}.")
         self.store = D <= STORED if store is None else store
         self._hash = AffineHash(D, dim, seed)
-        self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._index: dict[torch.device, Tensor] = {}
+        self._norms: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def _matvec(self, omega: Tensor) -> Tensor:
-        scaled = omega * self._norm_on(omega.device).to(omega.dtype)
         # The indices point into [ω, -ω], so that the sign costs nothing.
-        signed = torch.cat(self._copies * (scaled,) + self._copies * (-scaled,), dim=-1)
+        signed = torch.cat(2 * self._copies * (omega,), dim=-1)
+        signed.mul_(self._norms_on(omega.device, omega.dtype))
         if self.store:
-            return signed.index_select(-1, self._stored_on(omega.device)[0])
+            return signed.index_select(-1, self._index_on(omega.device))
         theta = omega.new_empty((*omega.shape[:-1], self.D))
         for weights, index in self._indices(omega.device):
             torch.index_select(signed, -1, index, out=theta[..., weights])
@@ -80,13 +81,13 @@ class Hashed(Storable):
         size = 2 * self._copies * self.dim
         sums = gradient.new_zeros((*gradient.shape[:-1], size), dtype=wide)
         if self.store and gradient.is_cpu and gradient.dim() == 1:
-            sums.index_add_(0, self._stored_on(gradient.device)[0], gradient.to(wide))
+            sums.index_add_(0, self._index_on(gradient.device), gradient.to(wide))
         else:
             self._add_pieces(gradient, sums)
         if self._copies > 1:
             sums = sums.unflatten(-1, (2, self._copies, self.dim)).sum(-2).flatten(-2)
         plus, minus = sums.split(self.dim, dim=-1)
-        norm = self._norm_on(gradient.device).to(wide)
+        norm = self._norms_on(gradient.device, wide)[: self.dim]
         return (plus - minus).mul_(norm).to(gradient.dtype)
 
     def _add_pieces(
@@ -104,24 +105,33 @@ class Hashed(Storable):
 
     def stored_bytes(self) -> int:
         """Bytes of the indices and norms held at this moment, on all devices."""
-        return sum(t.nbytes for tables in self._tables.values() for t in tables)
+        return sum(t.nbytes for t in (*self._index.values(), *self._norms.values()))
 
     @property
     def _copies(self) -> int:
         """The indices point into ω and -ω, where they are recomputed into two copies of each."""
         return 1 if self.store else 2
 
-    def _stored_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """The index into [ω, -ω] of each weight, int32 (D,), and 1/√n_k, float64 (d,)."""
-        if device not in self._tables:
+    def _index_on(self, device: torch.device) -> Tensor:
+        """The index into [ω, -ω] of each weight, int32 (D,)."""
+        if device not in self._index:
             index = torch.empty(self.D, dtype=torch.int32, device=device)
             for weights, part in self._hash.indices(device):
                 index[weights] = part % self.dim + self.dim * (part >= 2 * self.dim)
-            self._tables[device] = index, self._norm(device)
-        return self._tables[device]
+            self._index[device] = index
+        return self._index[device]
 
-    def _norm_on(self, device: torch.device) -> Tensor:
-        return self._stored_on(device)[1] if self.store else self._norm(device)
+    def _norms_on(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """1/√n_k and then -1/√n_k, each as often as there are copies: (2 d,) or (4 d,)."""
+        if not self.store:
+            return self._signed_norms(device, dtype)
+        if (device, dtype) not in self._norms:
+            self._norms[device, dtype] = self._signed_norms(device, dtype)
+        return self._norms[device, dtype]
+
+    def _signed_norms(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        norm = self._norm(device).to(dtype)
+        return torch.cat(self._copies * (norm,) + self._copies * (-norm,))
 
     def _norm(self, device: torch.device) -> Tensor:
         """1/√n_k, float64 (d,)."""
@@ -137,7 +147,7 @@ class Hashed(Storable):
         """Which weights, and their indices into ω and -ω, which the next ones overwrite."""
         if not self.store:
             return self._hash.indices(device)
-        index = self._stored_on(device)[0]
+        index = self._index_on(device)
         return ((weights, index[weights]) for weights, *_ in self._hash.pieces(device))
 
 
