@@ -125,7 +125,7 @@ def products(D: int, dim: int, device: torch.device) -> list[dict[str, Any]]:
             "copies": own.over(copy),
             "clones": own.over(clone),
             "floor_copies": 1.0 if form == "stored" else 0.5,
-            "pages": own.pages[-1],
+            "new_pages": own.pages[-1],
             "stored_bytes_per_weight": round(maps[form].stored_bytes() / D, 3),
             "peak_bytes_per_weight": round((needed - result) / D, 3),
         }

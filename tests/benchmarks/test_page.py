@@ -40,7 +40,7 @@ def measured(tmp_path_factory):
             ]
         },
         "roofline": {
-            "results": [{"pages": "", **row} for row in roofline.products(1000, 10, CPU)],
+            "results": [{"pages": "4 kB", **row} for row in roofline.products(1000, 10, CPU)],
             "parts": [{"pages": "", "part": "look up", "ns_per_weight": 0.5}],
         },
         "step_time": {"results": step_time.measure("fc", CPU)},
@@ -58,6 +58,7 @@ def measured(tmp_path_factory):
 def test_every_row_of_the_results_is_there(measured):
     text = page.page(measured)
     assert "Not measured" not in text
+    assert text.count("4 kB") == 4, "both products, stored and recomputed"
     sections = text.split("\n## ")[1:]
     lines = {
         name: sum(line.startswith("| ") for line in section.splitlines())
