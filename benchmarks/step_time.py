@@ -36,7 +36,7 @@ CASES: dict[str, tuple[list[tuple[str, int]], int]] = {
     ),
     "transformer": (
         [("hashed", 10), ("hashed", 1000), ("hashed", 10_000), ("hashed, recomputed", 10_000)],
-        8,
+        20,
     ),
 }
 
