@@ -368,16 +368,11 @@ class Subspace(nn.Module):
         moves = self.layout.split(self.projection @ omega)
         if factors.numel():
             moves = {n: m * (1 + f) for (n, m), f in zip(moves.items(), factors, strict=True)}
-        return {
-            name: (
-                moves[name] * self.steps[name]
-                if self.projection.anchored
-                # Detached, for a larger module's requires_grad_() would reach θ0, too. And not
-                # add(alpha=…): where a processor fuses it, it rounds differently.
-                else origin.detach() + moves[name] * self.steps[name]
-            ).to(origin.dtype)
-            for name, origin in self.theta0().items()
-        }
+        moves = {name: move * self.steps[name] for name, move in moves.items()}
+        origins = self.theta0()
+        if not self.projection.anchored:
+            moves = {name: _shifted(move, origins[name]) for name, move in moves.items()}
+        return {name: move.to(origins[name].dtype) for name, move in moves.items()}
 
     def frozen(self) -> dict[str, Tensor]:
         """The module's parameters that are neither in θ nor trained beside ω.
@@ -434,6 +429,15 @@ class Subspace(nn.Module):
         if name := models.name_of(self.module):
             spec["model"] = name
         return Checkpoint(spec, tensors)
+
+
+def _shifted(move: Tensor, origin: Tensor) -> Tensor:
+    """θ0 + move; in the place of the move where that has the sum's dtype."""
+    # Detached, for a larger module's requires_grad_() would reach θ0, too. And the move was scaled
+    # before, not by add(alpha=…): where a processor fuses it, it rounds differently.
+    if torch.promote_types(move.dtype, origin.dtype) == move.dtype:
+        return move.add_(origin.detach())
+    return move + origin.detach()
 
 
 def _check_choices(projection: str | Projection, theta0: object, scale: object) -> None:
