@@ -20,12 +20,7 @@ Then the parts, in nanoseconds a weight, on pieces that stay in the cache: what 
 a lookup, for an addition at a looked-up place, for making indices, and for new pages.
 """
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,21 +44,12 @@ def main() -> None:
     if "ROOFLINE_PAGES" in os.environ or chosen.device.type != "cpu":
         content = measure(chosen.device, os.environ.get("ROOFLINE_PAGES", ""))
     else:
-        runs = [_in_a_process(pages, tunables) for pages, tunables in PAGES.items()]
-        content = {key: [row for run in runs for row in run[key]] for key in runs[0]}
+        runs = [
+            timing.in_a_process("roofline", {"GLIBC_TUNABLES": tunables, "ROOFLINE_PAGES": pages})
+            for pages, tunables in PAGES.items()
+        ]
+        content = {key: [row for run in runs for row in run[key]] for key in ("results", "parts")}
     timing.write(chosen.out, "python -m benchmarks.roofline", chosen.device, **content)
-
-
-def _in_a_process(pages: str, tunables: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "rows.json"
-        subprocess.run(
-            [sys.executable, "-m", "benchmarks.roofline", str(out)],
-            env=os.environ | {"GLIBC_TUNABLES": tunables, "ROOFLINE_PAGES": pages},
-            check=True,
-        )
-        content = json.loads(out.read_text("utf-8"))
-    return {key: content[key] for key in ("results", "parts")}
 
 
 def measure(device: torch.device, pages: str) -> dict[str, Any]:

@@ -11,8 +11,12 @@ wall times is reported beside. On other devices a time is wall time.
 
 import argparse
 import json
+import os
 import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +50,26 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     torch.set_num_threads(1)
     return parser.parse_args()
+
+
+def in_a_process(benchmark: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What a benchmark measures in a process of its own, with more environment variables.
+
+    Args:
+        benchmark: name of the module in this folder.
+        environment: those variables.
+
+    Returns:
+        The content of its JSON.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "rows.json"
+        subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{benchmark}", str(out)],
+            env=os.environ | environment,
+            check=True,
+        )
+        return json.loads(out.read_text("utf-8"))
 
 
 @dataclass(frozen=True)
