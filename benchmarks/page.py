@@ -219,7 +219,15 @@ BENCHMARKS = {
         " new memory (*clones*). The *floor* is what the bytes that must move would take: 8 a"
         " weight where the index is stored, as for a copy, and 4 where it is recomputed. "
         "*Needs* is the most that is held at one time beyond ω, θ and what P keeps. Pages are"
-        " those of the system's memory.",
+        " those of the system's memory.\n\n"
+        "What would reach the floor? With pages of 4 kB most of the forward product is new pages; a "
+        "process that keeps its memory (above) does without. What is left is a lookup or an "
+        "addition for each weight, one after another, at about a nanosecond: gathers of eight at "
+        "a time, as AVX2 has, or several threads would come near a copy. Recomputed, indices are "
+        "made in a dozen passes over a piece in the cache; a loop in C that makes one in "
+        "registers and uses it at once would spare all of them. For d far beyond a cache, each "
+        "weight costs an access to memory; only an order of the weights by their index, 4 bytes a "
+        "weight more, would change that.",
         products,
     ),
     "fwht": Benchmark(
