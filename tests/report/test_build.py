@@ -140,7 +140,7 @@ def test_the_experiments_of_this_package_are_shown():
         ]))  # fmt: skip
     found = parts(*sweeps_)
     conv, fc = found["kinds"].tables
-    assert (conv.caption, fc.caption) == ("conv, 2 epochs", "fc, 3 epochs")
+    assert (conv.caption, fc.caption) == ("conv, 1 epochs", "fc, 2 epochs")
     assert len(conv.rows) == len(fc.rows) == 10
     assert "d = 10,000 (n\u00a0=\u00a02)" in conv.columns
     conv, fc = found["learning-rates"].tables

@@ -22,6 +22,7 @@ from subspace_nn.report.sections import (
 )
 from subspace_nn.report.sizes import checkpoint_bytes
 from subspace_nn.runs import DONE
+from subspace_nn.tasks.run import RunConfig
 
 _FLOAT32 = 4
 
@@ -56,9 +57,11 @@ def build(found: Sequence[Sweep], benchmarks: Mapping[str, Any] | None = None) -
     swept = [one for one in map(_without_measured, found) if one.records]
     records = [record for one in swept for record in one.records]
     groups = [g for g in group(records) if sweeps.is_mnist(g)]
-    # Runs that were made to compare learning rates say nothing more of the kinds, and have a table.
+    # Runs that were made to compare learning rates have a table; at another one than the default
+    # they say nothing more of the kinds.
     rates = learning_rates.compared(groups)
-    kinds = [g for g in groups if not any(g is one for one in rates)]
+    others = [g for g in rates if g.arguments.get("lr") != RunConfig.lr]
+    kinds = [g for g in groups if not any(g is one for one in others)]
     tabled = {record["id"] for g in rates for record in g.records}
     across = [
         measurements.section(found),
