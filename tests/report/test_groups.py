@@ -73,6 +73,15 @@ def test_what_a_task_of_ones_own_does_not_tell_is_not_there():
     assert one.loss_curve() == ([], [])
 
 
+def test_a_task_of_ones_own_may_mean_something_else_by_the_names():
+    odd = {"evaluations": 400, "loss_curve": 0.1, "steps": "many"}
+    records = [{**record, "result": {**record["result"], **odd}} for record in r.OWN]
+    one = group(records)[0]
+    assert one.over_epochs("test_accuracy") == ([], [])
+    assert one.loss_curve() == ([], [])
+    assert one.step_ms is None
+
+
 @pytest.mark.parametrize(
     ("results", "names"),
     [

@@ -114,12 +114,12 @@ class Group:
     def step_ms(self) -> float | None:
         """Median over the runs of the time of a step, evaluations included, in milliseconds."""
         steps = [r["result"].get("steps") for r in self.records]
-        if not all(steps):
+        if not all(_is_number(n) and n for n in steps):
             return None
         last = [
-            courses[-1]["seconds"]
-            for r in self.records
-            if (courses := r["result"].get("evaluations")) and "seconds" in courses[-1]
+            course[-1]["seconds"]
+            for course in map(_evaluations, self.records)
+            if course and _is_number(course[-1].get("seconds"))
         ]
         times = last if len(last) == self.n else [r["seconds"] for r in self.records]
         return statistics.median(1e3 * t / s for t, s in zip(times, steps, strict=True))
@@ -146,7 +146,7 @@ class Group:
             lengths are cut to the shortest.
         """
         courses = [
-            [e[measure] for e in r["result"].get("evaluations", []) if _is_number(e.get(measure))]
+            [e[measure] for e in _evaluations(r) if _is_number(e.get(measure))]
             for r in self.records
         ]
         points = [Summary.of(column) for column in zip(*courses, strict=False)]
@@ -158,9 +158,9 @@ class Group:
         Returns:
             Epochs (fractions of them), and a summary of each.
         """
-        courses = [r["result"].get("loss_curve") or [] for r in self.records]
+        courses = [_numbers(r["result"].get("loss_curve")) for r in self.records]
         points = [Summary.of(column) for column in zip(*courses, strict=False)]
-        epochs = len(self.records[0]["result"].get("evaluations", []))
+        epochs = len(_evaluations(self.records[0]))
         if not points or not epochs:
             return self.over_epochs("train_loss")
         # Each point is the mean over its span: it stands in the span's middle.
@@ -264,6 +264,18 @@ def _label(name: str, one: Group) -> str:
 
 def _rest(record: Record) -> dict[str, Any]:
     return {name: value for name, value in record["arguments"].items() if name != "seed"}
+
+
+def _evaluations(record: Record) -> Sequence[Mapping[str, Any]]:
+    """Those of this package's own tasks; other tasks may mean something else by the name."""
+    found = record["result"].get("evaluations")
+    fits = isinstance(found, list) and all(isinstance(one, Mapping) for one in found)
+    return found if fits else []
+
+
+def _numbers(found: object) -> Sequence[float]:
+    fits = isinstance(found, list) and all(map(_is_number, found))
+    return found if fits else []
 
 
 def _is_number(value: object) -> bool:
