@@ -184,10 +184,12 @@ def test_what_only_waited_for_a_killed_worker_is_not_blamed(tmp_path, monkeypatc
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
-    words = ["dim=range(0,100)", "seconds=0.2"]
-    command = [sys.executable, "-c", "from subspace_nn.cli import main; main()", "sweep"]
+    words = ["dim=range(0,100)", "seconds=0.2", "--task", "tests.toy:quick", "--jobs", "2"]
+    # A shell starts what runs in its background without Ctrl-C.
+    ctrl_c = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{ctrl_c}; from subspace_nn.cli import main; main()"]
     process = subprocess.Popen(
-        [*command, *words, "--task", "tests.toy:quick", "--out", str(tmp_path), "--jobs", "2"],
+        [*command, "sweep", *words, "--out", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -127,16 +127,18 @@ class Fastfood(Projection):
             count = shape[0] * b
             words = bits.words(self.seed, "fastfood/permutation", 0, count, device).view(shape)
             order = words.sort(dim=1, stable=True).indices
-            order = (order + torch.arange(0, count, b, device=device)[:, None]).flatten()
-            inverse = torch.empty_like(order)  # to collect is faster than to scatter
-            inverse[order] = torch.arange(count, device=device)
+            del words
+            order += torch.arange(0, count, b, device=device)[:, None]
+            inverse = torch.empty(count, dtype=torch.int32, device=device)
+            inverse[order.flatten()] = torch.arange(count, dtype=torch.int32, device=device)
+            order = order.flatten().to(torch.int32)
             G = bits.normal(self.seed, "fastfood/gauss", 0, count, device).view(shape)
             # A word in 2^32 gives the Gaussian 0, which no scaling makes 1.
             G = G / G.square().mean(1, keepdim=True).sqrt() if b > 1 else torch.ones_like(G)
             self._tables[device] = (
                 bits.signs(self.seed, "fastfood/sign", 0, count, device).view(shape),
-                order.to(torch.int32),
-                inverse.to(torch.int32),
+                order,
+                inverse,
                 G.to(torch.float32),
             )
         return self._tables[device]
