@@ -23,6 +23,7 @@ from subspace_nn.fileformat import Checkpoint
 from subspace_nn.tasks.data import Dataset, Split, mnist
 from subspace_nn.tasks.run import RunConfig
 from subspace_nn.tasks.train import count_correct
+from tests.command import COMMAND
 from tests.tasks.test_train import subset
 
 PACKAGED = Path(subspace_nn.__file__).parent / "tasks" / "mnist"
@@ -33,10 +34,6 @@ TRAIN = ["train", "--model", "fc", "--threads", "1", "--device", "cpu"]
 WHOLE = [*TRAIN, "--batch-size", "1000", "--epochs"]
 # On the small set: six steps.
 SMALL = [*TRAIN, "--batch-size", "200", "--epochs", "2"]
-
-#: As the command, with Ctrl-C on: a shell starts what runs in its background without.
-CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-COMMAND = [sys.executable, "-c", f"{CTRL_C}; from subspace_nn.cli import main; main()"]
 
 
 @dataclass(frozen=True)

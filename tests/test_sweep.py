@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -15,6 +14,7 @@ from subspace_nn.errors import InputError
 from subspace_nn.runs import Run
 from subspace_nn.store import Store
 from subspace_nn.sweep import expand, parse, parse_assignments, sweep
+from tests.command import COMMAND
 
 
 def dims_and_seeds(runs):
@@ -185,11 +185,8 @@ def test_what_only_waited_for_a_killed_worker_is_not_blamed(tmp_path, monkeypatc
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     words = ["dim=range(0,100)", "seconds=0.2", "--task", "tests.toy:quick", "--jobs", "2"]
-    # A shell starts what runs in its background without Ctrl-C.
-    ctrl_c = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = [sys.executable, "-c", f"{ctrl_c}; from subspace_nn.cli import main; main()"]
     process = subprocess.Popen(
-        [*command, "sweep", *words, "--out", str(tmp_path)],
+        [*COMMAND, "sweep", *words, "--out", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
