@@ -32,6 +32,13 @@ def test_next(at, expected):
     assert planned(at) == expected
 
 
+def test_neighbouring_whole_numbers_are_tight():
+    at = {2: [0.2, 0.21], 3: [0.88, 0.91, 0.89, 0.9, 0.87, 0.92], 4: [0.97, 0.98]}
+    found = estimate(Results(D, (1.0,) * 5, at))
+    assert (found.low, found.high) == (3, 4)
+    assert planned(at) == []
+
+
 def test_the_full_model_is_run_where_it_is_the_larger_doubt():
     at = {299: [0.899, 0.8991], 301: [0.9009, 0.901]}
     assert "full" in planned(at, full=[0.9, 1.0, 1.1])
@@ -69,4 +76,4 @@ def test_laws(at, batch, ratio):
     assert len(new) == len(set(new))
     assert all(found.below < dim < found.reached for dim in new)
     if not dims:
-        assert found.ratio <= ratio + 1e-9
+        assert found.ratio <= ratio + 1e-9 or found.high == found.low + 1

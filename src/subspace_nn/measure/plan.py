@@ -44,7 +44,8 @@ def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) ->
     Args:
         results: what was seen.
         found: the estimate from it.
-        ratio: how far apart the interval's ends may be, high / low.
+        ratio: how far apart the interval's ends may be, high / low; neighbouring whole numbers
+            always may.
         batch: number of runs to give at most.
 
     Returns:
@@ -64,7 +65,7 @@ def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) ->
     if reached > below + 1 and math.log(reached / (below + 1)) > width + 1e-9:
         return list(_cut(below, reached, width, batch))
     runs = {d: len(results.at.get(d, ())) for d in (below, reached) if 1 <= d < results.D}
-    if found.noise is not None and found.ratio <= ratio + 1e-9 and _enough(runs):
+    if found.noise is not None and _tight(found, ratio) and _enough(runs):
         return []
     return _repeat(runs, results, found, batch)
 
@@ -76,6 +77,11 @@ def _cut(below: int, reached: int, width: float, batch: int) -> list[int]:
     parts = min(batch, max(1, math.ceil(length / width - 1e-9) - 1)) + 1
     dims = (round(math.exp(start + length * part / parts)) for part in range(1, parts))
     return sorted({min(max(dim, below + 1), reached - 1) for dim in dims})
+
+
+def _tight(found: Estimate, ratio: float) -> bool:
+    # From 3 to 4 is more than a fifth; but d is a whole number, and such an interval says enough.
+    return found.ratio <= ratio + 1e-9 or found.high - found.low <= 1
 
 
 def _enough(runs: dict[int, int]) -> bool:

@@ -39,7 +39,8 @@ class Question:
         threshold: the figure to reach: a share of the full model's mean (for a metric of which
             lower is better, the mean over the threshold), or the figure itself.
         kind: of the threshold, relative or absolute.
-        precision: width asked for: the interval's ends may differ by this part of the lower one.
+        precision: width asked for: the interval's ends may differ by this part of the lower one,
+            or by one.
         confidence: probability that the interval is to have.
         batch: number of runs that are planned together, and may run at once.
         seed: from which the seeds of all runs are made.
