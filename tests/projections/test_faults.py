@@ -11,7 +11,7 @@ import torch
 
 from subspace_nn import bits, testing
 from subspace_nn.hadamard import fwht
-from subspace_nn.projections import Projection, make
+from subspace_nn.projections import KINDS, Projection, make
 
 
 class Sound(Projection):
@@ -71,6 +71,25 @@ class OverscaledRemainder(Sound):
     def __init__(self, D, dim, seed=0):
         super().__init__(D, dim, seed)
         self.matrix[math.isqrt(D) ** 2 :] *= 11.6
+
+
+class OverscaledBlock(Sound):
+    """The same with columns of norm 1: a block of its own for the weights left over."""
+
+    def __init__(self, D, dim, seed=0):
+        super().__init__(D, dim, seed)
+        used = math.isqrt(D) ** 2
+        parts = make("orthonormal", used, dim // 2, seed), make("orthonormal", D - used, dim // 2)
+        self.matrix = torch.block_diag(*(part.dense() for part in parts))
+
+
+class AlmostFrozen(Sound):
+    """A quarter of the rows is rounding."""
+
+    def __init__(self, D, dim, seed=0):
+        super().__init__(D, dim, seed)
+        self.matrix[: D // 4] *= 1e-15
+        self.matrix = torch.linalg.qr(self.matrix).Q
 
 
 class SmallColumns(Sound):
@@ -239,6 +258,8 @@ FAULTS = {
     FrozenBySparsity: ((400, 30), r"covering: \d\d of 400 weights are frozen"),
     FrozenRemainder: (SMALL, "covering: 11 of 60 weights are frozen"),
     OverscaledRemainder: (SMALL, "isometric"),
+    OverscaledBlock: ((2000, 8), "even: the rows .* over-scaled"),
+    AlmostFrozen: (SMALL, "covering: 15 of 60 weights are frozen"),
     SmallColumns: (SMALL, "isometric"),
     LargeColumns: ((400, 8), "isometric"),
     DropsParameters: (SMALL, "covering: 15 of 30 ω are unused"),
@@ -257,6 +278,11 @@ FAULTS = {
 
 def test_a_sound_map_passes():
     testing.check_kind(Sound)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"identity"}))
+def test_a_kind_passes_at_sizes_of_use(kind):
+    testing.check(make(kind, 10_000, 10))
 
 
 @pytest.mark.parametrize("fault", list(FAULTS), ids=lambda fault: fault.__name__)

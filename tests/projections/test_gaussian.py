@@ -59,6 +59,16 @@ def test_law_where_recomputed(law, dim):
     testing.LAWS[law](make("gaussian", 97, dim, seed=7, store=False))
 
 
+def test_recomputed_in_float32_no_weight_is_frozen():
+    """The highest words round to u = 1, whose logarithm is 0."""
+    row = 264_386
+    P = Gaussian(row + 1, 2, 13, store=False)
+    g = torch.zeros(P.D)
+    g[row] = 1
+    assert (P.T @ g != 0).all()
+    torch.testing.assert_close(P.T @ g, (P.T @ g.double()).float(), rtol=0, atol=1e-6)
+
+
 def test_stored_up_to_a_size():
     assert Gaussian(2**16, 2**10).store
     assert not Gaussian(2**16 + 1, 2**10).store

@@ -95,6 +95,16 @@ def test_the_same_bits_on_any_number_of_threads(store):
     assert all(map(torch.equal, *results))
 
 
+@pytest.mark.parametrize("store", [False, True])
+def test_sums_of_tens_of_millions_do_not_stall(store):
+    """Added up one by one, numbers of one sign stop at 2^24 in float32."""
+    P = Hashed(3 << 24, 1, store=store)
+    ones = torch.ones(P.D)
+    column = P @ torch.ones(1)
+    assert float(P.T @ column) == pytest.approx(1, rel=3e-3)
+    assert float(P.T @ ones) == pytest.approx(float(column.sum(dtype=torch.float64)), abs=0.01)
+
+
 def test_one_gradient_alone_is_added_up_as_one_of_many():
     P, g = Hashed(300_001, 500), bits.normal(0, "g", 0, 300_001).float()
     assert torch.equal(P.T @ g, (P.T @ torch.stack((g, g)))[1])

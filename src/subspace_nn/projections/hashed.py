@@ -41,8 +41,8 @@ class Hashed(Storable):
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D and d < 2^30.
         seed: any integer from 0 to 2^64 - 1.
-        store: whether to keep the indices; by default they are kept if D is at most 2^26. P is the
-            same to the bit.
+        store: whether to keep the indices; by default they are kept if D is at most 2^26. P ω is the
+            same to the bit, Pᵀ g to rounding: its sums have another order.
 
     Raises:
         InputError: if an argument is out of range.
@@ -80,28 +80,35 @@ class Hashed(Storable):
         wide = torch.promote_types(gradient.dtype, torch.float32)
         size = 2 * self._copies * self.dim
         sums = gradient.new_zeros((*gradient.shape[:-1], size), dtype=wide)
-        if self.store and gradient.is_cpu and gradient.dim() == 1:
-            sums.index_add_(0, self._index_on(gradient.device), gradient.to(wide))
-        else:
-            self._add_pieces(gradient, sums)
+        for weights, index in self._indices(gradient.device):
+            self._add(gradient[..., weights].to(wide), index, sums, first=weights.start == 0)
         if self._copies > 1:
             sums = sums.unflatten(-1, (2, self._copies, self.dim)).sum(-2).flatten(-2)
         plus, minus = sums.split(self.dim, dim=-1)
         norm = self._norms_on(gradient.device, wide)[: self.dim]
         return (plus - minus).mul_(norm).to(gradient.dtype)
 
-    def _add_pieces(
+    def _add(
         self,
-        gradient: Tensor,  # (*, D)
+        part: Tensor,  # (*, n)
+        index: Tensor,  # (n,)
         sums: Tensor,  # (*, 2 d), or more where there are copies
+        *,
+        first: bool,
     ) -> None:
-        """Add the numbers of g where their indices point to, piece by piece, in place."""
-        for weights, index in self._indices(gradient.device):
-            part, places = gradient[..., weights].to(sums.dtype), index.long()
-            if gradient.is_cpu:
-                sums.scatter_add_(-1, places.expand(part.shape), part)
-            else:  # others add several numbers to one place in an order that is left to chance
-                sums += _sum_of_blocks(part, places, self.dim, sums.shape[-1])
+        """Add some numbers of g where their indices point to, in place."""
+        if not part.is_cpu:  # which add several numbers to one place in an order left to chance
+            sums += _sum_of_blocks(part, index.long(), self.dim, sums.shape[-1])
+            return
+        # Adding 10^7 numbers of one sign to each other one by one, float32 stops growing.
+        apart = not first and 2 * sums.shape[-1] <= part.shape[-1]
+        to = torch.zeros_like(sums) if apart else sums
+        if part.dim() == 1:
+            to.index_add_(0, index, part)
+        else:
+            to.scatter_add_(-1, index.long().expand(part.shape), part)
+        if apart:
+            sums += to
 
     def stored_bytes(self) -> int:
         """Bytes of the indices and norms held at this moment, on all devices."""
