@@ -9,8 +9,8 @@ small implementations of their techniques, written from their descriptions; none
   orthonormal, which takes minutes and does not change a product.
 - regenerated Gaussian: as tight-pac-bayes does it (Lotfi et al., 2022): rows are drawn anew by
   `torch.randn` in both passes, 2·10^8 numbers at a time, and the generator is put back.
-- fastfood: as intrinsic-dimensionality does it (PyPI): one block of all D weights, padded to a
-  power of two; each stage of the transform makes a new tensor.
+- fastfood: as intrinsic-dimensionality does it for a tensor (PyPI): one block of all its D weights,
+  padded to a power of two; each stage of the transform makes a new tensor.
 - indexing: as Uni-LoRA does it in PEFT (Li et al., 2025): an int64 index and a factor are kept for
   each weight, and autograd adds up the gradient.
 
@@ -32,8 +32,8 @@ from benchmarks import timing
 from subspace_nn.projections import Gaussian, Projection, make
 
 SIZES = [
-    (21_840, 100), (21_840, 1000), (21_840, 10_000),
-    (199_210, 100), (199_210, 1000), (199_210, 10_000),
+    (21_840, 10), (21_840, 100), (21_840, 1000), (21_840, 10_000),
+    (199_210, 10), (199_210, 100), (199_210, 1000), (199_210, 10_000),
     (10**7, 100), (10**7, 10_000),
 ]  # fmt: skip
 #: What is larger is not run: entries of a stored matrix (2.4 GB), and of one drawn in each pass.

@@ -8,10 +8,10 @@ It is symmetric and H_n H_n = n I. A stage of the transform replaces pairs (a, b
 by (a + b, a - b); log2 n stages make the whole.
 
 Three things decide the time. Stages at small distances read memory in scraps: one product with
-H_32 does the first five at once (in a small tensor, where calls cost more than sums, products do
-the next ones too). A stage in place allocates nothing, unlike one that stacks its halves. And a
-tensor larger than the cache is transformed block by block, so that all stages of a block find it
-there. `benchmarks/fwht.py` measures what they are worth together.
+H_16 does the first four at once (in a small tensor, where calls cost more than sums, one with H_32
+does five, and products do the next ones too). A stage in place allocates nothing, unlike one that
+stacks its halves. And a tensor larger than the cache is transformed block by block, so that all
+stages of a block find it there. `benchmarks/fwht.py` measures what they are worth together.
 """
 
 import functools
@@ -23,14 +23,16 @@ from torch import Tensor
 
 from subspace_nn.errors import InputError
 
-#: Order of the matrix that does the first stages, and of those that do the next.
-_LANES, _RADIX = 32, 16
+#: Order of the matrices that do stages by products; the first of a small tensor is the wide one.
+_RADIX, _WIDE_RADIX = 16, 32
 #: Rows of the transposed copy on which the first stages are done one by one.
 _PORTABLE_LANES = 64
 #: Entries that a row is multiplied with at most in `fwht_rows`: the square of a matrix's order.
 _WIDTH = 1 << 10
-#: Up to this many entries products do the next stages too.
-_SMALL = 1 << 16
+#: Below this many, all of the transform is no slower.
+_NARROW = 32
+#: Up to this many entries a tensor is small.
+_SMALL = 1 << 15
 #: Entries that are transformed together on a CPU: 4 MB in float32, within a last-level cache.
 _BLOCK = 1 << 20
 #: Entries whose first stages are done on a transposed copy, on a CPU.
@@ -47,7 +49,7 @@ def fwht(
 
     With `portable` all sums are made in one fixed order, each rounded by itself, so that the result
     has the same bits on every device and with any number of threads; on a CPU it takes up to
-    twice the time. Without, a CPU's first five stages are a matrix product, whose order of
+    twice the time. Without, a CPU's first stages are a matrix product, whose order of
     summation is the library's (and whose precision `torch.set_float32_matmul_precision` may
     lower); other devices always take the portable way.
 
@@ -152,7 +154,7 @@ def fwht_rows(x: Tensor, rows: Tensor) -> Tensor:
     """
     n, d = x.shape[-1], len(rows)
     width = min(_WIDTH, 1 << (n // d).bit_length() - 1)
-    if width < _LANES:
+    if width < _NARROW:
         return fwht(x, portable=True).index_select(-1, rows)
     y = x.to(torch.promote_types(x.dtype, torch.float32), copy=True)
     _butterflies_(y.view(-1, n // width, width))
@@ -166,11 +168,12 @@ def fwht_rows(x: Tensor, rows: Tensor) -> Tensor:
 
 def _first_stages(x: Tensor, out: Tensor, n: int) -> int:
     """The stages below a distance, by matrix products; returns the distance."""
-    distance = min(n, _LANES)
+    small = out.numel() <= _SMALL
+    distance = min(n, _WIDE_RADIX if small else _RADIX)
     # With `out`, autocast leaves the precision alone.
     torch.mm(x.reshape(-1, distance), _matrix(distance, x.dtype), out=out.view(-1, distance))
     matrix, done = _matrix(_RADIX, x.dtype), out
-    while distance * _RADIX <= n and out.numel() <= _SMALL:
+    while small and distance * _RADIX <= n:
         y = done.view(-1, _RADIX, distance)
         done = torch.bmm(matrix.expand(y.shape[0], -1, -1), y, out=torch.empty_like(y))
         distance *= _RADIX

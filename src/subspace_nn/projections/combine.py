@@ -61,6 +61,9 @@ class Sum(Combination):
     one of them has entries of a continuous distribution (`gaussian`); for two `hashed` maps in
     about one weight of 2d.
 
+    Cost: that of the parts, in time and bytes kept, and a sum of D numbers (forward) or d
+    (backward) for each.
+
     Args:
         *parts: projections of one shape (D, d), at least one.
 
@@ -119,6 +122,8 @@ class HStack(Combination):
     Not isometric: two parts have orthonormal columns each, but those of one are not orthogonal to
     those of the other. ‖P ω‖² is between 0 and 2 times ‖ω‖² for two exact parts, and near 1 only
     where d is far below D. Coverage is that of the parts, whose columns are apart.
+
+    Cost: that of the parts, in time and bytes kept, and forward a sum of D numbers for each.
 
     Args:
         *parts: projections with one D, at least one; their numbers of parameters add up to at
@@ -179,6 +184,8 @@ class BlockDiagonal(Combination):
     Isometric as the parts are, and covering as they are. `Layerwise` is one with the blocks of a
     net; with this class each group of weights can have any kind and any share of d.
 
+    Cost: that of the parts, in time and bytes kept, and forward a copy of D numbers.
+
     Args:
         *parts: projections, at least one, in the order of their weights in θ.
 
@@ -234,11 +241,13 @@ class Composition(Combination):
     """(P Q) ω = P (Q ω): `P @ Q`, a subspace of a subspace.
 
     Isometric exactly if both are. Such as a `hashed` map after a `hadamard` one: every weight
-    depends on every ω, at the cost of a transform of P's d numbers instead of D.
+    depends on every ω, at the cost of a transform of k numbers instead of D.
 
     Coverage: no ω is unused if P is injective, as it is for δ < 1. A weight whose row of P has one
     entry, as in `hashed`, is covered if Q is; a row with several can cancel, if neither map has
     entries of a continuous distribution.
+
+    Cost: that of the two maps, in time and bytes kept.
 
     Args:
         outer: the map P from R^k to R^D.

@@ -91,6 +91,8 @@ class Functions(Projection):
     checkpoints and unit columns at `Dense` holds here. A pickle holds the functions, by name as
     always: a lambda does not pickle.
 
+    Cost: the functions' own; nothing is kept beside what they keep.
+
     Args:
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D.

@@ -35,8 +35,10 @@ class Fastfood(Projection):
 
     The Gaussians are the same everywhere to a tolerance, so P is too (about 1e-7), not to the bit.
 
-    Cost: 2 D log2 b additions, forward and backward, on blocks that never exceed 2d; keeps 13 bytes
-    a weight once they are first needed, and works on three tensors of D numbers.
+    Cost: with N = b ⌈D/b⌉, the numbers of whole blocks, 2 N log2 b additions, forward and backward.
+    Keeps 13 N bytes once they are first needed, and works on three tensors of N numbers. N is
+    less than D + 2 d: little more than D where d is far below D, and up to 2 D where one block
+    holds all.
 
     Args:
         D: number of weights, at least 1.

@@ -41,8 +41,8 @@ class Hashed(Storable):
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D and d < 2^30.
         seed: any integer from 0 to 2^64 - 1.
-        store: whether to keep the indices; by default they are kept if D is at most 2^26. P ω is the
-            same to the bit, Pᵀ g to rounding: its sums have another order.
+        store: whether to keep the indices; by default they are kept if D is at most 2^26. P ω is
+            the same to the bit, Pᵀ g to rounding: its sums have another order.
 
     Raises:
         InputError: if an argument is out of range.

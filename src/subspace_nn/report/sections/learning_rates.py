@@ -1,10 +1,11 @@
 """Learning rates beside each other: is one right for every kind, d and net?"""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from subspace_nn.report import text
 from subspace_nn.report.document import Section, Table
-from subspace_nn.report.groups import Group
+from subspace_nn.report.groups import ACCURACY, Group
 from subspace_nn.tasks.run import RunConfig
 
 #: From this d on the default is to be within so many points of the best.
@@ -17,7 +18,7 @@ _TEXT = (
 
 _NOTE = (
     "Test accuracy in %, mean ± standard deviation over n seeds. Behind: the mean of the best "
-    "learning rate tried less that of the default, in points."
+    "learning rate tried less that of the default, in points, over the seeds that all have."
 )
 
 _Case = tuple[str, int]
@@ -79,11 +80,20 @@ def _families(groups: Sequence[Group]) -> dict[str, dict[_Case, dict[float, Grou
 
 
 def _behind(rates: Mapping[float, Group]) -> float | None:
-    """Points of the best learning rate over the default; None if that was not tried."""
+    """Points of the best learning rate over the default; None if no seed was tried with all."""
     if RunConfig.lr not in rates:
         return None
-    best = max(g.accuracy.mean for g in rates.values())
-    return best - rates[RunConfig.lr].accuracy.mean
+    common = set.intersection(
+        *({r["arguments"].get("seed") for r in g.records} for g in rates.values())
+    )
+    means = {
+        lr: statistics.fmean(
+            r["result"][ACCURACY] for r in g.records if r["arguments"].get("seed") in common
+        )
+        for lr, g in rates.items()
+        if common
+    }
+    return max(means.values()) - means[RunConfig.lr] if means else None
 
 
 def _verdict(families: Mapping[str, Mapping[_Case, Mapping[float, Group]]]) -> list[str]:
