@@ -245,8 +245,8 @@ BENCHMARKS = {
         "matrix of 2017; a Gaussian drawn anew in both passes, as tight-pac-bayes does (Lotfi"
         " et al., 2022); Fastfood in one block padded to a power of two, as "
         "intrinsic-dimensionality does for a tensor (PyPI); indices and factors, as Uni-LoRA "
-        "does in PEFT (Li et al., 2025). They were written anew from their descriptions. Bytes are those a"
-        " weight; a dash is a size at which theirs takes more than 2.4 GB or minutes.",
+        "does in PEFT (Li et al., 2025). They were written anew from their descriptions. Bytes "
+        "are those a weight; a dash is a size at which theirs takes more than 2.4 GB or minutes.",
         others,
     ),
     "setup": Benchmark(

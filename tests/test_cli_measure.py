@@ -54,6 +54,13 @@ def test_a_task_with_a_name(run):
     ([TASK, "--budget", "0"], ["budget must be"]),
     ([TASK, "--better", "more"], ["Unknown better 'more'"]),
     ([TASK, "--engine-option", "gpu"], ["--engine-option: expected name=value, got 'gpu'"]),
+    (["mnist-fc-pixels", "optimiser=cma-es"], ["cma-es is for at most 1,000 free parameters"]),
+    (["toy", "projection=nope"], ["Unknown projection 'nope'"]),
+    (["digits", "lr=abc", "projection=nope", "epochs=0"],
+     ["lr must be a number above 0, got 'abc'", "Unknown projection", "epochs must be"]),
+    ([":train"], ["cannot be imported: ValueError"]),
+    (["math:hypot"], ["does not tell its arguments"]),
+    (["tests.measure.synthetic:own_name"], ["own_name needs d.", "takes dim and seed"]),
     (["tests.measure.synthetic:failing"], ["RuntimeError: no luck", "Mend the task"]),
 ], ids=" ".join)  # fmt: skip
 def test_mistakes(run, words, messages):

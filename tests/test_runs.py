@@ -38,6 +38,24 @@ def test_bad_runs(task, arguments, messages):
         assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(("content", "message"), [
+    ("def f(:", r"SyntaxError: invalid syntax"),
+    ("1 / 0", "ZeroDivisionError: division by zero"),
+    ("raise SystemExit(3)", "SystemExit: 3"),
+])  # fmt: skip
+def test_a_file_that_cannot_be_imported(content, message, tmp_path, monkeypatch):
+    (tmp_path / "broken_task.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=f"'broken_task:f' cannot be imported: {message}"):
+        Run.of("broken_task:f", {})
+
+
+@pytest.mark.parametrize("value", [float, {1}, float("nan")])
+def test_an_argument_that_no_record_can_hold(value):
+    with pytest.raises(InputError, match=r"seed of tests\.toy:quick must be a value of JSON"):
+        Run.of("tests.toy:quick", {"dim": 3, "seed": value})
+
+
 def test_record_is_complete_json():
     record = Run.of("tests.toy:quick", {"dim": 3}).execute()
     assert json.loads(json.dumps(record)) == record
@@ -46,12 +64,13 @@ def test_record_is_complete_json():
     assert record["environment"].keys() >= {"torch", "hardware", "python"}
 
 
-@pytest.mark.parametrize(("task", "message"), [
-    ("tests.toy:failing", "RuntimeError: seed 1 is odd"),
-    ("tests.toy:nan", "Out of range float values are not JSON compliant"),
+@pytest.mark.parametrize(("task", "more", "message"), [
+    ("tests.toy:failing", {}, "RuntimeError: seed 1 is odd"),
+    ("tests.toy:nan", {}, "lists of them; got 'test_accuracy': nan"),
+    ("tests.measure.synthetic:leaving", {"dim": "full"}, "SystemExit: full 1"),
 ])  # fmt: skip
-def test_a_failure_is_in_the_record(task, message):
-    record = Run.of(task, {"seed": 1}).execute()
+def test_a_failure_is_in_the_record(task, more, message):
+    record = Run.of(task, {"seed": 1, **more}).execute()
     assert record["status"] == "failed"
     assert message in record["error"]
     assert "result" not in record

@@ -1,7 +1,7 @@
 """Errors a caller can act on: what was expected, what was got, what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class InputError(ValueError):
@@ -51,3 +51,24 @@ def unknown_name(what: str, got: object, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(got), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"Unknown {what} {got!r}.{hint} Valid: {', '.join(names)}."
+
+
+def problems_of(attempt: Callable[[], object]) -> list[str]:
+    """What is wrong with an attempt.
+
+    Args:
+        attempt: what may raise an `InputError`.
+
+    Returns:
+        Its sentences; none if it raises nothing.
+
+    Example:
+        >>> from subspace_nn.projections import parse
+        >>> problems_of(lambda: parse("hashed")), len(problems_of(lambda: parse("hash")))
+        ([], 1)
+    """
+    try:
+        attempt()
+    except InputError as error:
+        return list(error.problems)
+    return []

@@ -71,6 +71,12 @@ class Run:
         problems += [
             f"{task} needs {name}, which is not given." for name in parameters.keys() - full
         ]
+        problems += [
+            f"{name} of {task} must be a value of JSON (a number, a text, true, false, a list of "
+            f"these), for a record keeps it; got {value!r}."
+            for name, value in full.items()
+            if not _fits(value)
+        ]
         if not problems and hasattr(function, "check"):
             problems += function.check(full)
         if problems:
@@ -96,7 +102,7 @@ class Run:
         try:
             result = _checked(find_task(self.task)(**self.arguments))
             outcome = {"status": DONE, "result": result}
-        except Exception:  # noqa: BLE001  # whatever it is, the other runs go on
+        except (Exception, SystemExit):  # noqa: BLE001  # whatever it is, the other runs go on
             outcome = {"status": FAILED, "error": traceback.format_exc()}
         return self._record(started, time.perf_counter() - clock) | outcome
 
@@ -129,13 +135,20 @@ def _checked(result: Any) -> dict[str, Any]:
             "A task returns figures by name, as in {'D': 199210, 'test_accuracy': 97.5}, "
             f"got {type(result).__name__}."
         )
-    try:
-        json.dumps(result := dict(result), allow_nan=False)
-    except (TypeError, ValueError) as error:
+    if wrong := [f"{name!r}: {value!r}" for name, value in result.items() if not _fits(value)]:
         raise InputError(
-            f"A result holds finite numbers, texts, and lists of them: {error}."
-        ) from None
-    return result
+            f"A result holds finite numbers, texts, and lists of them; got {', '.join(wrong)}."
+        )
+    return dict(result)
+
+
+def _fits(value: object) -> bool:
+    """Whether JSON can hold it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _like(default: Any, value: Any) -> Any:
@@ -168,6 +181,13 @@ def find_task(name: str) -> Task:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise InputError(f"The task {name!r} cannot be imported: {error}.") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's file can raise anything
+        told = f"{type(error).__name__}: {error}"
+        raise InputError(f"The task {name!r} cannot be imported: {told}.") from None
     if not callable(found):
         raise InputError(f"The task {name!r} is not a function.")
+    try:
+        inspect.signature(found)
+    except ValueError:
+        raise InputError(f"The task {name!r} does not tell its arguments; wrap it.") from None
     return found

@@ -202,9 +202,9 @@ def even(P: Projection) -> None:
     After `widening`, m consecutive rows, k of whose entries are not zero, have a mean square norm
     of at most 2 (1 + 2 √(x/k) + 2 x/k) with x = 20. Without the 2 that is what k normal entries
     exceed with a probability of e^-20 (Laurent and Massart, "Adaptive estimation of a quadratic
-    functional by model selection", 2000, lemma 1); weights that have an ω for themselves have twice the square
-    of two that share one. Tried are m = 1, 2, 4, … up to D/2, at all places. A P that holds a
-    starting point has that point's scales, and is let through.
+    functional by model selection", 2000, lemma 1); weights that have an ω for themselves have twice
+    the square of two that share one. Tried are m = 1, 2, 4, … up to D/2, at all places. A P that
+    holds a starting point has that point's scales, and is let through.
 
     Args:
         P: the projection.

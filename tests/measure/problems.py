@@ -62,6 +62,11 @@ def empty():
     return nn.Linear(8, 3), [], batches(50, 1)
 
 
+def untested():
+    """No batch to test on."""
+    return nn.Linear(8, 3), batches(50, 1), []
+
+
 def wrong():
     """Not what is expected."""
     return nn.Linear(8, 3)

@@ -58,3 +58,25 @@ def single(*, dim: int | str, seed: int) -> dict[str, float]:
 def text(*, dim: int | str, seed: int) -> dict[str, float | str]:
     """Gives a metric that is no number."""
     return {"D": D, "test_accuracy": f"{dim} and {seed}"}
+
+
+def slashed(*, dim: int | str, seed: int) -> dict[str, float]:
+    """A metric with a name as loggers have it."""
+    result = train(dim=dim, seed=seed)
+    return {"D": D, "val/acc": result["test_accuracy"]}
+
+
+def leaving(*, dim: int | str, seed: int) -> dict[str, float]:
+    """Ends its process."""
+    raise SystemExit(f"{dim} {seed}")
+
+
+def two_lines(*, dim: int | str, seed: int) -> dict[str, float]:
+    """Fails with a long message."""
+    del dim, seed
+    raise ValueError("the data\nare gone")
+
+
+def own_name(*, d: int) -> dict[str, float]:
+    """Calls d by another name."""
+    return {"D": D, "test_accuracy": float(d)}

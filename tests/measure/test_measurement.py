@@ -1,9 +1,11 @@
 """Whole measurements: the answer, engines, records, kills."""
 
 import dataclasses
+import functools
 import json
 
 import pytest
+import torch
 
 from benchmarks.measure_kill import kill_and_resume
 from subspace_nn.errors import InputError
@@ -202,10 +204,44 @@ def test_a_failed_run_ends_it_and_is_tried_again(tmp_path):
     (Question("tests.measure.synthetic:grown"), r"different D: 10,000 .* 10,001 .dim=\d+"),
     (Question(SYNTHETIC, metric="accuracy"), "no 'accuracy'; it has: D, test_accuracy"),
     (Question(SYNTHETIC, threshold=90), "share above 0"),
+    (Question("tests.measure.synthetic:leaving"), r"failed: SystemExit: full \d+"),
+    (Question("tests.measure.synthetic:two_lines"),
+     r"dim=full, seed=\d+ \(and 4 more\), failed: ValueError: the data are gone The record"),
 ])  # fmt: skip
 def test_mistakes(asked, message, tmp_path):
     with pytest.raises(InputError, match=message):
         run(asked, tmp_path)
+
+
+def test_a_result_without_the_metric_is_told_at_once_and_of_which_record(tmp_path):
+    for _ in range(2):  # the record counts as done
+        with pytest.raises(InputError, match="remove the record") as caught:
+            run(Question("tests.measure.synthetic:nameless"), tmp_path)
+        (record,) = Store(tmp_path).read()
+        assert record["id"] in str(caught.value)
+
+
+def test_a_name_with_a_slash_is_a_file_in_the_folder(tmp_path):
+    found = run(Question("tests.measure.synthetic:slashed", metric="val/acc"), tmp_path)
+    assert answers(tmp_path) == [found]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"question": {"tsk": 1}}', "\x00"])
+def test_a_foreign_file_among_the_answers_is_told(content, tmp_path):
+    place = tmp_path / "measurements"
+    place.mkdir()
+    (place / "x.json").write_text(content)
+    with pytest.raises(InputError, match=r"x\.json is not the file of a measurement"):
+        answers(tmp_path)
+    (place / "x.json").rename(place / f"{ASKED.name}.json")
+    with pytest.raises(InputError, match="is not the file of a measurement"):
+        run(ASKED, tmp_path)
+
+
+@pytest.mark.parametrize("task", [(1, 2, 3), torch.nn.Linear(2, 2), functools.partial(print)])
+def test_what_workers_cannot_import_is_no_task(task, tmp_path):
+    with pytest.raises(InputError, match=r"a name or a function .* got \w+\."):
+        run(task, tmp_path)
 
 
 @pytest.mark.parametrize("budget", [0, -1, 1.5, True])

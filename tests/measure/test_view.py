@@ -71,6 +71,18 @@ def test_axis(ends, low, high):
     assert marks.count("●") == 1
 
 
+@pytest.mark.parametrize(("metric", "better", "doubted"), [
+    ("test_error", "higher", True), ("test_error", "lower", False),
+    ("test_accuracy", "lower", True), ("test_accuracy", "higher", False),
+])  # fmt: skip
+def test_a_wrong_direction_is_doubted(metric, better, doubted, tmp_path):
+    asked = Question(SYNTHETIC, metric=metric, better=better)
+    if metric == "test_error":  # around 0 for the full model
+        asked = dataclasses.replace(asked, threshold=0.1, kind="absolute")
+    told = view.summary(measure(asked, tmp_path, engine="serial", budget=20))
+    assert ("doubt" in told) == doubted
+
+
 def test_summary_of_a_known_task(tmp_path):
     answer = measure(Question(SYNTHETIC), tmp_path, engine="serial", budget=15)
     toy = dataclasses.replace(

@@ -59,6 +59,7 @@ def test_the_generator_is_put_back():
 @pytest.mark.parametrize(("problem", "more", "message"), [
     ("wrong", {}, "must give a Problem or .module, train, test., got Linear"),
     ("empty", {"dim": 9}, "have no batch"),
+    ("untested", {"dim": 9}, "test data have no batch"),
     ("digits", {"lr": 1e30}, "smaller lr"),
     ("wrapped_with_a_head", {"dim": 9}, "one learning rate"),
 ])  # fmt: skip

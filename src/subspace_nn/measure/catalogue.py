@@ -293,6 +293,12 @@ def _base(task: str) -> Question:
 
 def _name_of(function: Task) -> str:
     """The name under which a worker can import a function."""
+    if not inspect.isroutine(function):
+        raise InputError(
+            "A task is a name or a function at the top level of a file, for workers import it; got "
+            f"{type(function).__name__}. Put what makes it into a function, such as one that gives "
+            "(module, train, test)."
+        )
     module, name = function.__module__, function.__qualname__
     if module == "__main__":  # a script: its file's name, from the folder that it lies in
         module = Path(getattr(sys.modules["__main__"], "__file__", "")).stem

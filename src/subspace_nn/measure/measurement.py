@@ -15,7 +15,7 @@ from subspace_nn.files import write_atomically
 from subspace_nn.measure.catalogue import question as ask
 from subspace_nn.measure.estimate import Estimate, Results, estimate
 from subspace_nn.measure.plan import Dim, first_dims, next_dims
-from subspace_nn.measure.question import Question
+from subspace_nn.measure.question import Question, figures_of
 from subspace_nn.runs import DONE, Run, Task
 from subspace_nn.store import Store
 from subspace_nn.sweep import Status, complete
@@ -173,8 +173,9 @@ def measure(
     setting = engines.Setting(jobs, address, options or {}, store.folder.absolute() / f".{engine}")
     with engines.start(engine, setting) as parallel:
         while runs := _next(now):
+            _look_at_done(runs, store, question.metric)
             done = complete(runs, store, parallel, on_status=_telling(now, runs, on_progress))
-            records = [*records, *_finished(done)]
+            records = [*records, *_finished(done, store)]
             now = _look(question, records, reused, budget)
     answer = _answer(now)
     _write(path, question, records[:reused], answer)
@@ -202,10 +203,24 @@ def check(question: Question, budget: object) -> None:
 def _telling(
     now: Progress, runs: Sequence[Run], on_progress: Callable[[Progress], None]
 ) -> Callable[[Status], None]:
-    """Tell of a batch that begins; returns what tells of its runs."""
+    """Tell of a batch that begins; returns what tells of its runs, and looks at their results."""
     now = dataclasses.replace(now, planned=runs)
     on_progress(now)
-    return lambda status: on_progress(dataclasses.replace(now, status=status))
+
+    def tell(status: Status) -> None:
+        on_progress(dataclasses.replace(now, status=status))
+        if status.latest is not None and status.latest["status"] == DONE:
+            figures_of(status.latest, now.question.metric)  # not after four more in vain
+
+    return tell
+
+
+def _look_at_done(runs: Sequence[Run], store: Store, metric: str) -> None:
+    """See that what is there can be used, before more of it is made."""
+    ids = {run.id for run in runs}
+    for record in store.read():
+        if record["id"] in ids and record["status"] == DONE:
+            figures_of(record, metric)
 
 
 def answers(folder: str | os.PathLike[str]) -> list[Answer]:
@@ -216,21 +231,33 @@ def answers(folder: str | os.PathLike[str]) -> list[Answer]:
 
     Returns:
         The answers, ordered by the names of their files.
+
+    Raises:
+        InputError: if a file there is not that of a measurement.
     """
     paths = sorted((Path(folder) / FOLDER).glob("*.json"))
-    contents = [json.loads(path.read_bytes()) for path in paths]
-    return [
-        Answer(question=Question(**content["question"]), **content["answer"])
-        for content in contents
-        if content["answer"] is not None
-    ]
+    read = [_read(path) for path in paths]
+    return [answer for _, answer in read if answer is not None]
+
+
+def _read(path: Path) -> tuple[list[str], Answer | None]:
+    """What the file of a measurement says: the records it began with, and its answer."""
+    try:
+        content = json.loads(path.read_bytes())
+        question, answer = Question(**content["question"]), content["answer"]
+        return content["reused"], answer and Answer(question=question, **answer)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not the file of a measurement ({type(error).__name__}: {error}). Remove "
+            "it; if it was one, the same command makes it again from the records."
+        ) from None
 
 
 def _reused(question: Question, store: Store, path: Path) -> list[Record]:
     """The records that were there when this measurement first began."""
     records = store.read()
     if path.exists():
-        ids = json.loads(path.read_bytes())["reused"]
+        ids, _ = _read(path)
         by_id = {record["id"]: record for record in records}
         if lost := [i for i in ids if i not in by_id]:
             raise InputError(
@@ -289,22 +316,33 @@ def _next_dims(now: Progress) -> list[Dim]:
     return next_dims(now.results, now.found, ratio=ratio, batch=now.question.batch)
 
 
-def _finished(records: Sequence[Record]) -> Sequence[Record]:
-    failed = [record for record in records if record["status"] != DONE]
+def _finished(records: Sequence[Record], store: Store) -> Sequence[Record]:
+    failed: dict[str, list[Record]] = {}
+    for record in records:
+        if record["status"] != DONE:
+            failed.setdefault(_why(record["error"]), []).append(record)
     if failed:
         raise InputError(
-            *(
-                f"Run {r['id']} of {r['task']}, {_told(r)}, failed: "
-                f"{r['error'].strip().splitlines()[-1]}"
-                for r in failed
-            ),
+            *(_failure(why, alike, store) for why, alike in failed.items()),
             "A failed run is no result. Mend the task; the same command then goes on from here.",
         )
     return records
 
 
-def _told(record: Record) -> str:
-    return ", ".join(f"{name}={record['arguments'][name]}" for name in ("dim", "seed"))
+def _failure(why: str, records: Sequence[Record], store: Store) -> str:
+    """One sentence for all runs that failed alike."""
+    first = records[0]
+    run = f"{first['task']}, dim={first['arguments']['dim']}, seed={first['arguments']['seed']}"
+    others = f" (and {len(records) - 1} more)" if len(records) > 1 else ""
+    where = store.folder / f"{first['id']}.json"
+    return f"Run {first['id']} of {run}{others}, failed: {why} The record {where} has it all."
+
+
+def _why(error: str) -> str:
+    """The error at the end of a traceback, behind its last indented line; or all there is."""
+    lines = error.strip().splitlines()
+    begin = max((n for n, line in enumerate(lines, 1) if line.startswith(" ")), default=0)
+    return " ".join(lines[begin:] or lines[-1:])
 
 
 def _answer(now: Progress) -> Answer:

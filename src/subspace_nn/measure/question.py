@@ -6,6 +6,7 @@ import inspect
 import itertools
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -95,7 +96,8 @@ say kind absolute.
     @property
     def name(self) -> str:
         """A name for files: the metric, the threshold, and the beginning of the id."""
-        return f"{self.metric}-{self.threshold:g}-{self.id[:8]}"
+        metric = re.sub(r"[^\w.-]", "-", self.metric)
+        return f"{metric}-{self.threshold:g}-{self.id[:8]}"
 
     @property
     def relative(self) -> bool:
@@ -160,7 +162,7 @@ say kind absolute.
         full: list[float] = []
         at: dict[int, list[float]] = {}
         figures = [
-            (record["arguments"]["dim"], *_figures(record, self.metric)) for record in records
+            (record["arguments"]["dim"], *figures_of(record, self.metric)) for record in records
         ]
         sizes = {D: dim for dim, D, _ in figures}
         if len(sizes) > 1:
@@ -219,21 +221,35 @@ def _seed(seed: int, dim: Dim, count: int) -> int:
     return int(bits.words(seed, f"measure/{dim}", count, 1)[0]) & 0x7FFFFFFF
 
 
-def _figures(record: Mapping[str, Any], metric: str) -> tuple[int, float]:
+def figures_of(record: Mapping[str, Any], metric: str) -> tuple[int, float]:
+    """What counts of a result.
+
+    Args:
+        record: of a finished run.
+        metric: which figure.
+
+    Returns:
+        D, and the figure.
+
+    Raises:
+        InputError: if either is missing or no number; the message names the record.
+    """
     result = record["result"]
-    if missing := [name for name in ("D", metric) if name not in result]:
-        there = ", ".join(sorted(result))
+    there = ", ".join(sorted(result))
+    problems = [
+        f"The result of {record['task']} has no {name!r}; it has: {there}."
+        for name in ("D", metric)
+        if name not in result
+    ]
+    if not problems:
+        problems += _whole("D", result["D"], 2)
+        problems += _number(metric, result[metric], -math.inf, math.inf)
+    if problems:
         raise InputError(
-            *(
-                f"The result of {record['task']} has no {name!r}; it has: {there}."
-                for name in missing
-            )
+            *problems,
+            f"That is record {record['id']}. Its run counts as done: after a change of the task "
+            "take another folder, or remove the record.",
         )
-    if problems := [
-        *_whole("D", result["D"], 2),
-        *_number(metric, result[metric], -math.inf, math.inf),
-    ]:
-        raise InputError(*problems)
     return result["D"], float(result[metric])
 
 

@@ -105,6 +105,9 @@ def summary(answer: Answer) -> dict[str, str]:
         rows["D / d_int"] = f"{answer.bloat:,.1f} (D = {answer.D:,})"
     for value in published(asked):
         rows[value.source] = f"{value.dim:,}" + (f" ({value.note})" if value.note else "")
+    if _all_beat_full(answer):
+        other = "lower" if asked.better == "higher" else "higher"
+        rows["doubt"] = f"every d did better than the full model: should it be --better {other}?"
     rows["runs"] = f"{len(answer.runs)}, {answer.seconds / 60:.1f} minutes together"
     if answer.reused:
         rows["runs"] += f"; {answer.reused} of them were there before"
@@ -114,6 +117,14 @@ def summary(answer: Answer) -> dict[str, str]:
         "unreachable": "more runs would not help",
     }[answer.stopped]
     return rows
+
+
+def _all_beat_full(answer: Answer) -> bool:
+    """As when a loss is measured as if higher were better."""
+    means = [point["mean"] for point in answer.points]
+    if answer.question.better == "higher":
+        return bool(means) and min(means) > answer.full
+    return bool(means) and max(means) < answer.full
 
 
 def _line(now: Progress, width: int) -> Text:

@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args
 import torch
 
 from subspace_nn import bits
-from subspace_nn.errors import DataError, unknown_name
+from subspace_nn.errors import problems_of, unknown_name
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, mnist
-from subspace_nn.tasks.optimise import CMAES, LBFGS, fit
-from subspace_nn.tasks.run import RunConfig, whole_number
+from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, fit
+from subspace_nn.tasks.run import FULL, RunConfig, whole_number
 from subspace_nn.tasks.train import Recipe
 
 Source = Literal["mnist", "fashion-mnist"]
@@ -59,10 +59,14 @@ class ImagesConfig(RunConfig):
                 found.append(unknown_name(name, value, get_args(valid)))
         found += whole_number("images", self.images, 1, 60_000)
         if self.data == "fashion-mnist":
-            try:
-                fashion_mnist()
-            except DataError as error:
-                found += error.problems
+            found += problems_of(fashion_mnist)
+        many = self.dim == FULL or (isinstance(self.dim, int) and self.dim > CMAES_MOST)
+        if self.optimiser == "cma-es" and many:
+            found.append(
+                f"cma-es is for at most {CMAES_MOST:,} free parameters, got dim {self.dim!r}. A "
+                "measurement also trains the full model: for a net as large as these take "
+                "l-bfgs, or compare single dims by a sweep."
+            )
         return found
 
     def method(self) -> Recipe | LBFGS | CMAES:

@@ -31,7 +31,7 @@ from subspace_nn.tasks.train import (
 )
 
 #: CMA-ES holds a d × d matrix, and needs about 10 d evaluations or more to learn it.
-_MOST = 1000
+CMAES_MOST = 1000
 #: L-BFGS looks at the clock once in so many iterations.
 _CHUNK = 5
 
@@ -273,8 +273,9 @@ def _problems(recipe: LBFGS | CMAES, net: Subspace) -> list[str]:
         for name, value in dataclasses.asdict(recipe).items()
         if value <= 0 and name != "population"
     ]
-    if isinstance(recipe, CMAES) and net.dim > _MOST:
+    if isinstance(recipe, CMAES) and net.dim > CMAES_MOST:
         found.append(
-            f"CMA-ES is for at most {_MOST:,} free parameters, got {net.dim:,}. Use L-BFGS or Adam."
+            f"CMA-ES is for at most {CMAES_MOST:,} free parameters, got {net.dim:,}. "
+            "Use L-BFGS or Adam."
         )
     return found

@@ -1,6 +1,7 @@
 """A module and data of the user's own as a task: one loop over data loaders."""
 
 import inspect
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from subspace_nn.errors import InputError
+from subspace_nn.errors import InputError, problems_of
 from subspace_nn.layout import Layout
+from subspace_nn.projections import parse
 from subspace_nn.runs import find_task
 from subspace_nn.subspace import Subspace
 from subspace_nn.tasks.train import find_device
@@ -99,14 +101,27 @@ def train(
 
 
 def _check(arguments: Mapping[str, Any]) -> list[str]:
+    epochs, lr, name = (arguments[name] for name in ("epochs", "lr", "problem"))
     found = []
-    if not isinstance(arguments["epochs"], int) or arguments["epochs"] < 1:
-        found.append(f"epochs must be a whole number of at least 1, got {arguments['epochs']!r}.")
-    try:
-        find_task(arguments["problem"])
-    except InputError as error:
-        found += error.problems
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+        found.append(f"epochs must be a whole number of at least 1, got {epochs!r}.")
+    if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < math.inf:
+        found.append(f"lr must be a number above 0, got {lr!r}.")
+    found += problems_of(lambda: parse(arguments["projection"]))
+    if wrong := problems_of(lambda: find_task(name)):
+        return found + wrong
+    parameters = inspect.signature(find_task(name)).parameters
+    needed = [n for n, p in parameters.items() if p.default is p.empty and n != "seed"]
+    needed = [n for n in needed if parameters[n].kind not in _VARIADIC]
+    if needed:
+        found.append(
+            f"{name} needs {', '.join(needed)}. A function that gives a module and data takes "
+            "nothing, or the seed; a task of your own takes dim and seed."
+        )
     return found
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 train.check = _check  # type: ignore[attr-defined]
@@ -177,5 +192,7 @@ def _outputs(net: Subspace, test: Batches, where: torch.device) -> tuple[Tensor,
     net.eval()
     with torch.no_grad():
         pairs = [(net(x.to(where)), y.to(where)) for x, y in test]
+    if not pairs:
+        raise InputError("The test data have no batch.")
     outputs, targets = zip(*pairs, strict=True)
     return torch.cat(outputs), torch.cat(targets)

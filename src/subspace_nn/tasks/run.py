@@ -5,12 +5,12 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from subspace_nn import environment, models
-from subspace_nn.errors import InputError, unknown_name
+from subspace_nn.errors import InputError, problems_of, unknown_name
 from subspace_nn.layout import Layout
 from subspace_nn.projections import make, parse
 from subspace_nn.subspace import Scale, Subspace
@@ -71,7 +71,7 @@ class RunConfig:
             for name, valid in _CHOICES.items()
             if getattr(self, name) not in valid
         ]
-        found += _problems_of(lambda: parse(self.projection))
+        found += problems_of(lambda: parse(self.projection))
         found += self._dim_problems()
         found += whole_number("epochs", self.epochs, 1, 100_000)
         found += whole_number("batch_size", self.batch_size, 1, 60_000)
@@ -128,9 +128,9 @@ class RunConfig:
         found = whole_number("dim", self.dim, 1, D)
         if not found and self.projection == "identity" and self.dim != D:
             found.append(f"dim must be {D:,}, all weights of {self.model}, with identity.")
-        elif not found and not _problems_of(lambda: parse(self.projection)):
+        elif not found and not problems_of(lambda: parse(self.projection)):
             tensors = {entry.name: entry.numel for entry in layout.entries}
-            found += _problems_of(lambda: make(self.projection, D, self.dim, tensors=tensors))
+            found += problems_of(lambda: make(self.projection, D, self.dim, tensors=tensors))
         return found
 
 
@@ -227,14 +227,6 @@ def whole_number(name: str, value: object, low: int, high: int | None) -> list[s
         return []
     limits = f"of at least {low:,}" if high is None else f"from {low:,} to {high:,}"
     return [f"{name} must be a whole number {limits}, got {value!r}."]
-
-
-def _problems_of(attempt: Callable[[], object]) -> list[str]:
-    try:
-        attempt()
-    except InputError as error:
-        return list(error.problems)
-    return []
 
 
 def _is_number(value: object) -> bool:

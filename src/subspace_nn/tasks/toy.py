@@ -1,12 +1,15 @@
 """The toy of Li et al. (2018): ten constraints on 1,000 weights, so that the answer is 10."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from subspace_nn import bits
+from subspace_nn.errors import problems_of
+from subspace_nn.projections import parse
 from subspace_nn.subspace import Subspace
 
 #: Standard deviation of the initial weights: each sum of 100 then starts at about ±1.
@@ -92,3 +95,10 @@ def train(
         "performance": math.exp(-loss),
         "steps": len(losses),
     }
+
+
+def _check(arguments: Mapping[str, Any]) -> list[str]:
+    return problems_of(lambda: parse(arguments["projection"]))
+
+
+train.check = _check  # type: ignore[attr-defined]
