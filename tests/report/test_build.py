@@ -41,19 +41,19 @@ def whole():
 
 def test_parts_across_sweeps_come_first_then_the_literature_then_others(whole):
     assert list(whole) == [
-        "free-parameters", "recipes", "kinds", "costs", "conv-large-2017", "zoo", "conv-hashed",
-        "big-models", "projections", "houses", "environment",
+        "free-parameters", "recipes", "which-projection", "costs", "conv-large-2017", "zoo",
+        "conv-hashed", "big-models", "projections", "houses", "environment",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("index", "absent"),
     [
-        (0, {"free-parameters", "recipes", "kinds", "costs"}),
-        (1, {"kinds"}),
-        (2, {"kinds"}),
-        (3, {"free-parameters", "recipes", "kinds", "costs"}),
-        (5, {"free-parameters", "recipes", "kinds", "costs"}),
+        (0, {"free-parameters", "recipes", "which-projection", "costs"}),
+        (1, {"which-projection"}),
+        (2, {"which-projection"}),
+        (3, {"free-parameters", "recipes", "which-projection", "costs"}),
+        (5, {"free-parameters", "recipes", "which-projection", "costs"}),
     ],
 )
 def test_a_part_without_records_is_not_there(index, absent):
@@ -94,7 +94,7 @@ def test_the_same_number_of_free_parameters_stands_in_one_row(whole):
 
 
 def test_kinds_stand_beside_each_other(whole):
-    (table,) = whole["kinds"].tables
+    (table,) = whole["which-projection"].tables
     assert [one[0] for one in table.rows] == ["hadamard", "hashed", "sparse"]
     assert row(table, "hashed")["d = 1,000 (n\u00a0=\u00a03)"] == "93.00 ± 1.00"
     assert table.rows[1][-2:] == ["95.00 ± 1.00", "10.0"]
@@ -103,28 +103,28 @@ def test_kinds_stand_beside_each_other(whole):
 
 def test_learning_rates_stand_beside_each_other():
     found = parts(Sweep("rates", r.RATES, "", ["make rates"]), Sweep("kinds", r.KINDS))
-    (table,) = found["learning-rates"].tables
+    (table,) = found["one-learning-rate"].tables
     assert table.caption == "conv, 2 epochs"
     first, second = table.rows
     assert first == ["sparse", "100", "80.00 ± 0.00", "85.00 ± 0.00", "–", "0.00"]
     assert second[-2:] == ["70.00 ± 0.00", "2.00"]
-    assert found["learning-rates"].notes[-1] == (
+    assert found["one-learning-rate"].notes[-1] == (
         "From d = 100 on, the default is within 1 point of the best in 1 of 2; "
         "not for conv sparse at d = 1,000 (2.0)."
     )
-    assert found["learning-rates"].commands == ["make rates"]
+    assert found["one-learning-rate"].commands == ["make rates"]
     # They are neither a comparison of kinds nor told a second time.
     assert "rates" not in found
-    assert {t.caption for t in found["kinds"].tables} == {"conv, 10 epochs"}
+    assert {t.caption for t in found["which-projection"].tables} == {"conv, 10 epochs"}
 
 
 def test_one_learning_rate_is_no_comparison(whole):
-    assert "learning-rates" not in whole
+    assert "one-learning-rate" not in whole
 
 
 def test_rates_beside_which_the_default_was_not_tried_are_no_verdict():
     few = [one for one in r.RATES if one["arguments"]["lr"] != 0.4]
-    found = parts(Sweep("rates", few))["learning-rates"]
+    found = parts(Sweep("rates", few))["one-learning-rate"]
     assert [row[-1] for row in found.tables[0].rows] == ["–"]
     assert len(found.notes) == 1
 
@@ -139,15 +139,15 @@ def test_the_experiments_of_this_package_are_shown():
             r.record(90.0, D={"conv": 21_840, "fc": 199_210}[one["model"]], **one) for one in runs
         ]))  # fmt: skip
     found = parts(*sweeps_)
-    conv, fc = found["kinds"].tables
+    conv, fc = found["which-projection"].tables
     assert (conv.caption, fc.caption) == ("conv, 1 epochs", "fc, 2 epochs")
     assert len(conv.rows) == len(fc.rows) == 10
     assert "d = 10,000 (n\u00a0=\u00a02)" in conv.columns
-    conv, fc = found["learning-rates"].tables
+    conv, fc = found["one-learning-rate"].tables
     assert (conv.caption, fc.caption) == ("conv, 1 epochs", "fc, 2 epochs")
     assert {row[0].partition(":")[0] for row in conv.rows} == set(KINDS)
     assert {row[0].partition(":")[0] for row in fc.rows} == set(KINDS)
-    assert "within 1 point of the best in" in found["learning-rates"].notes[-1]
+    assert "within 1 point of the best in" in found["one-learning-rate"].notes[-1]
 
 
 def test_measured_stands_beside_published(whole):
@@ -197,7 +197,7 @@ def test_every_part_has_the_commands_that_make_it_again(whole):
     assert whole["free-parameters"].commands == [
         "make the small ones", "make the new ones", "make the big ones"
     ]  # fmt: skip
-    assert whole["kinds"].commands == ["make the new ones", "make the kinds"]
+    assert whole["which-projection"].commands == ["make the new ones", "make the kinds"]
     assert whole["houses"].commands == ["make houses"]
 
 

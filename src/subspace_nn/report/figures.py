@@ -183,7 +183,8 @@ def relative_errors(
     Returns:
         A figure; the series stand beside each other at each d, with one standard deviation.
     """
-    figure, axes = canvas(*size, right=96)
+    # The marker's room, and five points for a letter of the longest name.
+    figure, axes = canvas(*size, right=36 + 5 * max(map(len, names)))
     dims = sorted({g.dim or 0 for one in found for g in one.subspaces})
     means = {
         dim: statistics.fmean(100 - g.accuracy.mean for one in found if (g := one.at(dim)))

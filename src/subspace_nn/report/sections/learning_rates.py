@@ -54,7 +54,7 @@ def section(groups: Sequence[Group]) -> Section | None:
     if not families:
         return None
     return Section(
-        "learning-rates",
+        "one-learning-rate",
         "One learning rate",
         text=_TEXT,
         tables=[_table(family) for family in families.values()],

@@ -30,7 +30,7 @@ def section(groups: Sequence[Group]) -> Section | None:
     if not families:
         return None
     return Section(
-        "kinds",
+        "which-projection",
         "Projections beside each other",
         text=_TEXT,
         pictures=[_picture(found) for found in families.values()],
