@@ -39,7 +39,7 @@ claims: $(INSTALLED) ## the README's figures, into results/claims.json (about 20
 	$(BIN)/python benchmarks/claims.py results/claims.json
 	$(BIN)/python -m benchmarks.step_time results/step_time.json
 
-bench: $(INSTALLED) ## step times, products, memory beside others', into results and docs/benchmarks.md (20 minutes)
+bench: $(INSTALLED) ## step times, products, memory beside others', into results and docs/benchmarks.md (half an hour)
 	for name in step_time roofline fwht peers setup; do \
 		$(BIN)/python -m benchmarks.$$name results/$$name.json || exit; done
 	$(BIN)/python -m benchmarks.page
