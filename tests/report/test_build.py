@@ -106,16 +106,34 @@ def test_learning_rates_stand_beside_each_other():
     (table,) = found["one-learning-rate"].tables
     assert table.caption == "conv, 2 epochs"
     first, second = table.rows
-    assert first == ["sparse", "100", "80.00 ± 0.00", "85.00 ± 0.00", "–", "0.00"]
-    assert second[-2:] == ["70.00 ± 0.00", "2.00"]
+    assert first == ["sparse", "100", "80.00 ± 0.00", "85.00 ± 0.00", "–", "0.00 ± 0.00"]
+    assert second[-2:] == ["70.00 ± 0.00", "2.00 ± 0.00"]
     assert found["one-learning-rate"].notes[-1] == (
         "From d = 100 on, the default is within 1 point of the best in 1 of 2; "
-        "not for conv sparse at d = 1,000 (2.0)."
+        "not for conv sparse at d = 1,000 (2.0 ± 0.0)."
     )
     assert found["one-learning-rate"].commands == ["make rates"]
     # They are neither a comparison of kinds nor told a second time.
     assert "rates" not in found
     assert {t.caption for t in found["which-projection"].tables} == {"conv, 10 epochs"}
+
+
+@pytest.mark.parametrize(
+    ("tried", "behind"),
+    [
+        # A third rate with one seed takes nothing away from what more seeds tell of a second.
+        ({0.4: [80.0, 80.0, 80.0], 0.8: [84.0, 79.0, 80.0], 0.1: [70.0]}, "1.00 ± 1.53"),
+        ({0.4: [80.0, 80.0, 80.0], 0.8: [84.0]}, "4.00"),
+    ],
+)
+def test_a_learning_rate_is_compared_with_the_default_over_the_seeds_of_both(tried, behind):
+    records = [
+        r.record(accuracy, epochs=2, lr=lr, dim=100, seed=seed)
+        for lr, accuracies in tried.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    (table,) = parts(Sweep("rates", records))["one-learning-rate"].tables
+    assert table.rows[0][-1] == behind
 
 
 def test_one_learning_rate_is_no_comparison(whole):

@@ -1,5 +1,6 @@
 """Learning rates beside each other: is one right for every kind, d and net?"""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +19,8 @@ _TEXT = (
 
 _NOTE = (
     "Test accuracy in %, mean ± standard deviation over n seeds. Behind: the mean of the best "
-    "learning rate tried less that of the default, in points, over the seeds that all have."
+    "learning rate tried less that of the default, in points ± standard error, over the seeds that "
+    "both have; 0 if none is better."
 )
 
 _Case = tuple[str, int]
@@ -79,21 +81,36 @@ def _families(groups: Sequence[Group]) -> dict[str, dict[_Case, dict[float, Grou
     return {key: family for key, family in several.items() if family}
 
 
-def _behind(rates: Mapping[float, Group]) -> float | None:
-    """Points of the best learning rate over the default; None if no seed was tried with all."""
-    if RunConfig.lr not in rates:
-        return None
-    common = set.intersection(
-        *({r["arguments"].get("seed") for r in g.records} for g in rates.values())
-    )
-    means = {
-        lr: statistics.fmean(
-            r["result"][ACCURACY] for r in g.records if r["arguments"].get("seed") in common
-        )
+def _behind(rates: Mapping[float, Group]) -> tuple[float, float] | None:
+    """Points of the best learning rate over the default, and their standard error.
+
+    Each is compared over the seeds that both have.
+
+    Returns:
+        0 if none is better, with an error of 0; that of a single seed is not known, and NaN. None
+        if none can be compared.
+    """
+    accuracies = {
+        lr: {r["arguments"].get("seed"): r["result"][ACCURACY] for r in g.records}
         for lr, g in rates.items()
-        if common
     }
-    return max(means.values()) - means[RunConfig.lr] if means else None
+    default = accuracies.pop(RunConfig.lr, {})
+    gains = [
+        [one[seed] - default[seed] for seed in sorted(one.keys() & default.keys())]
+        for one in accuracies.values()
+    ]
+    gains = [gain for gain in gains if gain]
+    if not gains:
+        return None
+    best = max(gains, key=statistics.fmean)
+    if statistics.fmean(best) <= 0:
+        return 0.0, 0.0
+    error = statistics.stdev(best) / math.sqrt(len(best)) if len(best) > 1 else math.nan
+    return statistics.fmean(best), error
+
+
+def _with_error(points: float, error: float, digits: int = 2) -> str:
+    return f"{points:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
 
 
 def _verdict(families: Mapping[str, Mapping[_Case, Mapping[float, Group]]]) -> list[str]:
@@ -106,9 +123,9 @@ def _verdict(families: Mapping[str, Mapping[_Case, Mapping[float, Group]]]) -> l
     if not behind:
         return []
     far = [
-        f"{model} {kind} at d = {dim:,} ({points:.1f})"
-        for (model, kind, dim), points in behind.items()
-        if points > POINTS
+        f"{model} {kind} at d = {dim:,} ({_with_error(*found, digits=1)})"
+        for (model, kind, dim), found in behind.items()
+        if found[0] > POINTS
     ]
     near = f"{len(behind) - len(far)} of {len(behind)}"
     found = f"From d = {FROM_DIM} on, the default is within {POINTS:g} point of the best in {near}"
@@ -128,7 +145,7 @@ def _table(family: Mapping[_Case, Mapping[float, Group]]) -> Table:
             kind,
             text.dims(next(iter(there.values()))),
             *(text.accuracy(there.get(lr)) for lr in rates),
-            text.NOTHING if points is None else f"{points:.2f}",
+            text.NOTHING if points is None else _with_error(*points),
         ])  # fmt: skip
     one = next(iter(next(iter(family.values())).values()))
     return Table(
