@@ -26,8 +26,8 @@ lint: $(INSTALLED) ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(INSTALLED) ## strict types
-	$(BIN)/pyrefly check
+types: $(INSTALLED) ## strict types, warnings as errors
+	$(BIN)/pyrefly check --min-severity=warn
 
 docs: $(INSTALLED) ## the documentation in docs/_build/html, its examples run, warnings as errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -1,6 +1,6 @@
 """What a training looks like in a terminal."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from subspace_nn.tasks.train import Evaluation, Progress, Recipe
 
 
 @contextmanager
-def progress(console: Console, recipe: Recipe) -> Iterator[Callable[[Progress], None]]:
+def progress(console: Console, recipe: Recipe) -> Generator[Callable[[Progress], None]]:
     """Show a training as it goes: a bar in a terminal, one plain line an epoch elsewhere.
 
     Args:
@@ -87,7 +87,7 @@ def _cell(value: object) -> str:
 @contextmanager
 def sweep(
     console: Console, runs: Sequence[Run], store: Store
-) -> Iterator[Callable[[Status], None]]:
+) -> Generator[Callable[[Status], None]]:
     """Show a sweep as it goes: what runs, what is done, time left; elsewhere a line a run.
 
     Args:
@@ -176,7 +176,7 @@ def _clock(seconds: float | None) -> str:
 
 
 @contextmanager
-def _bar(console: Console, epochs: int) -> Iterator[Callable[[Progress], None]]:
+def _bar(console: Console, epochs: int) -> Generator[Callable[[Progress], None]]:
     columns = (
         TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
         BarColumn(bar_width=None),

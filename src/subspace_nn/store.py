@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Store:
         return records
 
     @contextmanager
-    def running(self, run_id: str) -> Iterator[None]:
+    def running(self, run_id: str) -> Generator[None]:
         """Mark a run as under way in this process, for others to see.
 
         Args:

@@ -19,7 +19,7 @@ import importlib
 import pickle
 import pkgutil
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import torch
@@ -466,7 +466,7 @@ def _check_golden(P: Projection, expected: Golden) -> None:
 
 
 @contextlib.contextmanager
-def _pieces_of(size: int) -> Iterator[None]:
+def _pieces_of(size: int) -> Generator[None]:
     """Let the package work on so many numbers at a time."""
     names = [module.name for module in pkgutil.iter_modules(projections.__path__)]
     kinds = [importlib.import_module(f"{projections.__name__}.{name}") for name in names]

@@ -6,7 +6,7 @@ killed, and ray's gives all results at the end; here each cluster's own futures 
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 
 from subspace_nn.engines import _dask, _local, _ray, _slurm
@@ -28,7 +28,7 @@ _WITH_OPTIONS = ("dask", "ray", "slurm")
 
 
 @contextmanager
-def start(engine: str, setting: Setting | None = None) -> Iterator[Parallel]:
+def start(engine: str, setting: Setting | None = None) -> Generator[Parallel]:
     """Start an engine, or connect to one.
 
     Args:

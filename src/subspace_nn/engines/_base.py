@@ -1,7 +1,7 @@
 """What engines have in common: what they are started with, and how a death is told."""
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +124,7 @@ def require(module: str, extra: str) -> Any:
 
 
 @contextmanager
-def reaching(engine: str, address: str | None) -> Iterator[None]:
+def reaching(engine: str, address: str | None) -> Generator[None]:
     """Tell plainly if a cluster does not answer.
 
     Args:

@@ -1,6 +1,6 @@
 """A dask cluster, through its own futures: a killed worker costs its own call only."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ from subspace_nn.engines._base import Call, Parallel, Setting, execute, reaching
 
 
 @contextmanager
-def start(setting: Setting) -> Iterator[Parallel]:
+def start(setting: Setting) -> Generator[Parallel]:
     """Connect to a scheduler, or start a cluster on this machine.
 
     Args:
@@ -36,7 +36,7 @@ def start(setting: Setting) -> Iterator[Parallel]:
 
 
 @contextmanager
-def _scheduler(distributed: Any, setting: Setting) -> Iterator[Any]:
+def _scheduler(distributed: Any, setting: Setting) -> Generator[Any]:
     """The address, or a cluster on this machine."""
     if setting.address:
         yield setting.address

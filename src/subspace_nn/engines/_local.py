@@ -1,7 +1,7 @@
 """Processes of this machine, through joblib."""
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from subspace_nn.engines._base import Call, Parallel, Setting, WorkerDiedError
 
 
 @contextmanager
-def start(backend: str, setting: Setting) -> Iterator[Parallel]:
+def start(backend: str, setting: Setting) -> Generator[Parallel]:
     """Start one of joblib's backends.
 
     Args:

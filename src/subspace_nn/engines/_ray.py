@@ -1,7 +1,7 @@
 """A ray cluster, through its own tasks: a killed worker costs its own call only."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from subspace_nn.errors import InputError
 
 
 @contextmanager
-def start(setting: Setting) -> Iterator[Parallel]:
+def start(setting: Setting) -> Generator[Parallel]:
     """Connect to a cluster, or start one on this machine.
 
     Args:

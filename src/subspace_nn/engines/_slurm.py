@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ _POLL = 1.0
 
 
 @contextmanager
-def start(setting: Setting) -> Iterator[Parallel]:
+def start(setting: Setting) -> Generator[Parallel]:
     """Make ready to submit jobs.
 
     Args:

@@ -1,7 +1,7 @@
 """What a measurement looks like in a terminal: the interval, closing."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -25,7 +25,7 @@ _NOT_FOUND = {
 
 
 @contextmanager
-def progress(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
+def progress(console: Console, title: str) -> Generator[Callable[[Progress], None]]:
     """Show a measurement as it goes: a line for each batch of runs, and in a terminal what runs.
 
     Lines of a terminal are cut to its width, so that the intervals stay below each other; and
