@@ -62,10 +62,14 @@ def pitfalls(results: Path) -> str:
             f"{row['full']:.2f}",
             f"{row['threshold']:.2f}",
             str(row["runs"]),
+            "tight" if row["stopped"] == "tight" else f"{row['stopped']} spent",
         ]
         for row in rows
     ]
-    columns = ["change", "d_int", "95 % interval", "full model, %", "threshold, %", "runs"]
+    columns = [
+        *("change", "d_int", "95 % interval", "full model, %", "threshold, %"),
+        *("runs", "stopped"),
+    ]
     return table(Table(columns, cells))
 
 
