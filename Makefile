@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: fashion help train test lint types docs check claims bench killtest fuzz measure measure-2018 raytest overhead results report race conformance clean
+.PHONY: fashion help train test lint types docs check claims bench killtest fuzz measure measure-why measure-2018 raytest overhead results report race conformance clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 # The constraints pin torch before pip chooses a build of its own.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -89,6 +89,14 @@ fashion: ## Fashion-MNIST from the network, where Debian's package dataset-fashi
 
 measure: $(INSTALLED) ## intrinsic dimensions, into results/measure; what is finished is kept (two hours of one core)
 	for name in $(MEASURED); do $(BIN)/subspace-nn measure $$name || exit; done
+	for name in mnist-fc mnist-lenet; do \
+		$(BIN)/subspace-nn measure $$name --threshold 90 --kind absolute || exit; done
+
+measure-why: $(INSTALLED) ## one difference from the recipe of Li et al. at a time (two hours of one core)
+	$(BIN)/subspace-nn measure mnist-fc projection=fastfood --out results/measure/mnist-fc-fastfood
+	$(BIN)/subspace-nn measure mnist-fc scale=none lr=0.001 schedule=constant --out results/measure/mnist-fc-unscaled
+	for name in mnist-fc-2018 mnist-lenet-2018; do \
+		$(BIN)/subspace-nn measure $$name epochs=20 --out results/measure/$$name-20 || exit; done
 
 measure-2018: $(INSTALLED) ## the same with the recipe of Li et al. (eight hours of one core)
 	for name in mnist-fc-2018 mnist-lenet-2018; do $(BIN)/subspace-nn measure $$name || exit; done
