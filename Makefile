@@ -95,6 +95,8 @@ measure: $(INSTALLED) ## intrinsic dimensions, into results/measure; what is fin
 measure-why: $(INSTALLED) ## one difference from the recipe of Li et al. at a time (two hours of one core)
 	$(BIN)/subspace-nn measure mnist-fc projection=fastfood --out results/measure/mnist-fc-fastfood
 	$(BIN)/subspace-nn measure mnist-fc scale=none lr=0.001 schedule=constant --out results/measure/mnist-fc-unscaled
+	$(BIN)/subspace-nn measure mnist-fc-labels scale=none lr=0.001 schedule=constant \
+		--out results/measure/mnist-fc-labels-unscaled
 	for name in mnist-fc-2018 mnist-lenet-2018; do \
 		$(BIN)/subspace-nn measure $$name epochs=20 --out results/measure/$$name-20 || exit; done
 
