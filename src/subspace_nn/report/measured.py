@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from subspace_nn.measure import Answer, published
-from subspace_nn.report.theme import INK, LEGEND, PALETTE, SOFT, canvas
+from subspace_nn.report.theme import GROUND, INK, LEGEND, PALETTE, SOFT, canvas
 
 #: In points.
 _SIZE = (520.0, 320.0)
@@ -46,9 +46,10 @@ def figure(answer: Answer, title: str = "", size: tuple[float, float] = _SIZE) -
     axes.set_xlim(0.8 * min([*dims, answer.D]), 1.3 * answer.D)
     axes.xaxis.set_major_formatter(FuncFormatter(_whole))
     axes.set_title(title, fontsize=10, color=INK, loc="left")
-    axes.legend(
-        **LEGEND, loc="lower right" if answer.question.better == "higher" else "upper right"
-    )
+    where = "lower right" if answer.question.better == "higher" else "upper right"
+    # Lines of values stop where it stands.
+    background = {"frameon": True, "facecolor": GROUND, "edgecolor": "none", "framealpha": 1}
+    axes.legend(**{**LEGEND, **background}, loc=where)
     return picture
 
 

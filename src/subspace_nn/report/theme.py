@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-INK, SOFT, GRID = "#22262b", "#6a7178", "#dfe3e6"
+INK, SOFT, GRID, GROUND = "#22262b", "#6a7178", "#dfe3e6", "#ffffff"
 
 #: For things without an order. They differ in lightness too, and so for the colour-blind (Okabe
 #: and Ito, "Color universal design", 2008).
@@ -41,6 +41,7 @@ THEME: Mapping[str, tuple[str, str]] = {
     "ink": (INK, "#e6e8ea"),
     "soft": (SOFT, "#a2a9b0"),
     "grid": (GRID, "#363c43"),
+    "ground": (GROUND, "#16191d"),
     **{f"c{i}": pair for i, pair in enumerate(zip(PALETTE, _PALETTE_DARK, strict=True))},
     **{f"s{i}": pair for i, pair in enumerate(zip(SHADES, _shades(0.3, 1.0), strict=True))},
 }
