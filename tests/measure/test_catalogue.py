@@ -55,6 +55,9 @@ def test_mistakes(call, message):
     (question("mnist-fc", {"epochs": 9}, threshold=0.8), [750]),
     (question("mnist", {"model": "fc"}), [750]),
     (question("mnist", {"model": "conv"}), []),
+    (question("mnist-fc-labels", {"epochs": 9}), [90_000]),
+    (question("mnist-fc-labels", {"model": "lenet"}), []),
+    (question("mnist-fc-pixels", {"data": "fashion-mnist"}), []),
     (question(SYNTHETIC), []),
 ])  # fmt: skip
 def test_published(asked, dims):
@@ -65,6 +68,8 @@ def test_published(asked, dims):
     *(question(name) for name in KNOWN),
     question("mnist-fc", {"epochs": 20, "projection": "gaussian"}, threshold=0.95, batch=8),
     question("mnist-fc-2018", threshold=0.9, kind="relative"),
+    question("mnist-fc-2018", {"epochs": 20}),
+    question("mnist-fc-labels", {"model": "lenet", "epochs": 9}),
     Question(SYNTHETIC, {"answer": 7}, metric="test_error", better="lower", seed=3),
     question("tests.measure.problems:digits", {"epochs": 3}),
 ], ids=lambda asked: f"{asked.task} {asked.id[:4]}")  # fmt: skip
@@ -94,6 +99,12 @@ def test_titles(asked, expected):
 @pytest.mark.parametrize(("asked", "expected"), [
     (question("toy"), "toy"),
     (question("mnist", {"model": "fc", "epochs": 9}), "mnist-fc epochs=9"),
+    (question("mnist-fc-2018", {"epochs": 20}), "mnist-fc-2018 epochs=20"),
+    (question("mnist-fc-2018", {"epochs": 20, "lr": 0.4, "scale": "init", "batch_size": 256,
+                                "schedule": "one-cycle"}),
+     "mnist-fc-2018 scale=init lr=0.4 schedule=one-cycle batch_size=256 epochs=20"),
+    (question("mnist-fc", {"lr": 0.001, "projection": "fastfood"}),
+     "mnist-fc lr=0.001 projection=fastfood"),
     (question(SYNTHETIC, {"answer": 7}), f"{SYNTHETIC} answer=7"),
     (question(f"{OWN}:digits", {"lr": 0.1}), f"{OWN}:digits lr=0.1"),
     (question("digits"), "digits"),

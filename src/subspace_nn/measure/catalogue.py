@@ -64,6 +64,10 @@ _RECIPE_OF_LI = {
     "epochs": 100,
 }
 
+#: Arguments that tell one task from another; in the others, the recipe, a task may differ from the
+#: one whose name it goes by.
+_SUBJECT = {"model", "problem", "data", "shuffled", "images"}
+
 _IMAGES, _TABLES = "subspace_nn.tasks.images:train", "subspace_nn.tasks.tabular"
 
 
@@ -177,8 +181,11 @@ def published(asked: Question) -> tuple[Published, ...]:
         >>> [value.dim for value in published(question("mnist-fc"))]
         [750]
     """
-    known = _nearest(asked)
-    return KNOWN[known].published if known else ()
+    if not (name := _nearest(asked)):
+        return ()
+    known = KNOWN[name]
+    further = asked.arguments.keys() - known.question.arguments.keys()
+    return () if further & _SUBJECT else known.published
 
 
 def title(asked: Question) -> str:
@@ -269,14 +276,19 @@ def _named(asked: Question) -> tuple[str, Question]:
 
 
 def _nearest(asked: Question) -> str | None:
-    """The task with a name that has the most of the question's arguments."""
-    fits = [
-        name
+    """The name from which the fewest words lead to the question."""
+    fits = {
+        name: len(_words(asked, known.question))
         for name, known in KNOWN.items()
         if known.question.task == asked.task
-        and known.question.arguments.items() <= asked.arguments.items()
-    ]
-    return max(fits, key=lambda name: len(KNOWN[name].question.arguments), default=None)
+        and known.question.arguments.keys() <= asked.arguments.keys()
+        and all(
+            asked.arguments[argument] == value
+            for argument, value in known.question.arguments.items()
+            if argument in _SUBJECT
+        )
+    }
+    return min(fits, key=lambda name: fits[name], default=None)
 
 
 def _base(task: str) -> Question:

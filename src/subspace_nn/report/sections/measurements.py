@@ -51,14 +51,14 @@ def _row(answer: Answer) -> list[str]:
         f"{answer.dim:,}" if known else NOTHING,
         f"{answer.low:,} to {answer.high:,}" if known else NOTHING,
         f"{answer.D:,}",
-        NOTHING if answer.bloat is None else f"{answer.bloat:,.0f}",
+        NOTHING if answer.bloat is None else _short(answer.bloat),
         str(len(answer.runs)),
-        _minutes(answer.seconds / 60),
+        _short(answer.seconds / 60),
     ]
 
 
-def _minutes(minutes: float) -> str:
-    return f"{minutes:,.0f}" if minutes >= 10 else f"{minutes:.1f}"
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
 
 
 def _threshold(answer: Answer) -> str:
