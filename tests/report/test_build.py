@@ -110,12 +110,25 @@ def test_learning_rates_stand_beside_each_other():
     assert second[-2:] == ["70.00 ± 0.00", "2.00 ± 0.00"]
     assert found["one-learning-rate"].notes[-1] == (
         "From d = 100 on, the default is within 1 point of the best in 1 of 2; "
-        "not for conv sparse at d = 1,000 (2.0 ± 0.0)."
+        "not for conv sparse at d = 1,000 (2.0 ± 0.0; 2 epochs)."
     )
     assert found["one-learning-rate"].commands == ["make rates"]
     # They are neither a comparison of kinds nor told a second time.
     assert "rates" not in found
     assert {t.caption for t in found["which-projection"].tables} == {"conv, 10 epochs"}
+
+
+def test_trainings_of_other_lengths_are_cases_of_their_own():
+    twice = [
+        *r.RATES,
+        *(
+            {**one, "id": one["id"] + "9", "arguments": {**one["arguments"], "epochs": 1}}
+            for one in r.RATES
+        ),
+    ]
+    found = parts(Sweep("rates", twice))["one-learning-rate"]
+    assert [table.caption for table in found.tables] == ["conv, 1 epoch", "conv, 2 epochs"]
+    assert "in 2 of 4" in found.notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -158,11 +171,12 @@ def test_the_experiments_of_this_package_are_shown():
         ]))  # fmt: skip
     found = parts(*sweeps_)
     conv, fc = found["which-projection"].tables
-    assert (conv.caption, fc.caption) == ("conv, 1 epochs", "fc, 2 epochs")
+    assert (conv.caption, fc.caption) == ("conv, 1 epoch", "fc, 2 epochs")
     assert len(conv.rows) == len(fc.rows) == 10
     assert "d = 10,000 (n\u00a0=\u00a02)" in conv.columns
-    conv, fc = found["one-learning-rate"].tables
-    assert (conv.caption, fc.caption) == ("conv, 1 epochs", "fc, 2 epochs")
+    tables = {table.caption: table for table in found["one-learning-rate"].tables}
+    assert set(tables) == {"conv, 1 epoch", "conv, 10 epochs", "fc, 2 epochs", "fc, 10 epochs"}
+    conv, fc = tables["conv, 1 epoch"], tables["fc, 2 epochs"]
     assert {row[0].partition(":")[0] for row in conv.rows} == set(KINDS)
     assert {row[0].partition(":")[0] for row in fc.rows} == set(KINDS)
     assert "within 1 point of the best in" in found["one-learning-rate"].notes[-1]

@@ -1,6 +1,7 @@
 """Numbers as a reader wants them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from subspace_nn.report.groups import Group, Summary
 
@@ -142,6 +143,23 @@ def heading_n(heading: str, groups: Iterable[Group | None]) -> str:
         return heading
     span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
     return f"{heading} (n\u00a0=\u00a0{span})"
+
+
+def epochs(arguments: Mapping[str, Any]) -> str:
+    """How long a training is.
+
+    Args:
+        arguments: of its run.
+
+    Returns:
+        The number of epochs, in words.
+
+    Example:
+        >>> epochs({"epochs": 1}), epochs({"epochs": 10})
+        ('1 epoch', '10 epochs')
+    """
+    number = arguments.get("epochs", "")
+    return f"{number} epoch{'' if number == 1 else 's'}"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -114,20 +114,21 @@ def _with_error(points: float, error: float, digits: int = 2) -> str:
 
 
 def _verdict(families: Mapping[str, Mapping[_Case, Mapping[float, Group]]]) -> list[str]:
-    behind = {
-        (rates[RunConfig.lr].model, *case): points
+    cases = [
+        (rates[RunConfig.lr], *case, points)
         for family in families.values()
         for case, rates in family.items()
         if case[1] >= FROM_DIM and (points := _behind(rates)) is not None
-    }
-    if not behind:
+    ]
+    if not cases:
         return []
     far = [
-        f"{model} {kind} at d = {dim:,} ({_with_error(*found, digits=1)})"
-        for (model, kind, dim), found in behind.items()
-        if found[0] > POINTS
+        f"{g.model} {kind} at d = {dim:,} "
+        f"({_with_error(points, error, digits=1)}; {text.epochs(g.arguments)})"
+        for g, kind, dim, (points, error) in cases
+        if points > POINTS
     ]
-    near = f"{len(behind) - len(far)} of {len(behind)}"
+    near = f"{len(cases) - len(far)} of {len(cases)}"
     found = f"From d = {FROM_DIM} on, the default is within {POINTS:g} point of the best in {near}"
     return [f"{found}; not for {text.listed(far)}." if far else f"{found}."]
 
@@ -152,5 +153,5 @@ def _table(family: Mapping[_Case, Mapping[float, Group]]) -> Table:
         [*columns, "behind"],
         rows,
         strong=(len(columns),),
-        caption=f"{one.model}, {one.arguments.get('epochs', '')} epochs",
+        caption=f"{one.model}, {text.epochs(one.arguments)}",
     )

@@ -41,7 +41,7 @@ def section(groups: Sequence[Group]) -> Section | None:
 
 
 def _name(found: Sequence[Series]) -> str:
-    return f"{found[0].model}, {found[0].arguments.get('epochs', '')} epochs"
+    return f"{found[0].model}, {text.epochs(found[0].arguments)}"
 
 
 def _picture(found: Sequence[Series]) -> Picture:
