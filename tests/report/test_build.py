@@ -106,11 +106,11 @@ def test_learning_rates_stand_beside_each_other():
     (table,) = found["one-learning-rate"].tables
     assert table.caption == "conv, 2 epochs"
     first, second = table.rows
-    assert first == ["sparse", "100", "80.00 ± 0.00", "85.00 ± 0.00", "–", "0.00 ± 0.00"]
+    assert first == ["sparse", "100", "80.00 ± 0.00", "85.00 ± 0.00", "–", "0.00"]
     assert second[-2:] == ["70.00 ± 0.00", "2.00 ± 0.00"]
     assert found["one-learning-rate"].notes[-1] == (
         "From d = 100 on, the default is within 1 point of the best in 1 of 2; "
-        "not for conv sparse at d = 1,000 (2.0 ± 0.0; 2 epochs)."
+        "not for conv sparse at d = 1,000 (2.00 ± 0.00; 2 epochs)."
     )
     assert found["one-learning-rate"].commands == ["make rates"]
     # They are neither a comparison of kinds nor told a second time.

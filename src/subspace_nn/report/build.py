@@ -122,7 +122,7 @@ def _highlights(
             Highlight(
                 f"{one.accuracy.mean:.1f} %",
                 f"of the test set with {one.dim:,} free parameters of the conv net's {one.D:,}, "
-                f"after {one.arguments.get('epochs')} epochs; in 2017 it was {before} % after 100",
+                f"after {text.epochs(one.arguments)}; in 2017 it was {before} % after 100",
             ),
             Highlight(
                 f"{size:,} bytes",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from subspace_nn.report import text
 from subspace_nn.report.document import Section, Table
-from subspace_nn.report.groups import ACCURACY, Group
+from subspace_nn.report.groups import ACCURACY, Group, Summary
 from subspace_nn.tasks.run import RunConfig
 
 #: From this d on the default is to be within so many points of the best.
@@ -81,14 +81,13 @@ def _families(groups: Sequence[Group]) -> dict[str, dict[_Case, dict[float, Grou
     return {key: family for key, family in several.items() if family}
 
 
-def _behind(rates: Mapping[float, Group]) -> tuple[float, float] | None:
-    """Points of the best learning rate over the default, and their standard error.
+def _behind(rates: Mapping[float, Group]) -> Summary | None:
+    """Points of the best learning rate over the default, with the standard error.
 
     Each is compared over the seeds that both have.
 
     Returns:
-        0 if none is better, with an error of 0; that of a single seed is not known, and NaN. None
-        if none can be compared.
+        0 alone if none is better; None if none can be compared.
     """
     accuracies = {
         lr: {r["arguments"].get("seed"): r["result"][ACCURACY] for r in g.records}
@@ -99,18 +98,13 @@ def _behind(rates: Mapping[float, Group]) -> tuple[float, float] | None:
         [one[seed] - default[seed] for seed in sorted(one.keys() & default.keys())]
         for one in accuracies.values()
     ]
-    gains = [gain for gain in gains if gain]
-    if not gains:
+    best = max(filter(None, gains), key=statistics.fmean, default=None)
+    if best is None:
         return None
-    best = max(gains, key=statistics.fmean)
-    if statistics.fmean(best) <= 0:
-        return 0.0, 0.0
-    error = statistics.stdev(best) / math.sqrt(len(best)) if len(best) > 1 else math.nan
-    return statistics.fmean(best), error
-
-
-def _with_error(points: float, error: float, digits: int = 2) -> str:
-    return f"{points:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
+    mean, n = statistics.fmean(best), len(best)
+    if mean <= 0:
+        return Summary(0.0, None, n)
+    return Summary(mean, statistics.stdev(best) / math.sqrt(n) if n > 1 else None, n)
 
 
 def _verdict(families: Mapping[str, Mapping[_Case, Mapping[float, Group]]]) -> list[str]:
@@ -123,10 +117,9 @@ def _verdict(families: Mapping[str, Mapping[_Case, Mapping[float, Group]]]) -> l
     if not cases:
         return []
     far = [
-        f"{g.model} {kind} at d = {dim:,} "
-        f"({_with_error(points, error, digits=1)}; {text.epochs(g.arguments)})"
-        for g, kind, dim, (points, error) in cases
-        if points > POINTS
+        f"{g.model} {kind} at d = {dim:,} ({text.percent(points)}; {text.epochs(g.arguments)})"
+        for g, kind, dim, points in cases
+        if points.mean > POINTS
     ]
     near = f"{len(cases) - len(far)} of {len(cases)}"
     found = f"From d = {FROM_DIM} on, the default is within {POINTS:g} point of the best in {near}"
@@ -146,7 +139,7 @@ def _table(family: Mapping[_Case, Mapping[float, Group]]) -> Table:
             kind,
             text.dims(next(iter(there.values()))),
             *(text.accuracy(there.get(lr)) for lr in rates),
-            text.NOTHING if points is None else _with_error(*points),
+            text.NOTHING if points is None else text.percent(points),
         ])  # fmt: skip
     one = next(iter(next(iter(family.values())).values()))
     return Table(

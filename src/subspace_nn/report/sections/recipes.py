@@ -91,7 +91,7 @@ def _picture(new: Series, old: Sequence[Series], known: dict[int, str]) -> Pictu
     ]
     lines += [
         Line(
-            f"recipe of 2017, {_epochs(one)} epochs",
+            f"recipe of 2017, {text.epochs(one.arguments)}",
             _points(one),
             "measured",
             PALETTE[1] if number == 0 else PALETTE[4],
@@ -100,7 +100,7 @@ def _picture(new: Series, old: Sequence[Series], known: dict[int, str]) -> Pictu
         for number, one in enumerate(sorted(old, key=_epochs))
     ]
     lines.append(
-        Line(f"new recipe, {_epochs(new)} epochs", _points(new), "measured", PALETTE[0], "D")
+        Line(f"new recipe, {text.epochs(new.arguments)}", _points(new), "measured", PALETTE[0], "D")
     )
     return Picture(
         f"recipes-{new.model}",
