@@ -71,7 +71,10 @@ def _threshold(answer: Answer) -> str:
 def _picture(answer: Answer) -> Picture:
     name, words = label(answer.question), title(answer.question)
     told = f"{name} ({words})" if words else name
-    caption = f"{told}: {answer.question.metric} against d, with one standard deviation over seeds."
+    caption = (
+        f"{told}: {answer.question.metric} against d, with one standard deviation over seeds; "
+        f"threshold {_threshold(answer)}."
+    )
     return Picture(f"measured-{answer.question.id[:8]}", caption, lambda: measured.figure(answer))
 
 
