@@ -66,7 +66,7 @@ def test_record_is_complete_json():
 
 @pytest.mark.parametrize(("task", "more", "message"), [
     ("tests.toy:failing", {}, "RuntimeError: seed 1 is odd"),
-    ("tests.toy:nan", {}, "lists of them; got 'test_accuracy': nan"),
+    ("tests.toy:nan", {}, "lists of them (of a tensor, its .item()); got 'test_accuracy': nan"),
     ("tests.measure.synthetic:leaving", {"dim": "full"}, "SystemExit: full 1"),
 ])  # fmt: skip
 def test_a_failure_is_in_the_record(task, more, message):

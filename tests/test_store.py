@@ -1,7 +1,6 @@
 """Records on disk."""
 
 import errno
-import json
 import os
 
 import pytest
@@ -67,7 +66,10 @@ def test_a_full_disk_names_the_run_and_leaves_nothing(store, monkeypatch):
     assert [p.name for p in store.folder.iterdir()] == ["before.json"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({"id": "other"})])
+@pytest.mark.parametrize("content", [
+    "", "{", "[]", '{"id": "other", "status": "done"}', '{"id": "b"}',
+    '{"id": "b", "status": "done", "result": null}',
+])  # fmt: skip
 def test_a_file_that_is_no_record_is_named(store, content):
     store.write({"id": "a", "status": "done"})
     (store.folder / "b.json").write_text(content)

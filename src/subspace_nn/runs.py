@@ -7,6 +7,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,9 @@ BUILT_IN = {"mnist": "subspace_nn.tasks.run:train_mnist"}
 VERSION = 1
 
 DONE, FAILED = "done", "failed"
+
+#: The task that is being imported.
+_IMPORTED: ContextVar[str | None] = ContextVar("_IMPORTED", default=None)
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,17 @@ class Run:
         """
         function = find_task(task)
         parameters = inspect.signature(function).parameters
+        named = {n: p for n, p in parameters.items() if p.kind not in _VARIADIC}
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         problems = [
-            unknown_name(f"argument of {task}", name, parameters)
+            unknown_name(f"argument of {task}", name, named)
             for name in arguments
-            if name not in parameters
+            if name not in named and not takes_any
         ]
-        full = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
-        full |= {n: _like(full.get(n), v) for n, v in arguments.items() if n in parameters}
+        full = {n: p.default for n, p in named.items() if p.default is not p.empty}
+        full |= {n: _like(full.get(n), v) for n, v in arguments.items()}
         problems += [
-            f"{task} needs {name}, which is not given." for name in parameters.keys() - full
+            f"{task} needs {name}, which is not given." for name in named if name not in full
         ]
         problems += [
             f"{name} of {task} must be a value of JSON (a number, a text, true, false, a list of "
@@ -128,6 +134,9 @@ class Run:
         }
 
 
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
 def _checked(result: Any) -> dict[str, Any]:
     """What a task returned, if JSON can hold it."""
     if not isinstance(result, Mapping):
@@ -137,7 +146,8 @@ def _checked(result: Any) -> dict[str, Any]:
         )
     if wrong := [f"{name!r}: {value!r}" for name, value in result.items() if not _fits(value)]:
         raise InputError(
-            f"A result holds finite numbers, texts, and lists of them; got {', '.join(wrong)}."
+            "A result holds finite numbers, texts, and lists of them (of a tensor, its .item()); "
+            f"got {', '.join(wrong)}."
         )
     return dict(result)
 
@@ -154,6 +164,15 @@ def _fits(value: object) -> bool:
 def _like(default: Any, value: Any) -> Any:
     """1 where 1.0 is meant is the same run."""
     return float(value) if isinstance(default, float) and type(value) is int else value
+
+
+def being_imported() -> str | None:
+    """The task whose file this code is a part of, if `find_task` is importing that just now.
+
+    Returns:
+        Its name, or None.
+    """
+    return _IMPORTED.get()
 
 
 def find_task(name: str) -> Task:
@@ -177,13 +196,18 @@ def find_task(name: str) -> Task:
         raise InputError(
             f"{unknown_name('task', name, BUILT_IN)} A task of your own is package.module:function."
         )
+    before = _IMPORTED.set(name)
     try:
         found = getattr(importlib.import_module(module), function)
+    except InputError:
+        raise
     except (ImportError, AttributeError) as error:
         raise InputError(f"The task {name!r} cannot be imported: {error}.") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's file can raise anything
         told = f"{type(error).__name__}: {error}"
         raise InputError(f"The task {name!r} cannot be imported: {told}.") from None
+    finally:
+        _IMPORTED.reset(before)
     if not callable(found):
         raise InputError(f"The task {name!r} is not a function.")
     try:

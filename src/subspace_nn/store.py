@@ -10,7 +10,7 @@ from typing import Any
 
 from subspace_nn.errors import InputError
 from subspace_nn.files import write_atomically
-from subspace_nn.runs import DONE
+from subspace_nn.runs import DONE, FAILED
 
 _RUNNING = ".running"
 
@@ -88,10 +88,13 @@ class Store:
             except ValueError as error:
                 problems.append(f"{path} is no record: {error}.")
                 continue
-            if isinstance(record, dict) and record.get("id") == path.stem:
+            if _is_record(record, path.stem):
                 records.append(record)
             else:
-                problems.append(f"{path} is no record: expected the id {path.stem!r} in it.")
+                problems.append(
+                    f"{path} is no record: expected the id {path.stem!r} in it, a status, and a "
+                    "result by names if that is done."
+                )
         if problems:
             raise InputError(*problems)
         return records
@@ -147,6 +150,15 @@ class Store:
     def finished(self) -> set[str]:
         """Ids of the runs that are done; failed ones are not."""
         return {record["id"] for record in self.read() if record["status"] == DONE}
+
+
+def _is_record(content: Any, name: str) -> bool:
+    return (
+        isinstance(content, dict)
+        and content.get("id") == name
+        and content.get("status") in {DONE, FAILED}
+        and isinstance(content.get("result", {}), dict)
+    )
 
 
 def _is_alive(pid: str) -> bool:

@@ -14,7 +14,7 @@ import torch
 
 from subspace_nn import engines
 from subspace_nn.errors import InputError, unknown_name
-from subspace_nn.runs import DONE, Run
+from subspace_nn.runs import DONE, Run, being_imported
 from subspace_nn.store import Store
 
 #: A run whose process was killed so often is taken to be the cause, and recorded as failed.
@@ -194,7 +194,16 @@ def complete(
 
     Returns:
         The records of all runs, in order.
+
+    Raises:
+        InputError: if records cannot be written; or if this is called by a file that is being
+            imported for its task: each worker imports it, and would begin the whole again.
     """
+    if task := being_imported():
+        raise InputError(
+            f"The file of {task} starts runs when it is imported, as each worker does for the "
+            "task's sake. Put that call under if __name__ == '__main__'."
+        )
     driver = _Driver(runs, store, on_status)
     there = Store(store.folder.absolute())  # a worker may be in another folder
     while todo := driver.todo():
@@ -288,9 +297,7 @@ def _value(text: str) -> Any:
     """A word of the command line as TOML would have it: numbers, true, false; else text."""
     if _RANGE.fullmatch(text):
         return text
-    if "," in text:
-        return [_value(part) for part in text.split(",")]
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
+        return [_value(part) for part in text.split(",")] if "," in text else text

@@ -70,3 +70,29 @@ def untested():
 def wrong():
     """Not what is expected."""
     return nn.Linear(8, 3)
+
+
+def tensors():
+    """Tensors in place of batches."""
+    x, y = batches(50, 0)[0]
+    return nn.Linear(8, 3), x, y
+
+
+def pair():
+    """Nothing to test on."""
+    return [nn.Linear(8, 3), batches(50, 0)]
+
+
+def drawn():
+    """Data that are there once."""
+    return nn.Linear(8, 3), (batch for batch in batches(50, 0)), batches(50, 1)
+
+
+def named():
+    """Batches of names."""
+    return nn.Linear(8, 3), [{"x": x, "y": y} for x, y in batches(50, 0)], batches(50, 1)
+
+
+def triples():
+    """Batches of three."""
+    return nn.Linear(8, 3), [(x, y, y) for x, y in batches(50, 0)], batches(50, 1)

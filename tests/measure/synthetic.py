@@ -80,3 +80,20 @@ def two_lines(*, dim: int | str, seed: int) -> dict[str, float]:
 def own_name(*, d: int) -> dict[str, float]:
     """Calls d by another name."""
     return {"D": D, "test_accuracy": float(d)}
+
+
+def layered(*, dim: int | str, seed: int, layers: tuple[int, ...] = (1, 2)) -> dict[str, float]:
+    """Has an argument that JSON turns into a list."""
+    del layers
+    return train(dim=dim, seed=seed)
+
+
+def open_to_all(*, dim: int | str, seed: int, **options: float) -> dict[str, float]:
+    """Passes on what it is given."""
+    return train(dim=dim, seed=seed, **options)
+
+
+def solved(*, dim: int | str, seed: int) -> dict[str, float]:
+    """Is solved in any dimension."""
+    del dim
+    return {"D": D, "test_accuracy": 90.0 + seed % 3}

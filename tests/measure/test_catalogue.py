@@ -72,6 +72,10 @@ def test_published(asked, dims):
     question("mnist-fc-labels", {"model": "lenet", "epochs": 9}),
     Question(SYNTHETIC, {"answer": 7}, metric="test_error", better="lower", seed=3),
     question("tests.measure.problems:digits", {"epochs": 3}),
+    Question("tests.measure.synthetic:open_to_all", {
+        "flag": True, "rate": 1e-5, "several": [1, 2], "single": [1], "inside": [[1, 2], [3]],
+        "number": "5", "text": "a b", "words": "a,b", "said": 'he "said"', "names": ["x", "true"],
+    }, least=3, most=9),
 ], ids=lambda asked: f"{asked.task} {asked.id[:4]}")  # fmt: skip
 def test_the_command_asks_the_same_again(asked):
     words = shlex.split(command(asked, "records"))
@@ -113,12 +117,49 @@ def test_labels(asked, expected):
     assert label(asked) == expected
 
 
-def test_a_function_of_a_script_goes_by_the_name_of_its_file(tmp_path):
-    script = tmp_path / "mine.py"
-    script.write_text(
-        "from subspace_nn.measure import question\n"
-        "def train(*, dim, seed): return {}\n"
-        "if __name__ == '__main__': print(question(train).task)\n"
+SCRIPT = (
+    "from subspace_nn.measure import measure, question\n"
+    "def train(*, dim, seed): return {'D': 50, 'test_accuracy': 90.0}\n"
+)
+
+
+def python(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "mine:train"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["mine.py"], "mine:train"),
+        (["-m", "mine"], "mine:train"),
+        (["-m", "own.mine"], "own.mine:train"),
+    ],
+)
+def test_a_function_of_a_script_goes_by_the_name_of_its_file(arguments, name, tmp_path):
+    (tmp_path / "own").mkdir()
+    for place in (tmp_path, tmp_path / "own"):
+        (place / "mine.py").write_text(
+            SCRIPT + "if __name__ == '__main__': print(question(train).task)\n"
+        )
+    done = python(*arguments, cwd=tmp_path)
+    assert done.stdout.strip() == name
+
+
+def test_a_script_that_hides_another_file_of_its_name_is_told(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    (tmp_path / "own" / "mine.py").write_text(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{SCRIPT}print(question(train).task)\n"
+    )
+    done = python("own/mine.py", cwd=tmp_path)
+    assert "Give one of the two files another name" in done.stderr
+
+
+def test_a_script_that_measures_when_imported_is_told(tmp_path):
+    (tmp_path / "mine.py").write_text(SCRIPT + "print(measure(train, 'records').dim)\n")
+    done = python("mine.py", cwd=tmp_path)
+    assert done.returncode
+    assert "Put that call under if __name__ == '__main__'" in done.stderr
+    assert not list((tmp_path / "records").glob("*.json"))

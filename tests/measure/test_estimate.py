@@ -53,7 +53,7 @@ def test_many_curves_at_once_are_each_its_isotonic_regression(rows, counts, leve
     means, counts = np.array(rows), np.array(counts, dtype=float)
     tops = np.full(len(rows), 1.3)
     levels = np.full(len(rows), level)
-    shorts, crossings = cross(means, counts, dims, D=D, levels=levels, tops=tops)
+    shorts, crossings = cross(means, counts, dims, ends=(0, D), levels=levels, tops=tops)
     for row, short, crossing in zip(means, shorts, crossings, strict=True):
         fit = isotonic_regression(row, weights=counts).x
         if np.abs(fit - level).min() < 1e-9:

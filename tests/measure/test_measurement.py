@@ -80,6 +80,55 @@ def test_one_unlucky_run_of_the_full_model_does_not_end_it(tmp_path):
     assert sum(point["n"] for point in found.points) == 7
 
 
+def dims_of(folder):
+    dims = (record["arguments"]["dim"] for record in Store(folder).read())
+    return sorted(dim for dim in dims if dim != "full")
+
+
+def test_dimensions_below_the_least_are_not_tried(tmp_path):
+    asked = Question("tests.measure.synthetic:failing", least=100)
+    found = run(asked, tmp_path)
+    assert found.low <= 300 <= found.high
+    assert dims_of(tmp_path)[0] >= 100
+    # The least one is the answer where it is enough.
+    enough = run(Question(SYNTHETIC, {"answer": 7}, least=50), tmp_path)
+    assert (enough.dim, enough.low, enough.stopped) == (50, 50, "tight")
+    assert enough.high <= 60
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_dimensions_beyond_the_largest_are_not_tried(batch, tmp_path):
+    quiet = {"answer": 300, "noise": 0.05}
+    asked = dataclasses.replace(ASKED, arguments=quiet, most=1000, batch=batch)
+    found = run(asked, tmp_path / "a")
+    assert found.stopped == "tight"
+    assert found.low <= 300 <= found.high
+    assert dims_of(tmp_path / "a")[-1] == 1000
+    short = run(dataclasses.replace(asked, most=200), tmp_path / "b")
+    assert (short.stopped, short.dim) == ("beyond", None)
+    assert dims_of(tmp_path / "b")[-2:] == [200, 200]
+    # With a larger limit these records count.
+    further = run(asked, tmp_path / "b")
+    assert further.reused == len(short.runs)
+    assert further.low <= 300 <= further.high
+
+
+def test_what_every_dimension_solves_is_tight_however_coarse(tmp_path):
+    for number, precision in enumerate((0.2, 2.0, 5.0)):
+        asked = Question("tests.measure.synthetic:solved", precision=precision)
+        found = run(asked, tmp_path / str(number))
+        assert (found.stopped, found.dim, found.low) == ("tight", 1, 1)
+
+
+def test_values_that_json_changes_are_the_same_question(tmp_path):
+    task = "tests.measure.synthetic:layered"
+    first = run(Question(task), tmp_path)
+    again = run(Question(task, {"layers": (1, 2)}), tmp_path, budget=30)
+    assert again.reused == len(first.runs)
+    assert run(Question(task, {"layers": (1, 2)}, precision=0.01), tmp_path, budget=30).made == 30
+    assert run(Question(task, {"layers": (1, 2)}, precision=0.01), tmp_path, budget=9).made == 30
+
+
 def test_a_spent_budget_says_so_and_a_larger_one_goes_on(tmp_path):
     loud = dataclasses.replace(ASKED, arguments={"answer": 300, "noise": 3.0})
     first = run(loud, tmp_path / "a", budget=23)
@@ -204,6 +253,10 @@ def test_a_failed_run_ends_it_and_is_tried_again(tmp_path):
     (Question("tests.measure.synthetic:grown"), r"different D: 10,000 .* 10,001 .dim=\d+"),
     (Question(SYNTHETIC, metric="accuracy"), "no 'accuracy'; it has: D, test_accuracy"),
     (Question(SYNTHETIC, threshold=90), "share above 0"),
+    (Question(SYNTHETIC, least=0), "least must be a whole number of at least 1, got 0"),
+    (Question(SYNTHETIC, least=9, most=8), "most must be a whole number of at least 9, got 8"),
+    (Question(SYNTHETIC, confidence=0.9999), "confidence may be at most 0.999"),
+    (Question(None), "task must be a name, got None"),
     (Question("tests.measure.synthetic:leaving"), r"failed: SystemExit: full \d+"),
     (Question("tests.measure.synthetic:two_lines"),
      r"dim=full, seed=\d+ \(and 4 more\), failed: ValueError: the data are gone The record"),
@@ -215,7 +268,7 @@ def test_mistakes(asked, message, tmp_path):
 
 def test_a_result_without_the_metric_is_told_at_once_and_of_which_record(tmp_path):
     for _ in range(2):  # the record counts as done
-        with pytest.raises(InputError, match="remove the record") as caught:
+        with pytest.raises(InputError, match="remove these records") as caught:
             run(Question("tests.measure.synthetic:nameless"), tmp_path)
         (record,) = Store(tmp_path).read()
         assert record["id"] in str(caught.value)
@@ -226,7 +279,10 @@ def test_a_name_with_a_slash_is_a_file_in_the_folder(tmp_path):
     assert answers(tmp_path) == [found]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"question": {"tsk": 1}}', "\x00"])
+@pytest.mark.parametrize("content", [
+    "", "[]", "{}", '{"question": {"tsk": 1}}', "\x00",
+    '{"question": {"task": "toy"}, "reused": null, "answer": null}',
+])  # fmt: skip
 def test_a_foreign_file_among_the_answers_is_told(content, tmp_path):
     place = tmp_path / "measurements"
     place.mkdir()

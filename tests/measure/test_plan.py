@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subspace_nn.measure.estimate import Results, estimate
-from subspace_nn.measure.plan import first_dims, next_dims
+from subspace_nn.measure.plan import first_dims, is_beyond, next_dims
 
 D = 10_000
 
@@ -52,6 +52,19 @@ def test_the_full_model_comes_first(there, mean, count):
     assert first_dims(there, mean=mean) == ["full"] * count
 
 
+@pytest.mark.parametrize(("at", "batch", "expected"), [
+    ({}, 4, [4, 17, 72, 300]),
+    ({}, 1, [300]),
+    ({20: [0.5]}, 2, [77, 300]),
+    ({20: [0.5], 300: [0.95]}, 2, [49, 122]),
+    ({20: [0.5], 300: [0.8]}, 2, [300, 300]),
+    ({20: [0.5], 300: [0.8, 0.81]}, 2, []),
+], ids=str)  # fmt: skip
+def test_no_dimension_beyond_the_largest(at, batch, expected):
+    seen = Results(D, [1.0] * 5, at, most=300)
+    assert next_dims(seen, estimate(seen), ratio=1.2, batch=batch) == expected
+
+
 def test_a_gap_up_to_the_full_model():
     assert planned({9000: [0.5]}, ratio=1.01) == [9192, 9387, 9587, 9791]
     assert planned({9990: [0.6]}) == [9990] * 4
@@ -64,9 +77,12 @@ def test_a_gap_up_to_the_full_model():
     ),
     batch=st.integers(1, 9),
     ratio=st.sampled_from([1.01, 1.2, 2.0]),
+    limits=st.tuples(st.integers(1, 50), st.none() | st.integers(50, D)),
 )
-def test_laws(at, batch, ratio):
-    seen = Results(D, [1.0, 0.99], at)
+def test_laws(at, batch, ratio, limits):
+    least, most = limits
+    at = {dim: values for dim, values in at.items() if least <= dim <= (most or D)}
+    seen = Results(D, [1.0, 0.99], at, least=least, most=most)
     found = estimate(seen, resamples=20)
     dims = next_dims(seen, found, ratio=ratio, batch=batch)
     assert len(dims) <= batch
@@ -75,5 +91,6 @@ def test_laws(at, batch, ratio):
     new = [dim for dim in inside if dim not in at]
     assert len(new) == len(set(new))
     assert all(found.below < dim < found.reached for dim in new)
-    if not dims:
+    assert all(least <= dim <= (most or D) for dim in inside)
+    if not dims and not is_beyond(seen, found):
         assert found.ratio <= ratio + 1e-9 or found.high == found.low + 1

@@ -41,11 +41,15 @@ def test_problems(question, messages):
 def test_the_id_is_that_of_every_part():
     changed = {"task": "mnist", "arguments": {}, "metric": "x", "better": "lower",
                "threshold": 0.5, "kind": "absolute", "precision": 0.1, "confidence": 0.9,
-               "batch": 1, "seed": 1}  # fmt: skip
+               "batch": 1, "seed": 1, "least": 2, "most": 9}  # fmt: skip
     assert set(changed) == {field.name for field in dataclasses.fields(Question)}
     ids = {ASKED.id} | {dataclasses.replace(ASKED, **{n: v}).id for n, v in changed.items()}
     assert len(ids) == 1 + len(changed)
     assert Question(SYNTHETIC, {"answer": 70}).id == ASKED.id
+
+
+def test_the_id_is_that_of_earlier_versions():
+    assert Question("mnist", {"model": "fc"}).id.startswith("e3f09ae6")
 
 
 def test_a_file_is_named_by_what_was_asked():
@@ -101,6 +105,24 @@ def test_a_full_run_in_another_projection_does_not_fit():
     full = {"model": "fc", "dim": "full", "seed": 3}
     assert asked.fitting([record(Run.of("mnist", {**full, "projection": "identity"}))])
     assert not asked.fitting([record(Run.of("mnist", full))])
+
+
+def test_all_weights_through_a_map_are_not_the_full_model():
+    asked = Question("mnist", {"model": "fc", "projection": "gaussian"})
+    run = Run.of("mnist", {"model": "fc", "projection": "gaussian", "dim": 199_210, "seed": 3})
+    result = {"D": 199_210, "test_accuracy": 90.0}
+    assert not asked.fitting([record(run, result=result)])
+    assert asked.results([record(run, result=result)]) is None
+
+
+def test_a_map_that_needs_some_parameters_can_be_asked_about():
+    asked = Question("mnist", {"model": "fc", "projection": "layerwise:hashed"}, least=6)
+    assert not asked.problems()
+    runs = [asked.run(dim) for dim in ("full", 6, 700)]
+    result = {"D": 199_210, "test_accuracy": 90.0}
+    assert len(asked.fitting([record(run, result=result) for run in runs])) == 3
+    limited = dataclasses.replace(asked, least=7, most=699)
+    assert len(limited.fitting([record(run, result=result) for run in runs])) == 1
 
 
 def test_records_of_one_dim_and_seed_count_once():

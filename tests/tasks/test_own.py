@@ -58,6 +58,11 @@ def test_the_generator_is_put_back():
 
 @pytest.mark.parametrize(("problem", "more", "message"), [
     ("wrong", {}, "must give a Problem or .module, train, test., got Linear"),
+    ("tensors", {"dim": 9}, "two tensors, got Tensor"),
+    ("pair", {}, "must give .* got list of Linear, list"),
+    ("drawn", {}, "training data must be batches that can be counted .* got generator"),
+    ("named", {"dim": 9}, r"A batch must be .inputs, targets., two tensors, got dict"),
+    ("triples", {"dim": 9}, "two tensors, got tuple of Tensor, Tensor, Tensor"),
     ("empty", {"dim": 9}, "have no batch"),
     ("untested", {"dim": 9}, "test data have no batch"),
     ("digits", {"lr": 1e30}, "smaller lr"),

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from subspace_nn import display
 from subspace_nn.cli._app import Terminal, gather
 from subspace_nn.cli.workers import Workers
+from subspace_nn.errors import InputError, problems_of
 from subspace_nn.files import write_atomically
 from subspace_nn.measure import BUDGET, KNOWN, Question, check, label, question, view
 from subspace_nn.measure import measure as run
@@ -46,6 +47,10 @@ def measure(
     budget: Annotated[int, Parameter(help="New runs at most.")] = BUDGET,
     batch: Annotated[int, Parameter(help="Runs planned together: as many may run at once.")] = 4,
     seed: Annotated[int, Parameter(help="From which the seeds of all runs are made.")] = 0,
+    least: Annotated[int, Parameter(help="Smallest dimension to try.")] = 1,
+    most: Annotated[
+        int | None, Parameter(help="Largest dimension to try, beside the full model.")
+    ] = None,
     out: Annotated[
         Path | None, Parameter(help="Folder of the records; results/measure/TASK if not given.")
     ] = None,
@@ -64,6 +69,8 @@ def measure(
         "confidence": confidence,
         "batch": batch,
         "seed": seed,
+        "least": least,
+        "most": most,
     }
     checked = gather(
         question=lambda: _question(task, words, fields, budget), workers=workers.arguments
@@ -84,6 +91,10 @@ def measure(
 def _question(task: str, words: Sequence[str], fields: Mapping[str, Any], budget: int) -> Question:
     """What is asked, in order; a field that is not given keeps the task's own."""
     given = {name: value for name, value in fields.items() if value is not None}
-    asked = question(task, parse_assignments(words), **given)
+    try:
+        asked = question(task, parse_assignments(words), **given)
+    except InputError as error:  # the rest would be wrong for any other task, too
+        rest = problems_of(lambda: check(question("toy", **given), budget))
+        raise InputError(*error.problems, *rest) from None
     check(asked, budget)
     return asked

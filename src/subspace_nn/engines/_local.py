@@ -1,6 +1,7 @@
 """Processes of this machine, through joblib."""
 
 import signal
+import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +31,9 @@ def start(backend: str, setting: Setting) -> Generator[Parallel]:
             raise WorkerDiedError from None
 
     extra = {"initializer": _leave_interrupts_to_the_driver} if backend == "loky" else {}
-    with joblib.parallel_config(backend, n_jobs=setting.jobs, **extra):
+    with joblib.parallel_config(backend, n_jobs=setting.jobs, **extra), warnings.catch_warnings():
+        # Whoever stops before the end says why; that the rest is cancelled goes without saying.
+        warnings.filterwarnings("ignore", ".*still being processed by the workers")
         workers: Any = joblib.Parallel(return_as="generator_unordered")
         yield parallel
 

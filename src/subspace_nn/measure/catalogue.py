@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.measure.question import Question
 from subspace_nn.runs import BUILT_IN, Task, find_task
+from subspace_nn.sweep import parse_assignments
 
 LI = "Li et al. 2018"
 
@@ -185,7 +187,8 @@ def published(asked: Question) -> tuple[Published, ...]:
         return ()
     known = KNOWN[name]
     further = asked.arguments.keys() - known.question.arguments.keys()
-    return () if further & _SUBJECT else known.published
+    same = (asked.metric, asked.better) == (known.question.metric, known.question.better)
+    return known.published if same and not further & _SUBJECT else ()
 
 
 def title(asked: Question) -> str:
@@ -260,10 +263,17 @@ _FLAGS = {
 def _words(asked: Question, base: Question) -> list[str]:
     """The arguments that a question has beside those of another."""
     return [
-        f"{name}={value}"
+        f"{name}={_word(value)}"
         for name, value in asked.arguments.items()
         if base.arguments.get(name) != value
     ]
+
+
+def _word(value: Any) -> str:
+    """A value as the command line takes it; a text without quotes where that is understood."""
+    if isinstance(value, str) and parse_assignments([f"value={value}"]) == {"value": value}:
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _named(asked: Question) -> tuple[str, Question]:
@@ -313,14 +323,35 @@ def _name_of(function: Task) -> str:
             "(module, train, test)."
         )
     module, name = function.__module__, function.__qualname__
-    if module == "__main__":  # a script: its file's name, from the folder that it lies in
-        module = Path(getattr(sys.modules["__main__"], "__file__", "")).stem
+    if module == "__main__":
+        module = _script()
     path = f"{module}:{name}"
     try:
-        find_task(path)
-    except InputError:
+        found = find_task(path)
+    except InputError as error:
         raise InputError(
             f"The function {name} cannot be imported as {path}, so that no worker could find it. "
-            "Put it at the top level of a file."
+            "Put it at the top level of a file.",
+            *error.problems,
         ) from None
+    if _file(found) != _file(function):
+        raise InputError(
+            f"{path}, which is what a worker would import for {name}, is in {_file(found)}, and "
+            f"the function in {_file(function)}. Give one of the two files another name."
+        )
     return path
+
+
+def _script() -> str:
+    """The module that a script is to others: as `python -m` was told it, or its file's name."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return spec.name if spec else Path(getattr(main, "__file__", "")).stem
+
+
+def _file(function: Task) -> str | None:
+    """Where it is written; of a decorated one, what it wraps. None if that is not known."""
+    try:
+        return inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:
+        return None

@@ -14,10 +14,12 @@ Floats = NDArray[np.float64]
 
 #: Dimensions within this factor of the crossing are taken to be equally noisy.
 _NEIGHBOURHOOD = math.e
+#: More would ask the resamples for quantiles that they do not have.
+MOST_CONFIDENCE = 0.999
+#: Resamples beyond each end of the interval, on average.
+_TAIL = 25
 #: A dimension with so many runs speaks for its own noise.
 _MANY = 5
-#: The logarithm that stands for "no free parameters", below d = 1.
-_NOTHING = math.log(0.5)
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,11 @@ class Results:
     Attributes:
         D: number of weights, the dimension of the full model.
         full: result of each run of the full model; at least one.
-        at: results of the runs at each dimension d, 1 ≤ d < D, all with seeds of their own.
+        at: results of the runs at each dimension d, least ≤ d < D, all with seeds of their own.
         factor: the threshold is factor × mean(full) + constant.
         constant: see factor.
+        least: the smallest dimension that there is; every smaller one is taken to fall short.
+        most: the largest dimension to try, beside the full model; None if there is no limit.
     """
 
     D: int
@@ -37,6 +41,13 @@ class Results:
     at: Mapping[int, Sequence[float]]
     factor: float = 0.9
     constant: float = 0.0
+    least: int = 1
+    most: int | None = None
+
+    @property
+    def largest(self) -> int:
+        """The largest dimension to try, beside the full model."""
+        return self.D - 1 if self.most is None else min(self.most, self.D - 1)
 
     @property
     def threshold(self) -> float:
@@ -71,7 +82,8 @@ class Estimate:
         dim: the estimate.
         low: the interval's lower end; low ≤ dim ≤ high.
         high: the interval's upper end.
-        below: the largest dimension that was run and falls short, by the fit; 0 if none does.
+        below: the largest dimension that was run and falls short, by the fit; least - 1 if none
+            does.
         reached: the next dimension that was run, which reaches the threshold; D if none does.
         threshold: what the mean has to reach.
         noise: standard deviation of a result around the crossing; None until a dimension there
@@ -97,7 +109,7 @@ class Estimate:
 
 
 def estimate(
-    results: Results, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+    results: Results, *, confidence: float = 0.95, resamples: int | None = None, seed: int = 0
 ) -> Estimate:
     """Find the smallest dimension whose mean result reaches the threshold.
 
@@ -117,13 +129,15 @@ def estimate(
 
     Args:
         results: what was seen.
-        confidence: probability that the interval is to have; 0.95 by default.
-        resamples: number of resamples.
+        confidence: probability that the interval is to have; 0.95 by default, at most 0.999.
+        resamples: number of resamples; by default 1,000, or more if that leaves fewer than 25
+            beyond each end.
         seed: of the resampling: the same results give the same estimate.
 
     Returns:
         The estimate. Without two runs of the full model (unless the threshold is absolute) and
-        two at a dimension near the crossing the noise is unknown and the interval is all of 1 … D.
+        two at a dimension near the crossing the noise is unknown and the interval is all of
+        least … D.
 
     Example:
         >>> at = {100: [0.7, 0.72], 300: [0.85, 0.84], 400: [0.91, 0.92], 1000: [0.95]}
@@ -131,22 +145,26 @@ def estimate(
         >>> found.dim, found.below, found.reached
         (356, 300, 400)
     """
+    if resamples is None:
+        resamples = max(1000, round(2 * _TAIL / (1 - confidence)))
     dims = sorted(results.at)
     groups = [results.at[dim] for dim in dims]
     counts = np.array([len(group) for group in groups], dtype=float)
     means = np.array([statistics.fmean(group) for group in groups])
     level, top = np.array([results.threshold]), np.array([statistics.fmean(results.full)])
-    index, (crossing,) = cross(means[None], counts, dims, D=results.D, levels=level, tops=top)
-    below, reached = [0, *dims][index[0]], [*dims, results.D][index[0]]
-    noise = _Noise.of([results.at[dim] for dim in dims if _is_near(dim, crossing)])
+    ends = (results.least - 1, results.D)
+    index, (crossing,) = cross(means[None], counts, dims, ends=ends, levels=level, tops=top)
+    below, reached = [ends[0], *dims][index[0]], [*dims, ends[1]][index[0]]
+    near = [dim for dim in dims if dim in {below, reached} or _is_near(dim, crossing)]
+    noise = _Noise.of([results.at[dim] for dim in near])
     full_noise = _Noise.of([results.full])
-    low, high = 1, results.D
+    low, high = results.least, results.D
     if noise.freedom and (full_noise.freedom or not results.factor):
         generator = np.random.default_rng(seed)
         shaken = means + _shakes(groups, noise, generator, resamples)
         tops = top + full_noise.means(len(results.full), generator, resamples)
         levels = results.factor * tops + results.constant
-        _, crossings = cross(shaken, counts, dims, D=results.D, levels=levels, tops=tops)
+        _, crossings = cross(shaken, counts, dims, ends=ends, levels=levels, tops=tops)
         tail = (1 - confidence) / 2
         first, last = np.quantile(crossings, [tail, 1 - tail])
         low = min(_round_up(first), below + 1)
@@ -174,7 +192,7 @@ def cross(
     counts: Floats,  # (K,)
     dims: Sequence[int],  # (K,)
     *,
-    D: int,
+    ends: tuple[int, int],
     levels: Floats,  # (n,)
     tops: Floats,  # (n,)
 ) -> tuple[NDArray[np.int64], Floats]:
@@ -189,13 +207,14 @@ def cross(
         means: mean result at each dimension, for each curve.
         counts: number of runs at each dimension.
         dims: the dimensions, ascending.
-        D: number of weights, where the curves end.
+        ends: a dimension below all others, at which every curve falls short; and D, where the
+            curves end.
         levels: what each curve is to reach.
         tops: value of each curve at D.
 
     Returns:
         How many dimensions fall short, and log d of the crossing. A curve that is there at its
-        first dimension may have been so from the beginning, and crosses below d = 1.
+        first dimension may have been so from the beginning, and crosses right after the first end.
     """
     sums = _from_zero(np.cumsum(counts * means, axis=1))
     numbers = np.concatenate(([0.0], np.cumsum(counts)))
@@ -209,11 +228,12 @@ def cross(
     low = np.max(np.where(index < short[:, None], between, -np.inf), axis=1)
     high = np.min(np.where(index > short[:, None], between, np.inf), axis=1)
     high = np.where(short < len(dims), high, tops)
-    logs = np.concatenate(([_NOTHING], np.log(dims), [math.log(D)]))
+    nothing = math.log(ends[0] + 0.5)
+    logs = np.concatenate(([nothing], np.log(dims), [math.log(ends[1])]))
     start, end = logs[short], logs[short + 1]
     rises = (short > 0) & (high > levels)
     part = np.divide(levels - low, high - low, where=rises, out=np.ones_like(levels))
-    return short, np.where(short > 0, start + part * (end - start), _NOTHING)
+    return short, np.where(short > 0, start + part * (end - start), nothing)
 
 
 def _from_zero(sums: Floats) -> Floats:

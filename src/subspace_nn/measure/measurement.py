@@ -14,15 +14,15 @@ from subspace_nn.errors import InputError
 from subspace_nn.files import write_atomically
 from subspace_nn.measure.catalogue import question as ask
 from subspace_nn.measure.estimate import Estimate, Results, estimate
-from subspace_nn.measure.plan import Dim, first_dims, next_dims
-from subspace_nn.measure.question import Question, figures_of
+from subspace_nn.measure.plan import Dim, first_dims, is_beyond, next_dims
+from subspace_nn.measure.question import Question, check_figures
 from subspace_nn.runs import DONE, Run, Task
 from subspace_nn.store import Store
 from subspace_nn.sweep import Status, complete
 
 #: Why a measurement ended: it is as tight as asked; it had as many runs as were granted; the full
-#: model itself does not reach an absolute threshold.
-Stop = Literal["tight", "budget", "unreachable"]
+#: model itself does not reach an absolute threshold; the largest dimension to try falls short.
+Stop = Literal["tight", "budget", "unreachable", "beyond"]
 
 #: New runs at most, if nobody says otherwise.
 BUDGET = 60
@@ -39,9 +39,10 @@ class Answer:
 
     Attributes:
         question: what was asked.
-        stopped: why it ended: "tight", "budget" or "unreachable".
+        stopped: why it ended: "tight", "budget", "unreachable" or "beyond".
         D: number of weights.
-        dim: d_int; None if unreachable, or if the budget was spent on the full model.
+        dim: d_int; None if unreachable, beyond the largest dimension to try, or if the budget was
+            spent on the full model.
         low: lower end of the interval.
         high: upper end.
         threshold: the figure that the mean has to reach.
@@ -168,7 +169,7 @@ def measure(
     path = store.folder / FOLDER / f"{question.name}.json"
     records = _reused(question, store, path)
     reused = len(records)
-    budget = max([budget, *(a.made for a in answers(folder) if a.question == question)])
+    budget = max([budget, *(a.made for a in answers(folder) if a.question.id == question.id)])
     now = _look(question, records, reused, budget)
     setting = engines.Setting(jobs, address, options or {}, store.folder.absolute() / f".{engine}")
     with engines.start(engine, setting) as parallel:
@@ -210,7 +211,7 @@ def _telling(
     def tell(status: Status) -> None:
         on_progress(dataclasses.replace(now, status=status))
         if status.latest is not None and status.latest["status"] == DONE:
-            figures_of(status.latest, now.question.metric)  # not after four more in vain
+            check_figures([status.latest], now.question.metric)  # not after four more in vain
 
     return tell
 
@@ -218,9 +219,8 @@ def _telling(
 def _look_at_done(runs: Sequence[Run], store: Store, metric: str) -> None:
     """See that what is there can be used, before more of it is made."""
     ids = {run.id for run in runs}
-    for record in store.read():
-        if record["id"] in ids and record["status"] == DONE:
-            figures_of(record, metric)
+    done = [r for r in store.read() if r["id"] in ids and r["status"] == DONE]
+    check_figures(done, metric)
 
 
 def answers(folder: str | os.PathLike[str]) -> list[Answer]:
@@ -245,11 +245,11 @@ def _read(path: Path) -> tuple[list[str], Answer | None]:
     try:
         content = json.loads(path.read_bytes())
         question, answer = Question(**content["question"]), content["answer"]
-        return content["reused"], answer and Answer(question=question, **answer)
+        return list(content["reused"]), answer and Answer(question=question, **answer)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not the file of a measurement ({type(error).__name__}: {error}). Remove "
-            "it; if it was one, the same command makes it again from the records."
+            "it; if it was one, the same command then begins anew, with all records that are there."
         ) from None
 
 
@@ -324,7 +324,9 @@ def _finished(records: Sequence[Record], store: Store) -> Sequence[Record]:
     if failed:
         raise InputError(
             *(_failure(why, alike, store) for why, alike in failed.items()),
-            "A failed run is no result. Mend the task; the same command then goes on from here.",
+            "A failed run is no result. Mend the task, and the same command goes on from here. If "
+            "runs fail by bad luck, let the task give the figure that a failure counts as; if they "
+            "fail at small or large dimensions alone, say which to try (least, most).",
         )
     return records
 
@@ -350,9 +352,13 @@ def _answer(now: Progress) -> Answer:
     if results is None or found is None:  # a budget of at least 1 goes to the full model first
         raise InputError("Nothing was run.")
     sign = 1 if question.better == "higher" else -1
-    stopped: Stop = "unreachable" if now.unreachable else "tight"
-    if not now.unreachable and _next_dims(now):
+    stopped: Stop = "tight"
+    if now.unreachable:
+        stopped = "unreachable"
+    elif _next_dims(now):
         stopped = "budget"
+    elif is_beyond(results, found):
+        stopped = "beyond"
     points = [dataclasses.asdict(point) for point in found.points]
     for point in points:
         point |= {"mean": sign * point["mean"], "fitted": sign * point["fitted"]}
@@ -360,7 +366,7 @@ def _answer(now: Progress) -> Answer:
         question=question,
         stopped=stopped,
         D=results.D,
-        dim=found.dim if found.points and not now.unreachable else None,
+        dim=found.dim if found.points and stopped not in {"unreachable", "beyond"} else None,
         low=found.low,
         high=found.high,
         threshold=sign * found.threshold,

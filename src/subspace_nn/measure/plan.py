@@ -62,12 +62,29 @@ def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) ->
     """
     below, reached = found.below, found.reached
     width = _SHARE_OF_GAP * math.log(ratio)
-    if reached > below + 1 and math.log(reached / (below + 1)) > width + 1e-9:
+    if below < results.largest < reached - 1:  # not tried yet, and no smaller one is enough
+        return [*_cut(below, results.largest, width, batch - 1), results.largest]
+    wide = reached > below + 1 and math.log(reached / (below + 1)) > width + 1e-9
+    if wide and below < results.largest:
         return list(_cut(below, reached, width, batch))
-    runs = {d: len(results.at.get(d, ())) for d in (below, reached) if 1 <= d < results.D}
-    if found.noise is not None and _tight(found, ratio) and _enough(runs):
+    runs = {d: len(results.at[d]) for d in (below, reached) if d in results.at}
+    known = found.noise is not None and _enough(runs)
+    if known and (_tight(found, ratio) or is_beyond(results, found)):
         return []
     return _repeat(runs, results, found, batch)
+
+
+def is_beyond(results: Results, found: Estimate) -> bool:
+    """Whether the crossing lies beyond the largest dimension to try.
+
+    Args:
+        results: what was seen.
+        found: the estimate from it.
+
+    Returns:
+        Whether there is such a limit, and it falls short.
+    """
+    return results.most is not None and found.below == results.largest
 
 
 def _cut(below: int, reached: int, width: float, batch: int) -> list[int]:
@@ -76,7 +93,8 @@ def _cut(below: int, reached: int, width: float, batch: int) -> list[int]:
     length = math.log(reached) - start
     parts = min(batch, max(1, math.ceil(length / width - 1e-9) - 1)) + 1
     dims = (round(math.exp(start + length * part / parts)) for part in range(1, parts))
-    return sorted({min(max(dim, below + 1), reached - 1) for dim in dims})
+    inside = {min(max(dim, below + 1), reached - 1) for dim in dims}
+    return sorted(inside - {below, reached})  # where there is nothing between them
 
 
 def _tight(found: Estimate, ratio: float) -> bool:

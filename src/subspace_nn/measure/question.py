@@ -7,13 +7,13 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError, unknown_name
-from subspace_nn.measure.estimate import Results
+from subspace_nn.errors import InputError, problems_of, unknown_name
+from subspace_nn.measure.estimate import MOST_CONFIDENCE, Results
 from subspace_nn.measure.plan import Dim
 from subspace_nn.runs import DONE, Run, find_task
 
@@ -25,6 +25,12 @@ FULL, IDENTITY = "full", "identity"
 
 #: Arguments that a measurement sets itself.
 _OWN = ("dim", "seed")
+
+#: Fields that came later, and what stands for their absence: earlier questions keep their ids.
+_LATER = {"least": 1, "most": None}
+
+#: For what is common to all runs.
+_ANY = {"dim": FULL, "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Question:
         confidence: probability that the interval is to have.
         batch: number of runs that are planned together, and may run at once.
         seed: from which the seeds of all runs are made.
+        least: the smallest dimension to try; every smaller one is taken to fall short.
+        most: the largest dimension to try, beside the full model; None if there is no limit.
     """
 
     task: str
@@ -57,6 +65,8 @@ class Question:
     confidence: float = 0.95
     batch: int = 4
     seed: int = 0
+    least: int = 1
+    most: int | None = None
 
     def problems(self) -> list[str]:
         """What is wrong with the values, all of it.
@@ -72,6 +82,17 @@ say kind absolute.
             batch must be a whole number of at least 1, got 0.
         """
         found = [
+            f"{name} must be {words}, got {getattr(self, name)!r}."
+            for name, kind, words in (
+                ("task", str, "a name"),
+                ("metric", str, "a name"),
+                ("arguments", Mapping, "values by name"),
+            )
+            if not isinstance(getattr(self, name), kind)
+        ]
+        if found:
+            return found
+        found += [
             unknown_name(name, getattr(self, name), get_args(valid))
             for name, valid in (("better", Better), ("kind", Threshold))
             if getattr(self, name) not in get_args(valid)
@@ -84,13 +105,26 @@ say kind absolute.
             )
         found += _number("precision", self.precision, 0, math.inf)
         found += _number("confidence", self.confidence, 0, 1)
+        if not found and self.confidence > MOST_CONFIDENCE:
+            found.append(
+                f"confidence may be at most {MOST_CONFIDENCE}, got {self.confidence}: the interval "
+                "is a bootstrap over the runs, and so few runs do not tell more."
+            )
         found += _whole("batch", self.batch, 1) + _whole("seed", self.seed, 0)
+        least = _whole("least", self.least, 1)
+        found += least
+        if self.most is not None:
+            found += _whole("most", self.most, 1 if least else self.least)
         return found + self._task_problems()
 
     @property
     def id(self) -> str:
         """16 hexadecimal digits made from all of it."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        content = dataclasses.asdict(self)
+        for name, default in _LATER.items():
+            if content[name] == default:
+                del content[name]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -119,10 +153,8 @@ say kind absolute.
         """
         seeds = (_seed(self.seed, dim, count) for count in itertools.count())
         seed = next(seed for seed in seeds if seed not in used)
-        arguments = {**self.arguments, "dim": dim, "seed": seed}
-        if dim == FULL and "projection" in inspect.signature(find_task(self.task)).parameters:
-            arguments["projection"] = IDENTITY
-        return Run.of(self.task, arguments)
+        identity = self._identity if dim == FULL else {}
+        return Run.of(self.task, {**self.arguments, **identity, "dim": dim, "seed": seed})
 
     def fitting(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The records of finished runs that this measurement could have asked for.
@@ -131,22 +163,33 @@ say kind absolute.
             records: as a store reads them.
 
         Returns:
-            Those of which the task and all arguments but dim and seed are the question's own, and
-            of which the result has the metric and D; one for each dim and seed.
+            Those of which the task and all arguments but dim and seed are the question's own, of
+            which the dimension is one to try, and the result has the metric and D; one for each
+            dim and seed.
         """
-        templates = {dim: _rest(self.run(dim).arguments) for dim in (FULL, 1)}
+        full = _rest(Run.of(self.task, {**self.arguments, **self._identity, **_ANY}).arguments)
+        part = _rest(Run.of(self.task, {**self.arguments, **_ANY}).arguments)
         found = {
             (record["arguments"]["dim"], record["arguments"]["seed"]): record
             for record in records
             if record["status"] == DONE
             and record["task"] == self.task
             and not {self.metric, "D"} - record["result"].keys()
-            and _rest(record["arguments"])
-            == templates[FULL if record["arguments"]["dim"] == FULL else 1]
+            and _rest(record["arguments"]) == (full if _is_full(record) else part)
+            and (_is_full(record) or self._tries(record["arguments"]["dim"], record["result"]["D"]))
         }
         return list(found.values())
 
-    def results(self, records: Iterable[Mapping[str, Any]]) -> Results | None:
+    @property
+    def _identity(self) -> dict[str, str]:
+        """The projection of the full model, where the task has that argument."""
+        parameters = inspect.signature(find_task(self.task)).parameters
+        return {"projection": IDENTITY} if "projection" in parameters else {}
+
+    def _tries(self, dim: int, D: int) -> bool:
+        return self.least <= dim < D and (self.most is None or dim <= self.most)
+
+    def results(self, records: Sequence[Mapping[str, Any]]) -> Results | None:
         """The figures of some records, turned so that higher is better.
 
         Args:
@@ -171,15 +214,15 @@ say kind absolute.
                 f"The runs of {self.task} have different D: {told}. A run of another model is "
                 "another task: take another folder for its records, or give the task an argument."
             )
-        for dim, D, figure in figures:
-            target = full if dim in {FULL, D} else at.setdefault(dim, [])
+        for record, (dim, _, figure) in zip(records, figures, strict=True):
+            target = full if _is_full(record) else at.setdefault(dim, [])
             target.append(figure if self.better == "higher" else -figure)
         if not full:
             return None
         (D,) = sizes
         if not self.relative:
             level = self.threshold if self.better == "higher" else -self.threshold
-            return Results(D, full, at, factor=0.0, constant=level)
+            return Results(D, full, at, 0.0, level, self.least, self.most)
         sign = 1 if self.better == "higher" else -1
         if (least := min(sign * value for value in full)) <= 0:
             raise InputError(
@@ -187,7 +230,7 @@ say kind absolute.
                 f"was {least:g}. Give an absolute threshold."
             )
         factor = self.threshold if self.better == "higher" else 1 / self.threshold
-        return Results(D, full, at, factor=factor)
+        return Results(D, full, at, factor, 0.0, self.least, self.most)
 
     def _task_problems(self) -> list[str]:
         try:
@@ -204,16 +247,21 @@ say kind absolute.
             for name in _OWN
             if name in self.arguments
         ]
-        if not found:
-            try:
-                Run.of(self.task, {**self.arguments, "dim": FULL, "seed": 0})
-            except InputError as error:
-                found += error.problems
+        if not set(_OWN) - parameters.keys():
+            found += problems_of(lambda: Run.of(self.task, {**self.arguments, **_ANY}))
         return found
 
 
 def _rest(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name not in _OWN}
+    """Those of the question, as a record has them: a list in place of a tuple."""
+    rest = {name: value for name, value in arguments.items() if name not in _OWN}
+    return dict(json.loads(json.dumps(rest)))
+
+
+def _is_full(record: Mapping[str, Any]) -> bool:
+    """Whether it is a run of the full model: of all weights, each by itself."""
+    dim, D = record["arguments"]["dim"], record["result"].get("D")
+    return dim == FULL or (dim == D and record["arguments"].get("projection", IDENTITY) == IDENTITY)
 
 
 def _seed(seed: int, dim: Dim, count: int) -> int:
@@ -234,23 +282,42 @@ def figures_of(record: Mapping[str, Any], metric: str) -> tuple[int, float]:
     Raises:
         InputError: if either is missing or no number; the message names the record.
     """
+    check_figures([record], metric)
+    return record["result"]["D"], float(record["result"][metric])
+
+
+def check_figures(records: Iterable[Mapping[str, Any]], metric: str) -> None:
+    """See that results have what counts.
+
+    Args:
+        records: of finished runs.
+        metric: which figure.
+
+    Raises:
+        InputError: if D or the figure is missing or no number; the message names all such records.
+    """
+    wrong = {record["id"]: _odd(record, metric) for record in records}
+    wrong = {name: problems for name, problems in wrong.items() if problems}
+    if wrong:
+        raise InputError(
+            *dict.fromkeys(itertools.chain.from_iterable(wrong.values())),
+            f"So it is in {', '.join(wrong)}, whose runs count as done: after a change of the task "
+            "take another folder, or remove these records. Another figure of the result is chosen "
+            "by its name (metric).",
+        )
+
+
+def _odd(record: Mapping[str, Any], metric: str) -> list[str]:
     result = record["result"]
     there = ", ".join(sorted(result))
-    problems = [
+    missing = [
         f"The result of {record['task']} has no {name!r}; it has: {there}."
         for name in ("D", metric)
         if name not in result
     ]
-    if not problems:
-        problems += _whole("D", result["D"], 2)
-        problems += _number(metric, result[metric], -math.inf, math.inf)
-    if problems:
-        raise InputError(
-            *problems,
-            f"That is record {record['id']}. Its run counts as done: after a change of the task "
-            "take another folder, or remove the record.",
-        )
-    return result["D"], float(result[metric])
+    if missing:
+        return missing
+    return _whole("D", result["D"], 2) + _number(metric, result[metric], -math.inf, math.inf)
 
 
 def _number(name: str, value: object, low: float, high: float) -> list[str]:

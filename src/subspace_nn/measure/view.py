@@ -21,6 +21,7 @@ _WORDS = 44
 _NOT_FOUND = {
     "unreachable": "not found: the full model does not reach the threshold",
     "budget": "not found: the budget went to the full model",
+    "beyond": "not found: even the largest dimension to try falls short",
 }
 
 
@@ -115,6 +116,7 @@ def summary(answer: Answer) -> dict[str, str]:
         "tight": f"the interval is as tight as asked ({100 * asked.precision:g} %)",
         "budget": "the budget is spent; a larger one goes on from here",
         "unreachable": "more runs would not help",
+        "beyond": "a larger --most goes on from these records",
     }[answer.stopped]
     return rows
 

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,9 @@ from subspace_nn.projections import parse
 from subspace_nn.runs import find_task
 from subspace_nn.subspace import Subspace
 from subspace_nn.tasks.train import find_device
+
+#: So many types are told in a message.
+_FEW = 5
 
 #: Batches of (inputs, targets), such as a `DataLoader` or a list.
 Batches = Collection[tuple[Tensor, Tensor]]
@@ -131,13 +134,41 @@ def _make(problem: str, seed: int) -> Problem:
     function = find_task(problem)
     takes_seed = "seed" in inspect.signature(function).parameters
     made: Any = function(seed=seed) if takes_seed else function()
-    if isinstance(made, Problem):
-        return made
-    if not isinstance(made, tuple) or len(made) != 3 or not isinstance(made[0], nn.Module):
+    if isinstance(made, tuple | list) and len(made) == 3 and isinstance(made[0], nn.Module):
+        made = Problem(*made)
+    if not isinstance(made, Problem):
         raise InputError(
-            f"{problem} must give a Problem or (module, train, test), got {type(made).__name__}."
+            f"{problem} must give a Problem or (module, train, test), got {_kind(made)}."
         )
-    return Problem(*made)
+    if odd := [
+        f"The {role} data must be batches that can be counted and gone through again, such as a "
+        f"DataLoader or a list, got {_kind(data)}."
+        for role, data in (("training", made.train), ("test", made.test))
+        if not isinstance(data, Sized) or not isinstance(data, Iterable)
+    ]:
+        raise InputError(*odd)
+    return made
+
+
+def _kind(value: object) -> str:
+    """A value's type, and those of a few values in a tuple or a list."""
+    name = type(value).__name__
+    if not isinstance(value, tuple | list) or len(value) > _FEW:
+        return name
+    return f"{name} of {', '.join(type(part).__name__ for part in value)}"
+
+
+def _pairs(batches: Batches, where: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets on a device."""
+    for batch in batches:
+        match batch:
+            case (Tensor() as x, Tensor() as y):
+                yield x.to(where), y.to(where)
+            case _:
+                raise InputError(
+                    f"A batch must be (inputs, targets), two tensors, got {_kind(batch)}. For other "
+                    "batches write the whole training as a task."
+                )
 
 
 def _subspace(
@@ -175,8 +206,8 @@ def _fit(net: Subspace, made: Problem, epochs: int, lr: float, where: torch.devi
     losses: list[Tensor] = []
     net.train()
     for _ in range(epochs):
-        for x, y in made.train:
-            loss = made.loss(net(x.to(where)), y.to(where))
+        for x, y in _pairs(made.train, where):
+            loss = made.loss(net(x), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -191,7 +222,7 @@ def _fit(net: Subspace, made: Problem, epochs: int, lr: float, where: torch.devi
 def _outputs(net: Subspace, test: Batches, where: torch.device) -> tuple[Tensor, Tensor]:
     net.eval()
     with torch.no_grad():
-        pairs = [(net(x.to(where)), y.to(where)) for x, y in test]
+        pairs = [(net(x), y) for x, y in _pairs(test, where)]
     if not pairs:
         raise InputError("The test data have no batch.")
     outputs, targets = zip(*pairs, strict=True)
