@@ -134,7 +134,7 @@ def _make(problem: str, seed: int) -> Problem:
     function = find_task(problem)
     takes_seed = "seed" in inspect.signature(function).parameters
     made: Any = function(seed=seed) if takes_seed else function()
-    if isinstance(made, tuple | list) and len(made) == 3 and isinstance(made[0], nn.Module):
+    if isinstance(made, (tuple, list)) and len(made) == 3 and isinstance(made[0], nn.Module):
         made = Problem(*made)
     if not isinstance(made, Problem):
         raise InputError(
@@ -153,7 +153,7 @@ def _make(problem: str, seed: int) -> Problem:
 def _kind(value: object) -> str:
     """A value's type, and those of a few values in a tuple or a list."""
     name = type(value).__name__
-    if not isinstance(value, tuple | list) or len(value) > _FEW:
+    if not isinstance(value, (tuple, list)) or len(value) > _FEW:
         return name
     return f"{name} of {', '.join(type(part).__name__ for part in value)}"
 
@@ -166,8 +166,8 @@ def _pairs(batches: Batches, where: torch.device) -> Iterator[tuple[Tensor, Tens
                 yield x.to(where), y.to(where)
             case _:
                 raise InputError(
-                    f"A batch must be (inputs, targets), two tensors, got {_kind(batch)}. For other "
-                    "batches write the whole training as a task."
+                    f"A batch must be (inputs, targets), two tensors, got {_kind(batch)}. For "
+                    "other batches write the whole training as a task."
                 )
 
 
