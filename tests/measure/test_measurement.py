@@ -129,6 +129,11 @@ def test_values_that_json_changes_are_the_same_question(tmp_path):
     assert run(Question(task, {"layers": (1, 2)}, precision=0.01), tmp_path, budget=9).made == 30
 
 
+def test_a_task_may_pass_on_what_it_is_given(tmp_path):
+    found = run(Question("tests.measure.synthetic:open_to_all", {"answer": 40}), tmp_path)
+    assert found.low <= 40 <= found.high
+
+
 def test_a_spent_budget_says_so_and_a_larger_one_goes_on(tmp_path):
     loud = dataclasses.replace(ASKED, arguments={"answer": 300, "noise": 3.0})
     first = run(loud, tmp_path / "a", budget=23)
