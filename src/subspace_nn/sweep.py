@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import json
 import re
 import time
 import tomllib
@@ -75,7 +76,8 @@ def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
     """The same grammar on the command line: `dim=10,30 seed=range(0,5)`.
 
     Args:
-        words: each `name=value`; a comma makes a list.
+        words: each `name=value`, the value as in TOML; a comma makes a list, and what is nothing
+            else is a text.
 
     Returns:
         Values by name.
@@ -91,6 +93,23 @@ def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
         raise InputError(*(f"expected name=value, got {word!r}." for word in wrong))
     pairs = (word.partition("=") for word in words)
     return {name: _value(value) for name, _, value in pairs}
+
+
+def as_word(value: Any) -> str:
+    """A value as `parse_assignments` reads it; a text without quotes where that is understood.
+
+    Args:
+        value: one of JSON.
+
+    Returns:
+        What stands behind the `=`.
+
+    Example:
+        >>> as_word("conv"), as_word("2017"), as_word(True), as_word([1, 2])
+        ('conv', '"2017"', 'true', '[1, 2]')
+    """
+    plain = isinstance(value, str) and parse_assignments([f"x={value}"])["x"] == value
+    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def expand(task: str, grids: Iterable[Mapping[str, Any]]) -> list[Run]:

@@ -60,7 +60,19 @@ def test_numbers_that_are_texts_stay_texts():
     assert "batch_size" not in command  # it has its default
 
 
-@pytest.mark.parametrize("value", ["a,b", "range(0,3)", [1, 2], None, {"a": 1}], ids=str)
+@pytest.mark.parametrize(("values", "word"), [
+    (["a,b"], '"a,b"'), (["c", "a,b"], '["c", "a,b"]'),
+    ([[1, 2]], "[[1, 2]]"), ([[1], [2]], "[1],[2]"),
+], ids=str)  # fmt: skip
+def test_lists_and_commas_are_quoted(values, word):
+    records = [{"task": "own:train", "arguments": {"what": value}} for value in values]
+    (command,) = sweep_commands(records, "x")
+    assert f"what={word}" in shlex.split(command)
+    read = expand("statistics:mean", [parse_assignments([f"data={word}"])])
+    assert [run.arguments["data"] for run in read] == values
+
+
+@pytest.mark.parametrize("value", ["range(0,3)", None, {"a": 1}], ids=str)
 def test_what_no_command_line_can_say_gives_no_command(value):
     records = [{"task": "own:train", "arguments": {"what": value}}]
     assert sweep_commands(records, "x") == []

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 from subspace_nn.errors import InputError, unknown_name
 from subspace_nn.measure.question import Question
 from subspace_nn.runs import BUILT_IN, Task, find_task
-from subspace_nn.sweep import parse_assignments
+from subspace_nn.sweep import as_word
 
 LI = "Li et al. 2018"
 
@@ -263,17 +262,10 @@ _FLAGS = {
 def _words(asked: Question, base: Question) -> list[str]:
     """The arguments that a question has beside those of another."""
     return [
-        f"{name}={_word(value)}"
+        f"{name}={as_word(value)}"
         for name, value in asked.arguments.items()
         if base.arguments.get(name) != value
     ]
-
-
-def _word(value: Any) -> str:
-    """A value as the command line takes it; a text without quotes where that is understood."""
-    if isinstance(value, str) and parse_assignments([f"value={value}"]) == {"value": value}:
-        return value
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _named(asked: Question) -> tuple[str, Question]:

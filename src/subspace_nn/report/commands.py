@@ -84,13 +84,8 @@ def _axis(name: str, values: Sequence[Any]) -> str | None:
     """The word of the command line that has these values, if there is one."""
     if len(values) > 2 and values == list(range(len(values))):
         return f"{name}=range(0,{len(values)})"
-    word = f"{name}={','.join(map(_word, values))}"
-    read = sweep.parse_assignments([word])[name]
-    return (
-        word if (read if len(values) > 1 else [read]) == values and "range(" not in word else None
-    )
-
-
-def _word(value: Any) -> str:
-    plain = isinstance(value, str) and sweep.parse_assignments([f"x={value}"])["x"] == value
-    return value if plain else json.dumps(value)
+    for word in (",".join(map(sweep.as_word, values)), sweep.as_word(values)):
+        read = sweep.parse_assignments([f"{name}={word}"])[name]
+        if (read if isinstance(read, list) else [read]) == values and "range(" not in word:
+            return f"{name}={word}"
+    return None
