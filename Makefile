@@ -100,9 +100,9 @@ measure-why: $(INSTALLED) ## one difference from the recipe of Li et al. at a ti
 	$(BIN)/subspace-nn measure mnist-fc-2018 epochs=20 --out results/measure/mnist-fc-2018-20
 	$(BIN)/subspace-nn measure mnist-lenet-2018 epochs=20 --precision 0.3 --out results/measure/mnist-lenet-2018-20
 
-measure-2018: $(INSTALLED) ## the same with the recipe of Li et al. (eight hours of one core)
+measure-2018: $(INSTALLED) ## the same with the 100 epochs of Li et al. (eight hours of one core)
 	$(BIN)/subspace-nn measure mnist-fc-2018 --precision 0.3
-	$(BIN)/subspace-nn measure mnist-lenet-2018 --precision 0.4
+	$(BIN)/subspace-nn measure mnist-lenet-2018 --precision 0.3
 
 clean: ## remove the environment and what was built
 	rm -rf .venv docs/_build .pytest_cache .ruff_cache .hypothesis
