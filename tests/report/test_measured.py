@@ -46,6 +46,7 @@ def test_figure(answers, name, labels):
     assert low < min(dims) < max(dims) < high
     assert axes.get_xscale() == "log"
     assert png(picture).startswith(b"\x89PNG")
+    assert picture.get_tightbbox().y1 <= picture.get_size_inches()[1]  # the title is not cut off
     assert svg(picture) == svg(measured.figure(answer, "title"))
 
 

@@ -23,7 +23,7 @@ def figure(answer: Answer, title: str = "", size: tuple[float, float] = _SIZE) -
         the monotone fit, the full model, the threshold, d_int with its interval, and published
         values where there are any.
     """
-    picture, axes = canvas(*size, right=16)
+    picture, axes = canvas(*size, right=16, top=28 if title else 12)
     blue, orange, green = PALETTE[:3]
     if answer.dim is not None:
         label = f"d_int {answer.dim:,} ({answer.low:,} to {answer.high:,})"

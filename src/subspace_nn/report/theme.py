@@ -103,7 +103,13 @@ def shade(index: int, count: int) -> str:
 
 
 def canvas(
-    width: float, height: float, *, right: float, left: float = 46, bottom: float = 38
+    width: float,
+    height: float,
+    *,
+    right: float,
+    left: float = 46,
+    bottom: float = 38,
+    top: float = 12,
 ) -> tuple[Figure, Axes]:
     """An empty figure with one panel at a fixed place.
 
@@ -113,13 +119,13 @@ def canvas(
         right: room beside the panel, for labels.
         left: room for the axis.
         bottom: likewise.
+        top: room above the panel, for a title.
 
     Returns:
         The figure and its panel.
     """
     with mpl.rc_context(dict(_RC)):
         figure = Figure(figsize=(width / 72, height / 72))
-        top = 12.0
         box = (left / width, bottom / height)
         size = ((width - left - right) / width, (height - bottom - top) / height)
         axes = figure.add_axes((*box, *size))
