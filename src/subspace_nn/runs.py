@@ -25,6 +25,9 @@ VERSION = 1
 
 DONE, FAILED = "done", "failed"
 
+#: Kinds of parameters that stand for any number of arguments.
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 #: The task that is being imported.
 _IMPORTED: ContextVar[str | None] = ContextVar("_IMPORTED", default=None)
 
@@ -65,7 +68,7 @@ class Run:
         """
         function = find_task(task)
         parameters = inspect.signature(function).parameters
-        named = {n: p for n, p in parameters.items() if p.kind not in _VARIADIC}
+        named = {n: p for n, p in parameters.items() if p.kind not in VARIADIC}
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         problems = [
             unknown_name(f"argument of {task}", name, named)
@@ -132,9 +135,6 @@ class Run:
             "started": started.isoformat(timespec="seconds"),
             "environment": environment.describe() | environment.commit(),
         }
-
-
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _checked(result: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from subspace_nn.errors import InputError, problems_of
 from subspace_nn.layout import Layout
 from subspace_nn.projections import parse
-from subspace_nn.runs import find_task
+from subspace_nn.runs import VARIADIC, find_task
 from subspace_nn.subspace import Subspace
 from subspace_nn.tasks.train import find_device
 
@@ -115,16 +115,13 @@ def _check(arguments: Mapping[str, Any]) -> list[str]:
         return found + wrong
     parameters = inspect.signature(find_task(name)).parameters
     needed = [n for n, p in parameters.items() if p.default is p.empty and n != "seed"]
-    needed = [n for n in needed if parameters[n].kind not in _VARIADIC]
+    needed = [n for n in needed if parameters[n].kind not in VARIADIC]
     if needed:
         found.append(
             f"{name} needs {', '.join(needed)}. A function that gives a module and data takes "
             "nothing, or the seed; a task of your own takes dim and seed."
         )
     return found
-
-
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 train.check = _check  # type: ignore[attr-defined]
