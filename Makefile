@@ -22,9 +22,10 @@ train: $(INSTALLED) ## train the conv net with 1,000 free parameters on MNIST (a
 test: $(INSTALLED) ## all tests, warnings as errors
 	$(BIN)/python -m pytest -q -n 2
 
-lint: $(INSTALLED) ## style
+lint: $(INSTALLED) ## style, and imports that go down the layers only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(INSTALLED) ## strict types, warnings as errors
 	$(BIN)/pyrefly check --min-severity=warn
@@ -36,7 +37,7 @@ docs: $(INSTALLED) ## the documentation in docs/_build/html, its examples run, w
 check: lint types docs test ## what CI runs
 
 claims: $(INSTALLED) ## the README's figures, into results/claims.json (about 20 minutes)
-	$(BIN)/python benchmarks/claims.py results/claims.json
+	$(BIN)/python evidence/claims.py results/claims.json
 	$(BIN)/python -m benchmarks.step_time results/step_time.json
 
 bench: $(INSTALLED) ## step times, products, memory beside others', into results and docs/benchmarks.md (half an hour)
@@ -50,10 +51,10 @@ raytest: $(INSTALLED) ## a sweep on a local ray (installs it), and killed worker
 	$(BIN)/python -m pytest -q -m clusters
 
 killtest: $(INSTALLED) ## 20 sweeps killed at random and resumed, into results/kill_test.json
-	$(BIN)/python -m benchmarks.kill_test results/kill_test.json
+	$(BIN)/python -m evidence.kill_test results/kill_test.json
 
 fuzz: $(INSTALLED) ## 20,000 damaged and 5,000 forged checkpoints, into results/fuzz.json
-	$(BIN)/python -m benchmarks.fuzz results/fuzz.json
+	$(BIN)/python -m evidence.fuzz results/fuzz.json
 
 results: $(INSTALLED) ## every sweep of experiments/, what is finished is kept (a day of one core)
 	for file in experiments/*.toml; do $(BIN)/subspace-nn sweep $$file || exit; done
@@ -62,7 +63,7 @@ report: $(INSTALLED) ## the page runs/report.html, docs/results.md, docs/figures
 	rm -rf docs/figures
 	$(BIN)/subspace-nn report results --out runs/report.html \
 		--markdown docs/results.md --figures docs/figures
-	$(BIN)/python -m benchmarks.measure_page
+	$(BIN)/python -m evidence.measure_page
 
 race: $(INSTALLED) ## seconds until the accuracy of 2017, into results/time_to_accuracy.json
 	$(BIN)/python benchmarks/time_to_accuracy.py results/time_to_accuracy.json

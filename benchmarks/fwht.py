@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import timing
-from subspace_nn.hadamard import fwht, fwht_columns, fwht_rows
+from subspace_nn.projections.fwht import fwht, fwht_columns, fwht_rows
 
 EXPONENTS = (12, 14, 16, 18, 20, 22, 24)
 #: Columns or rows that are asked for.

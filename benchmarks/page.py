@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from subspace_nn.files import write_atomically
+from subspace_nn.common.atomic import write_atomically
 from subspace_nn.report import markdown
 from subspace_nn.report.document import Table
 

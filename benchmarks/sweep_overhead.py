@@ -22,9 +22,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from subspace_nn import environment
-from subspace_nn.files import write_atomically
-from subspace_nn.store import Store
+from subspace_nn.common import environment
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.runs.store import Store
 from subspace_nn.tasks.run import train_mnist
 
 TASK = "benchmarks.sweep_overhead:training"

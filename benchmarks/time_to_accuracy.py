@@ -28,10 +28,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from subspace_nn import environment
-from subspace_nn.errors import InputError
-from subspace_nn.files import write_atomically
-from subspace_nn.store import Store
+from subspace_nn.common import environment
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.errors import InputError
+from subspace_nn.runs.store import Store
 from subspace_nn.tasks.data import Dataset, mnist
 from subspace_nn.tasks.run import RunConfig
 from subspace_nn.tasks.train import Progress, as_input, count_correct, fit

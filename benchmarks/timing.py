@@ -28,8 +28,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from subspace_nn import environment
-from subspace_nn.files import write_atomically
+from subspace_nn.common import environment
+from subspace_nn.common.atomic import write_atomically
 
 _Name = TypeVar("_Name")
 

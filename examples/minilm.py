@@ -43,8 +43,9 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 import subspace_nn as sn
-from subspace_nn import bits, environment
-from subspace_nn.files import write_atomically
+from subspace_nn import bits
+from subspace_nn.common import environment
+from subspace_nn.common.atomic import write_atomically
 
 LABELS = ("negative", "neutral", "positive")
 BASE = "sentence-transformers/all-MiniLM-L6-v2"

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 import subspace_nn as sn
-from subspace_nn import fileformat, models
+from subspace_nn import models
+from subspace_nn.format import container
 from tests.modules import Frozen
 
 FOLDER = Path(__file__).with_name("golden")
@@ -122,9 +123,9 @@ def summary(net):
     return {
         "D": net.D,
         "projection": net.projection.label,
-        "omega": fileformat.fingerprint({"omega": net.omega}),
-        "theta": fileformat.fingerprint({"theta": theta}) if portable else theta.tolist(),
-        "rest": fileformat.fingerprint(rest),
+        "omega": container.fingerprint({"omega": net.omega}),
+        "theta": container.fingerprint({"theta": theta}) if portable else theta.tolist(),
+        "rest": container.fingerprint(rest),
     }
 
 

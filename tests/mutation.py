@@ -15,8 +15,9 @@ import safetensors.torch
 import torch
 
 import subspace_nn as sn
-from subspace_nn import fileformat, models, projections
-from subspace_nn.fileformat import MAX_HEADER, Checkpoint
+from subspace_nn import models, projections
+from subspace_nn.format import container
+from subspace_nn.format.container import MAX_HEADER, Checkpoint
 from tests.golden_cases import CASES, path_of
 
 #: Numbers at the edge of something.
@@ -160,15 +161,15 @@ def forgery(rng: random.Random, saved: Checkpoint) -> bytes:
         rng.choice([_forge_field, _forge_field, _forge_tensor])(rng, spec, tensors)
     spec = {**spec, "format": 1}
     try:
-        spec["digest"] = fileformat._digest(spec, tensors)
-        text = fileformat._canonical(spec)
+        spec["digest"] = container._digest(spec, tensors)
+        text = container._canonical(spec)
     except ValueError:  # such as a text that is no Unicode, or an infinite number
         text = json.dumps(spec)
     return safetensors.torch.save(tensors, metadata={"subspace_nn": text})
 
 
 def _forge_field(rng, spec, _):
-    known = [*fileformat._FIELDS, *fileformat._OPTIONAL, "unknown"]
+    known = [*container._FIELDS, *container._OPTIONAL, "unknown"]
     name = rng.choice([n for n in known if n not in {"digest", "format"}])
     fitting = {
         "projection": [f"{kind}/1" for kind in projections.KINDS],
@@ -194,7 +195,7 @@ def _forge_tensor(rng, _, tensors):
     tensor = tensors.get(name, torch.zeros(3))
     changes = [
         lambda t: t[: rng.randint(0, 3)] if t.dim() else t,
-        lambda t: t.to(rng.choice(list(fileformat._DTYPES.values()))),
+        lambda t: t.to(rng.choice(list(container._DTYPES.values()))),
         lambda t: t.reshape(-1),
         lambda t: t.unsqueeze(0),
         lambda t: torch.full_like(t, 255 if t.dtype == torch.uint8 else float("nan"))
@@ -212,13 +213,13 @@ class Originals:
 
     def __init__(self):
         self.bytes = {name: path_of(name).read_bytes() for name in CASES}
-        self.saved = {name: fileformat.read(path_of(name)) for name in CASES}
+        self.saved = {name: container.read(path_of(name)) for name in CASES}
         self.meaning = {name: meaning(CASES[name].load(path_of(name))) for name in CASES}
 
 
 def meaning(net: sn.Subspace) -> bytes:
     """Everything that a net is, as bytes."""
-    return fileformat.encode(net.to_checkpoint(net.base))
+    return container.encode(net.to_checkpoint(net.base))
 
 
 def attempt(path, name: str, original: bytes | None) -> str:
@@ -237,7 +238,7 @@ def attempt(path, name: str, original: bytes | None) -> str:
         AssertionError: if it loads as something else.
     """
     try:
-        saved = fileformat.read(path)
+        saved = container.read(path)
         net = CASES[name].load(path)
     except sn.CheckpointError:
         return "refused"

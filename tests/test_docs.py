@@ -19,69 +19,6 @@ def read(page):
     return (ROOT / "docs" / page).read_text(encoding="utf-8")
 
 
-# Layers: imports go down only.
-
-
-def layers():
-    (block,) = re.findall(
-        r"^```\{code-block\} text\n:name: layers\n(.*?)^```",
-        read("design.md"),
-        re.MULTILINE | re.DOTALL,
-    )
-    lines = (line.partition("#")[0].split() for line in block.splitlines())
-    return [names for names in lines if names]
-
-
-def module_name(path):
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-
-
-MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-
-
-def imports(name):
-    """The modules of the package that a module imports, at any depth of its code."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name} has a relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {resolve(path) for path in found if path.split(".")[0] == "subspace_nn"}
-
-
-def resolve(path):
-    """The module of a dotted path that may end in a name inside the module."""
-    parts = path.split(".")[1:]
-    prefixes = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
-    return next((prefix for prefix in prefixes if prefix in MODULES), "__init__")
-
-
-def place(name):
-    """Number of the layer, from the top, and the name in it that covers the module."""
-    for number, names in enumerate(layers()):
-        for listed in names:
-            if name == listed or name.startswith(listed + "."):
-                return number, listed
-    raise AssertionError(f"{name} is missing from the layers in docs/design.md")
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_go_down_only(name):
-    targets = imports(name)
-    if not targets:
-        return
-    number, own = place(name)
-    wrong = [t for t in targets if place(t)[1] != own and place(t)[0] <= number]
-    assert not wrong, f"{name} imports {wrong}, which do not stand below it in docs/design.md"
-
-
-def test_every_listed_layer_exists():
-    assert {name for names in layers() for name in names} <= set(MODULES)
-
-
 # Golden values.
 
 FORMS = {

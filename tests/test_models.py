@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from subspace_nn import models
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 
 PUBLISHED = {
     "conv": 21_840,

@@ -4,10 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from subspace_nn.checkpoint import load
-    from subspace_nn.errors import CheckpointError, DataError, InputError
-    from subspace_nn.pretrained import from_pretrained, push_to_hub, save_pretrained
-    from subspace_nn.subspace import Subspace
+    from subspace_nn.checkpoint.hub import from_pretrained, push_to_hub, save_pretrained
+    from subspace_nn.checkpoint.loading import load
+    from subspace_nn.common.errors import CheckpointError, DataError, InputError
+    from subspace_nn.subspace.wrapper import Subspace
 
 __all__ = [
     "CheckpointError",
@@ -23,14 +23,14 @@ __all__ = [
 #: Where each name is. It is imported when it is asked for: PyTorch takes seconds to import, and
 #: the command line answers before.
 _HOMES = {
-    "CheckpointError": "errors",
-    "DataError": "errors",
-    "InputError": "errors",
-    "Subspace": "subspace",
-    "from_pretrained": "pretrained",
-    "load": "checkpoint",
-    "push_to_hub": "pretrained",
-    "save_pretrained": "pretrained",
+    "CheckpointError": "common.errors",
+    "DataError": "common.errors",
+    "InputError": "common.errors",
+    "Subspace": "subspace.wrapper",
+    "from_pretrained": "checkpoint.hub",
+    "load": "checkpoint.loading",
+    "push_to_hub": "checkpoint.hub",
+    "save_pretrained": "checkpoint.hub",
 }
 
 

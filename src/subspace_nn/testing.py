@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from subspace_nn import bits, hadamard, projections
-from subspace_nn.errors import InputError
-from subspace_nn.projections import Dense, Projection
+from subspace_nn import bits, projections
+from subspace_nn.common.errors import InputError
+from subspace_nn.projections import Dense, Projection, fwht
 from subspace_nn.projections.combine import Combination
 
 Law = Callable[[Projection], None]
@@ -470,12 +470,12 @@ def _pieces_of(size: int) -> Generator[None]:
     """Let the package work on so many numbers at a time."""
     names = [module.name for module in pkgutil.iter_modules(projections.__path__)]
     kinds = [importlib.import_module(f"{projections.__name__}.{name}") for name in names]
-    places = [vars(module) for module in (bits, hadamard, *kinds)]
+    places = [vars(module) for module in (bits, fwht, *kinds)]
     before = [(place, name, place[name]) for place in places for name in _PIECES if name in place]
     try:
         for place, name, _ in before:
             # A piece of the transform holds whole rows.
-            place[name] = max(size, hadamard._PORTABLE_LANES) if name == "_PIECE" else size
+            place[name] = max(size, fwht._PORTABLE_LANES) if name == "_PIECE" else size
         yield
     finally:
         for place, name, value in before:

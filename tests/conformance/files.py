@@ -14,7 +14,7 @@ import transformers
 
 import subspace_nn as sn
 from subspace_nn import projections
-from subspace_nn.layout import Layout
+from subspace_nn.subspace.layout import Layout
 from tests.conformance.checks import run, step
 from tests.conformance.rows import ROWS
 

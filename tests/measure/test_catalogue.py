@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from subspace_nn.cli import app
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.measure import KNOWN, Question, command, label, published, question, title
-from subspace_nn.sweep import parse_assignments
+from subspace_nn.runs.sweep import parse_assignments
 from tests.measure import synthetic
 
 SYNTHETIC = "tests.measure.synthetic:train"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
-from benchmarks import measure_coverage
+from evidence import measure_coverage
 from subspace_nn.measure.estimate import Results, cross, estimate
 
 D = 10_000
@@ -162,7 +162,7 @@ def test_noise_of_the_full_model_widens_the_interval():
 
 
 def test_the_interval_holds_the_truth():
-    """A smaller form of benchmarks/measure_coverage.py."""
+    """A smaller form of evidence/measure_coverage.py."""
     trials = [
         measure_coverage.measured(measure_coverage.task(index), grid=False)
         for index in range(0, 100, 5)

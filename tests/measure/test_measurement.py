@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 
-from benchmarks.measure_kill import kill_and_resume
-from subspace_nn.errors import InputError
+from evidence.measure_kill import kill_and_resume
+from subspace_nn.common.errors import InputError
 from subspace_nn.measure import Question, measure, question
 from subspace_nn.measure.measurement import answers
-from subspace_nn.store import Store
-from subspace_nn.sweep import expand, sweep
+from subspace_nn.runs.store import Store
+from subspace_nn.runs.sweep import expand, sweep
 
 SYNTHETIC = "tests.measure.synthetic:train"
 ASKED = Question(SYNTHETIC, {"answer": 300})
@@ -42,7 +42,7 @@ def test_known_answers(answer, tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_toy_of_li_et_al_is_10(seed, tmp_path):
-    """benchmarks/measure_toy.py has 20 seeds."""
+    """evidence/measure_toy.py has 20 seeds."""
     found = run(question("toy", seed=seed), tmp_path)
     assert (found.dim, found.low, found.high, found.D) == (10, 10, 10, 1000)
     assert found.bloat == 100
@@ -223,7 +223,7 @@ def test_every_engine_makes_the_same_records(engine, tmp_path):
 
 
 def test_killed_and_resumed_gives_the_same_answer_and_repeats_no_run(tmp_path):
-    """benchmarks/measure_kill.py kills ten times."""
+    """evidence/measure_kill.py kills ten times."""
     outcome = kill_and_resume(tmp_path, kills=2)
     assert outcome["same_answer"]
     assert outcome["repeated"] == 0

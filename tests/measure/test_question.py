@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.measure.question import Question
-from subspace_nn.runs import Run
+from subspace_nn.runs.run import Run
 
 SYNTHETIC = "tests.measure.synthetic:train"
 ASKED = Question(SYNTHETIC, {"answer": 70})

@@ -7,7 +7,7 @@ import torch
 from torch.autograd import forward_ad
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.projections import KINDS, make
 from tests.projections.cases import KIND
 from tests.reference import reference_identity

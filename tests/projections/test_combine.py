@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import subspace_nn as sn
-from subspace_nn.errors import CheckpointError, InputError
+from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.projections import (
     BlockDiagonal,
     Composition,

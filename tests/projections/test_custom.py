@@ -9,7 +9,7 @@ from torch import nn
 
 import subspace_nn as sn
 from subspace_nn import testing
-from subspace_nn.errors import CheckpointError, InputError
+from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.projections import KINDS, Dense, Functions, Hashed, Orthonormal
 
 D, DIM = 60, 30

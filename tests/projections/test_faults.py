@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from subspace_nn import bits, testing
-from subspace_nn.hadamard import fwht
 from subspace_nn.projections import KINDS, Projection, make
+from subspace_nn.projections.fwht import fwht
 
 
 class Sound(Projection):

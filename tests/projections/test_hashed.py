@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from subspace_nn import bits, testing
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Hashed, _affine, hashed, make
 from tests.peak import Peak
 from tests.reference import reference_hashed

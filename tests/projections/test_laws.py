@@ -5,9 +5,9 @@ import pkgutil
 
 import pytest
 
-from subspace_nn import bits, hadamard, projections, testing
-from subspace_nn.errors import InputError
-from subspace_nn.projections import KINDS, Layerwise
+from subspace_nn import bits, projections, testing
+from subspace_nn.common.errors import InputError
+from subspace_nn.projections import KINDS, Layerwise, fwht
 from tests.projections.cases import ANCHORED, CASES, COMBINED, KIND, LARGE, LAYERWISE
 
 
@@ -54,8 +54,8 @@ def test_every_size_of_a_piece_is_made_small():
     sizes = {"_CHUNK", "_WIDE_CHUNK", "_BAND", "_BLOCK", "_PIECE"}
     names = [name for _, name, _ in pkgutil.iter_modules(projections.__path__)]
     kinds = [importlib.import_module(f"subspace_nn.projections.{name}") for name in names]
-    held = [(m, name) for m in (bits, hadamard, *kinds) for name in sizes & set(vars(m))]
-    assert {(bits, "_CHUNK"), (hadamard, "_PIECE")} <= set(held)
+    held = [(m, name) for m in (bits, fwht, *kinds) for name in sizes & set(vars(m))]
+    assert {(bits, "_CHUNK"), (fwht, "_PIECE")} <= set(held)
     before = [vars(m)[name] for m, name in held]
     with testing._pieces_of(16):
         assert {vars(m)[name] for m, name in held} == {16, 64}

@@ -11,8 +11,8 @@ from torch import nn
 
 import subspace_nn as sn
 from subspace_nn import models, projections
-from subspace_nn.errors import CheckpointError, InputError
-from subspace_nn.layout import Layout
+from subspace_nn.common.errors import CheckpointError, InputError
+from subspace_nn.format import container
 from subspace_nn.projections import (
     BlockDiagonal,
     Fastfood,
@@ -25,6 +25,7 @@ from subspace_nn.projections import (
     make,
 )
 from subspace_nn.projections.layerwise import SHARES, _share_out, _sizes
+from subspace_nn.subspace.layout import Layout
 from tests.projections.cases import TENSORS, D
 from tests.reference import (
     reference_fastfood,
@@ -309,9 +310,9 @@ def test_one_parameter_for_each_tensor_is_told():
 def test_a_file_with_another_label_is_refused(label, message, tmp_path):
     path = tmp_path / "omega.safetensors"
     net_of("layerwise").save(path)
-    saved = sn.fileformat.read(path)
-    altered = sn.fileformat.Checkpoint({**saved.spec, "projection": label}, saved.tensors)
-    sn.fileformat.write(altered, path)
+    saved = container.read(path)
+    altered = container.Checkpoint({**saved.spec, "projection": label}, saved.tensors)
+    container.write(altered, path)
     with pytest.raises(CheckpointError) as caught:
         sn.load(path)
     assert message in str(caught.value)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Orthonormal, parse
 from tests.reference import reference_orthonormal
 

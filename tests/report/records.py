@@ -1,6 +1,6 @@
 """Records as a store reads them, made up."""
 
-from subspace_nn.runs import Run
+from subspace_nn.runs.run import Run
 
 HARDWARE = {
     "hardware": "a <fast> machine",

@@ -7,7 +7,7 @@ import pytest
 from subspace_nn.projections import KINDS
 from subspace_nn.report.build import build
 from subspace_nn.report.document import Sweep
-from subspace_nn.sweep import parse
+from subspace_nn.runs.sweep import parse
 from tests.report import records as r
 
 EVERYTHING = [

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subspace_nn.report.commands import sweep_commands
-from subspace_nn.runs import Run
-from subspace_nn.sweep import expand, parse, parse_assignments
+from subspace_nn.runs.run import Run
+from subspace_nn.runs.sweep import expand, parse, parse_assignments
 from tests.report import records as r
 
 

@@ -10,8 +10,8 @@ from subspace_nn.report import measured, png, svg
 from subspace_nn.report.build import build
 from subspace_nn.report.document import Sweep
 from subspace_nn.report.sections import measurements
-from subspace_nn.store import Store
-from subspace_nn.sweep import expand, sweep
+from subspace_nn.runs.store import Store
+from subspace_nn.runs.sweep import expand, sweep
 
 SYNTHETIC = "tests.measure.synthetic:train"
 

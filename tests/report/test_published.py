@@ -4,7 +4,7 @@ import pytest
 
 from subspace_nn import models
 from subspace_nn.report.published import EXPERIMENTS, as_number, published
-from subspace_nn.sweep import parse
+from subspace_nn.runs.sweep import parse
 
 WITH_FIGURES = [name for name, experiment in EXPERIMENTS.items() if experiment.figures]
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from subspace_nn import Subspace
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.tasks import cartpole
 
 gymnasium = pytest.importorskip("gymnasium")

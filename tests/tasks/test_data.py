@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import subspace_nn.tasks.data as data_module
-from subspace_nn.errors import DataError, InputError
+from subspace_nn.common.errors import DataError, InputError
 from subspace_nn.tasks.data import Dataset, mnist
 
 PACKAGED = Path(data_module.__file__).parent / "mnist"

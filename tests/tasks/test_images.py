@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from subspace_nn.errors import DataError, InputError
-from subspace_nn.runs import Run
+from subspace_nn.common.errors import DataError, InputError
+from subspace_nn.runs.run import Run
 from subspace_nn.tasks import data
 from subspace_nn.tasks.data import fashion_mnist, mnist
 from subspace_nn.tasks.images import ImagesConfig, prepared, train

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from subspace_nn import Subspace, models
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.tasks import train
 from subspace_nn.tasks.data import Split, mnist
 from subspace_nn.tasks.optimise import CMAES, LBFGS, fit

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from subspace_nn.errors import InputError
-from subspace_nn.runs import Run
+from subspace_nn.common.errors import InputError
+from subspace_nn.runs.run import Run
 from subspace_nn.tasks.own import train
 
 PROBLEMS = "tests.measure.problems:"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from subspace_nn import Subspace, bits, models
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.data import Dataset, Split, mnist
 from subspace_nn.tasks.train import (
     DEVICES,

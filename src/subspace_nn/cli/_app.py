@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 
 #: Exit codes: a mistake in what was given; Ctrl-C.
 BAD_INPUT, INTERRUPTED = 2, 130

@@ -6,18 +6,19 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from subspace_nn import display
+from subspace_nn.cli import display
+from subspace_nn.cli import measure_view as view
 from subspace_nn.cli._app import Terminal, gather
 from subspace_nn.cli.workers import Workers
-from subspace_nn.errors import InputError, problems_of
-from subspace_nn.files import write_atomically
-from subspace_nn.measure import BUDGET, KNOWN, Question, check, label, question, view
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.errors import InputError, problems_of
+from subspace_nn.measure import BUDGET, KNOWN, Question, check, label, question
 from subspace_nn.measure import measure as run
 from subspace_nn.measure import title as known_title
 from subspace_nn.measure.measurement import FOLDER
 from subspace_nn.measure.question import Better, Threshold
 from subspace_nn.report import measured, png
-from subspace_nn.sweep import parse_assignments
+from subspace_nn.runs.sweep import parse_assignments
 
 _Task = Annotated[
     str,

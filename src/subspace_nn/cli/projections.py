@@ -13,12 +13,13 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from subspace_nn import costs, environment, models
+from subspace_nn import models
 from subspace_nn.cli._app import Terminal, Threads, gather, set_threads
-from subspace_nn.costs import Cost, Costs
-from subspace_nn.errors import InputError
-from subspace_nn.layout import Layout
-from subspace_nn.projections import KINDS, check_sizes, parse
+from subspace_nn.common import environment
+from subspace_nn.common.errors import InputError
+from subspace_nn.projections import KINDS, check_sizes, costs, parse
+from subspace_nn.projections.costs import Cost, Costs
+from subspace_nn.subspace.layout import Layout
 from subspace_nn.tasks.run import whole_number
 
 #: Terminals of this width show two columns more.

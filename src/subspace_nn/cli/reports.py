@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn.cli._app import Terminal
-from subspace_nn.errors import InputError
-from subspace_nn.files import write_atomically
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.errors import InputError
 from subspace_nn.measure import answers
 from subspace_nn.report.build import build
 from subspace_nn.report.commands import sweep_commands
@@ -21,8 +21,8 @@ from subspace_nn.report.document import Report, Sweep
 from subspace_nn.report.markdown import markdown as markdown_text
 from subspace_nn.report.page import page
 from subspace_nn.report.theme import png, svg
-from subspace_nn.store import Store
-from subspace_nn.sweep import parse
+from subspace_nn.runs.store import Store
+from subspace_nn.runs.sweep import parse
 
 #: Files of benchmarks that a report shows, by name without ending.
 BENCHMARKS = ("time_to_accuracy", "step_time")

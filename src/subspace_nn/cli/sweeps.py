@@ -6,15 +6,16 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from subspace_nn import display, tables
+from subspace_nn.cli import display
 from subspace_nn.cli._app import BAD_INPUT, Terminal, gather
 from subspace_nn.cli.workers import Workers
-from subspace_nn.errors import InputError
-from subspace_nn.files import write_atomically
-from subspace_nn.runs import Run
-from subspace_nn.store import Store
-from subspace_nn.sweep import expand, parse, parse_assignments
-from subspace_nn.sweep import sweep as run_all
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.errors import InputError
+from subspace_nn.runs import tables
+from subspace_nn.runs.run import Run
+from subspace_nn.runs.store import Store
+from subspace_nn.runs.sweep import expand, parse, parse_assignments
+from subspace_nn.runs.sweep import sweep as run_all
 
 _Word = Annotated[
     str,

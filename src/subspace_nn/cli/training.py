@@ -8,8 +8,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from subspace_nn import display, report
-from subspace_nn.checkpoint import MAX_ENTRIES, load
+from subspace_nn import report
+from subspace_nn.checkpoint.loading import MAX_ENTRIES, load
+from subspace_nn.cli import display
 from subspace_nn.cli._app import (
     INTERRUPTED,
     Data,
@@ -20,11 +21,11 @@ from subspace_nn.cli._app import (
     gather,
     set_threads,
 )
-from subspace_nn.cli.files import accuracy_change
-from subspace_nn.errors import InputError, unknown_name
-from subspace_nn.files import write_atomically
-from subspace_nn.packing import ROUNDED
-from subspace_nn.subspace import Subspace
+from subspace_nn.cli.checkpoints import accuracy_change
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.format.packing import ROUNDED
+from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.data import Split, mnist
 from subspace_nn.tasks.run import RunConfig, record
 from subspace_nn.tasks.train import (

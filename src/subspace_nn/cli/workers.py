@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn.cli._app import gather
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.run import whole_number
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from subspace_nn.errors import InputError, unknown_name
+from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.measure.question import Question
-from subspace_nn.runs import BUILT_IN, Task, find_task
-from subspace_nn.sweep import as_word
+from subspace_nn.runs.run import BUILT_IN, Task, find_task
+from subspace_nn.runs.sweep import as_word
 
 LI = "Li et al. 2018"
 

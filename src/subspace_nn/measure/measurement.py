@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from subspace_nn import engines
-from subspace_nn.errors import InputError
-from subspace_nn.files import write_atomically
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.errors import InputError
 from subspace_nn.measure.catalogue import question as ask
 from subspace_nn.measure.estimate import Estimate, Results, estimate
 from subspace_nn.measure.plan import Dim, first_dims, is_beyond, next_dims
 from subspace_nn.measure.question import Question, check_figures
-from subspace_nn.runs import DONE, Run, Task
-from subspace_nn.store import Store
-from subspace_nn.sweep import Status, complete
+from subspace_nn.runs import engines
+from subspace_nn.runs.run import DONE, Run, Task
+from subspace_nn.runs.store import Store
+from subspace_nn.runs.sweep import Status, complete
 
 #: Why a measurement ended: it is as tight as asked; it had as many runs as were granted; the full
 #: model itself does not reach an absolute threshold; the largest dimension to try falls short.
@@ -149,7 +149,7 @@ def measure(
         question: what is asked; or a task alone, which `question` turns into one.
         folder: where the records are; the answer goes to a file in `measurements` in it.
         budget: number of new runs at most; 60 by default.
-        engine: "loky", "serial", "dask", "ray" or "slurm", as for `subspace_nn.sweep.sweep`; it
+        engine: "loky", "serial", "dask", "ray" or "slurm", as for `subspace_nn.runs.sweep`; it
             is started once.
         jobs: number of workers; -1 is one a core.
         address: of a running cluster.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError, problems_of, unknown_name
+from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.measure.estimate import MOST_CONFIDENCE, Results
 from subspace_nn.measure.plan import Dim
-from subspace_nn.runs import DONE, Run, find_task
+from subspace_nn.runs.run import DONE, Run, find_task
 
 Better = Literal["higher", "lower"]
 Threshold = Literal["relative", "absolute"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from subspace_nn.errors import InputError, unknown_name
+from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.projections.base import Projection, Transpose, check_sizes
 from subspace_nn.projections.combine import BlockDiagonal, Composition, HStack, Sum
 from subspace_nn.projections.custom import Dense, Functions

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 
 
 class Projection(abc.ABC):

@@ -6,7 +6,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.projections.base import Projection
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.hadamard import fwht
 from subspace_nn.projections.base import Projection
+from subspace_nn.projections.fwht import fwht
 
 #: The share of seeds for which `Fastfood.distortion` may be exceeded.
 _FAILURE = 1e-2

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.hadamard import fwht_columns, fwht_rows
 from subspace_nn.projections._rows import Rows
 from subspace_nn.projections.base import check_sizes
+from subspace_nn.projections.fwht import fwht_columns, fwht_rows
 
 
 class Hadamard(Rows):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.projections._affine import AffineHash
 from subspace_nn.projections._store import Storable
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.projections.base import Projection
 
 

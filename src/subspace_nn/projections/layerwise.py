@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError, unknown_name
+from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.projections.base import Projection
 from subspace_nn.projections.combine import BlockDiagonal
 from subspace_nn.projections.hashed import Hashed

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.projections.base import Projection
 
 

@@ -21,7 +21,7 @@ from subspace_nn.report.sections import (
     sweeps,
 )
 from subspace_nn.report.sizes import checkpoint_bytes
-from subspace_nn.runs import DONE
+from subspace_nn.runs.run import DONE
 from subspace_nn.tasks.run import RunConfig
 
 _FLOAT32 = 4

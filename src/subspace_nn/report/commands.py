@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from subspace_nn import sweep
-from subspace_nn.runs import BUILT_IN, find_task
+from subspace_nn.runs import sweep
+from subspace_nn.runs.run import BUILT_IN, find_task
 
 
 def sweep_commands(records: Sequence[Mapping[str, Any]], folder: str) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from subspace_nn import tables
-from subspace_nn.runs import DONE
+from subspace_nn.runs import tables
+from subspace_nn.runs.run import DONE
 
 Record = Mapping[str, Any]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from subspace_nn import tables
 from subspace_nn.report.groups import Group
+from subspace_nn.runs import tables
 
 #: The recipe of 2017: narrow initial weights, θ = Pω, a constant learning rate. The new one:
 #: PyTorch's initial weights, steps in units of them. Neither: what a task of one's own does.

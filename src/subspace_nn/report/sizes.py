@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from subspace_nn import fileformat, models
-from subspace_nn.fileformat import Checkpoint
-from subspace_nn.layout import Layout
+from subspace_nn import models
+from subspace_nn.format import container
+from subspace_nn.format.container import Checkpoint
 from subspace_nn.projections import KINDS
-from subspace_nn.subspace import DRAWN, STORED
+from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace.wrapper import DRAWN, STORED
 from subspace_nn.tasks.run import RunConfig
 
 #: In place of a fingerprint.
@@ -69,7 +70,7 @@ def checkpoint_bytes(arguments: Mapping[str, Any]) -> int:
     tensors = {"omega": torch.zeros(dim)}
     if stored:
         tensors |= {f"theta0.{e.name}": torch.zeros(e.shape) for e in layout.entries}
-    return len(fileformat.encode(Checkpoint(spec, tensors)))
+    return len(container.encode(Checkpoint(spec, tensors)))
 
 
 def _built(arguments: Mapping[str, Any]) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from subspace_nn.errors import InputError
-from subspace_nn.subspace import Subspace
+from subspace_nn.common.errors import InputError
+from subspace_nn.subspace.wrapper import Subspace
 
 #: What a state's entries are divided by: about what they come to.
 _SCALE = np.array((2.4, 3.0, 0.21, 3.0), dtype=np.float32)

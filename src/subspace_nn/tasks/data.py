@@ -14,7 +14,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from subspace_nn.errors import DataError
+from subspace_nn.common.errors import DataError
 
 # The shapes are MNIST's and those of the sets made to replace it, under the same four names.
 _SHAPES = {

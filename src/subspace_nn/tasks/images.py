@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from subspace_nn import bits
-from subspace_nn.errors import problems_of, unknown_name
+from subspace_nn.common.errors import problems_of, unknown_name
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, mnist
 from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, fit
 from subspace_nn.tasks.run import FULL, RunConfig, whole_number

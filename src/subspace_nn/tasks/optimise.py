@@ -15,8 +15,8 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError
-from subspace_nn.subspace import Subspace
+from subspace_nn.common.errors import InputError
+from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks import train
 from subspace_nn.tasks.data import Dataset
 from subspace_nn.tasks.train import (

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from subspace_nn.errors import InputError, problems_of
-from subspace_nn.layout import Layout
+from subspace_nn.common.errors import InputError, problems_of
 from subspace_nn.projections import parse
-from subspace_nn.runs import VARIADIC, find_task
-from subspace_nn.subspace import Subspace
+from subspace_nn.runs.run import VARIADIC, find_task
+from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.train import find_device
 
 #: So many types are told in a message.

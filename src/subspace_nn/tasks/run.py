@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from subspace_nn import environment, models
-from subspace_nn.errors import InputError, problems_of, unknown_name
-from subspace_nn.layout import Layout
+from subspace_nn import models
+from subspace_nn.common import environment
+from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.projections import make, parse
-from subspace_nn.subspace import Scale, Subspace
+from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace.wrapper import Scale, Subspace
 from subspace_nn.tasks.data import Dataset, mnist
 from subspace_nn.tasks.train import History, Recipe, Schedule, fit
 

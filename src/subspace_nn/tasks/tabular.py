@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.own import Problem
 
 _BATCH = 32

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from subspace_nn import bits
-from subspace_nn.errors import problems_of
+from subspace_nn.common.errors import problems_of
 from subspace_nn.projections import parse
-from subspace_nn.subspace import Subspace
+from subspace_nn.subspace.wrapper import Subspace
 
 #: Standard deviation of the initial weights: each sum of 100 then starts at about ±1.
 _SPREAD = 0.1

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
 from torch import Tensor, nn
 
 from subspace_nn import bits
-from subspace_nn.errors import InputError, unknown_name
+from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.tasks.data import Dataset, Split
 
 Schedule = Literal["one-cycle", "constant"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from subspace_nn.report.document import Section, Sweep, Table
-from subspace_nn.runs import DONE
+from subspace_nn.runs.run import DONE
 
 
 def section(sweeps: Sequence[Sweep]) -> Section | None:

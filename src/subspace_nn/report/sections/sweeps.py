@@ -10,7 +10,7 @@ from subspace_nn.report.scales import Line
 from subspace_nn.report.series import names, series
 from subspace_nn.report.sizes import checkpoint_bytes
 from subspace_nn.report.theme import MARKERS, PALETTE
-from subspace_nn.runs import DONE
+from subspace_nn.runs.run import DONE
 
 #: More lines than this in one picture cannot be told apart.
 _MOST_LINES = 10

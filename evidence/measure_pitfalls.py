@@ -1,0 +1,56 @@
+"""What an intrinsic dimension depends on beside the net and the data, on a small task.
+
+    python -m evidence.measure_pitfalls results/measure_pitfalls.json
+
+The task is `digits` (1,797 digits of 8 × 8 pixels, a net of 4,810 weights). One thing is changed
+at a time: epochs, learning rate, threshold, projection. About five minutes on one core.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.measure import measure, question
+
+BUDGET = 40
+#: Name of the change, arguments of the task, definition.
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("as it is", {}, {}),
+    ("2 epochs", {"epochs": 2}, {}),
+    ("10 epochs", {"epochs": 10}, {}),
+    ("lr 0.03", {"lr": 0.03}, {}),
+    ("lr 0.1", {"lr": 0.1}, {}),
+    ("lr 1", {"lr": 1.0}, {}),
+    ("80 %", {}, {"threshold": 0.8}),
+    ("95 %", {}, {"threshold": 0.95}),
+    ("gaussian", {"projection": "gaussian"}, {}),
+]
+
+
+def main() -> None:
+    """Measure, print, and write the JSON named on the command line."""
+    rows = []
+    for name, arguments, definition in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            asked = question("digits", arguments, **definition)
+            found = measure(asked, folder, engine="serial", budget=BUDGET)
+        rows.append({
+            "change": name,
+            "d_int": found.dim,
+            "interval": [found.low, found.high],
+            "full": round(found.full, 2),
+            "threshold": round(found.threshold, 2),
+            "runs": len(found.runs),
+            "stopped": found.stopped,
+        })  # fmt: skip
+        print(rows[-1], flush=True)
+    if len(sys.argv) > 1:
+        content = {"command": "python -m evidence.measure_pitfalls", "results": rows}
+        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From files to subspaces: loading, folders and hubs, export."""

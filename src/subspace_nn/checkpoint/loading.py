@@ -1,0 +1,228 @@
+"""From a checkpoint back to a subspace, verified on the way."""
+
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from subspace_nn import models, projections
+from subspace_nn.common.errors import CheckpointError, InputError
+from subspace_nn.format import container
+from subspace_nn.format.container import Checkpoint, Stated
+from subspace_nn.projections import Gaussian, Layerwise, Orthonormal, Projection, Sparse
+from subspace_nn.subspace import calls, theta0
+from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace.selection import Selection
+from subspace_nn.subspace.wrapper import BASE, DRAWN, STORED, Subspace
+
+#: A P of more entries than this is not made because of a file, unless the user says so.
+MAX_ENTRIES = 2**28
+
+_OWN = "If you made the projection yourself, give it: load(path, module, projection)."
+
+
+def load(
+    path: str | os.PathLike[str],
+    module: nn.Module | None = None,
+    projection: Projection | None = None,
+    *,
+    max_entries: int | None = MAX_ENTRIES,
+) -> Subspace:
+    """Read a checkpoint into a subspace, and verify that it is the one that was saved.
+
+    Args:
+        path: a file that `Subspace.save` wrote.
+        module: a module of the same architecture. Its weights do not matter, unless the file was
+            saved with a `base`, whose weights it must then have. Not needed for the nets of
+            `subspace_nn.models`, which the file names.
+        projection: the one it was saved with, if that was made by the user rather than by name.
+        max_entries: how many entries that are drawn one by one P may have (`gaussian`,
+            `orthonormal`, `sparse`), which takes time and memory: 2^28 by default, None for any
+            number. `orthonormal` takes 24 bytes an entry, 6.4 GB at most by default.
+
+    Returns:
+        The subspace, in evaluation mode if the module is.
+
+    Raises:
+        CheckpointError: if the file is damaged or of a newer format, if the module is of another
+            architecture, if θ0 or P come out different from those of the writer, or if P is
+            larger than `max_entries`.
+    """
+    saved = container.read(path, functools.partial(_check_fit, module))
+    try:
+        return _restore(saved, module, projection, max_entries)
+    except InputError as error:
+        raise CheckpointError(*(f"{path}: {problem}" for problem in error.problems)) from None
+
+
+def _restore(
+    saved: Checkpoint,
+    module: nn.Module | None,
+    projection: str | Projection | None,
+    max_entries: int | None,
+) -> Subspace:
+    spec = saved.spec
+    module, layout = _target(spec, module)
+    drawn = spec["theta0_from"] == DRAWN
+    if spec["theta0_from"] == STORED:
+        module = _with_weights(module, layout, saved.tensors)
+    net = Subspace(
+        module,
+        spec["dim"],
+        projection or _expect_versions(spec["projection"]),
+        seed=spec["seed"],
+        theta0="seed" if drawn else "module",
+        scale=spec.get("scale", "init"),
+        **_selection(spec).recipe(),
+    )
+    if projection is None:
+        _check_entries(net.projection, max_entries)
+    net.base = spec.get("base")
+    if problems := list(_differences(spec, net)):
+        raise CheckpointError(*problems)
+    tensors = {n: t for n, t in saved.tensors.items() if not n.startswith("theta0.")}
+    if "omega" not in spec:
+        net.omega.data = net.omega.data.to(saved.omega.dtype)
+    net.load_state_dict({**net.frozen(), **tensors, "omega": saved.omega})
+    return net
+
+
+def _target(spec: Mapping[str, Any], module: nn.Module | None) -> tuple[nn.Module, Layout]:
+    """The module that a file is for, and what is θ in it."""
+    if module is None:
+        if "base" in spec:
+            raise CheckpointError(
+                f"θ0 is the weights of {spec['base']!r}: give that model, load(path, module)."
+            )
+        if "model" not in spec:
+            raise CheckpointError("the file names no model: give the module, load(path, module).")
+        module = models.build(spec["model"])
+    return module, Layout.of(module, _selection(spec))
+
+
+def _selection(spec: Mapping[str, Any]) -> Selection:
+    return Selection.of(**{n: spec[n] for n in ("include", "exclude", "train") if n in spec})
+
+
+def _check_fit(
+    module: nn.Module | None, spec: Mapping[str, Any], stated: Mapping[str, Stated]
+) -> None:
+    """Check what can be told from the header: that the file is for the module."""
+    try:
+        module, layout = _target(spec, module)
+    except InputError as error:
+        raise CheckpointError(*error.problems) from None
+    _expect("architecture", spec["architecture"], layout.fingerprint())
+    _expect("number of weights D", spec["D"], layout.D)
+    if spec["theta0_from"] not in {STORED, BASE}:
+        _expect("way of drawing θ0", spec["theta0_from"], DRAWN)
+    expected = dict(_expected(spec, module, layout))
+    if problems := [
+        f"tensor {name!r}: expected {expected.get(name, 'none')}, got {stated.get(name, 'none')}."
+        for name in sorted({*expected, *stated} - {"omega"})
+        if expected.get(name) != stated.get(name)
+    ]:
+        more = [f"… and {len(problems) - 5:,} more tensors."] if len(problems) > 5 else []
+        raise CheckpointError(*problems[:5], *more)
+
+
+def _expected(
+    spec: Mapping[str, Any], module: nn.Module, layout: Layout
+) -> Iterator[tuple[str, Stated]]:
+    """The tensors that a file for the module has beside ω."""
+    own = dict(module.named_parameters(remove_duplicate=False))
+    theta = {id(own[entry.name]) for entry in layout.entries}
+    beside = {id(own[name]) for name in layout.beside}
+    for name, tensor in module.state_dict().items():
+        is_frozen = name in own and id(own[name]) not in theta | beside
+        left_out = is_frozen and spec["theta0_from"] == BASE
+        if not left_out and not (name in own and id(own[name]) in theta):
+            yield f"module.{name}", _stated(tensor)
+    if spec["theta0_from"] == STORED:
+        for entry in layout.entries:
+            yield f"theta0.{entry.name}", _stated(own[entry.name])
+
+
+def _stated(tensor: Tensor) -> Stated:
+    return Stated(tensor.dtype, tuple(tensor.shape))
+
+
+def _with_weights(module: nn.Module, layout: Layout, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of the module with the θ0 of a file."""
+    filled = calls.copied(module)
+    parameters = dict(filled.named_parameters())
+    for entry in layout.entries:
+        parameters[entry.name].data.copy_(tensors[f"theta0.{entry.name}"])
+    return filled
+
+
+def _check_entries(projection: Projection, limit: int | None) -> None:
+    entries = _entries(projection)
+    if limit is not None and entries > limit:
+        raise CheckpointError(
+            f"its P ({projection.label}) has {entries:,} entries, more than {limit:,}: making it "
+            "may take much time and memory. If you trust where the file is from, raise "
+            "max_entries (--trust on the command line)."
+        )
+
+
+def _entries(projection: Projection) -> int:
+    """How many entries are drawn one by one to make P, for the kinds where it may be many."""
+    if isinstance(projection, Layerwise):
+        return sum(map(_entries, projection.blocks.parts))
+    if isinstance(projection, Sparse):
+        return projection.D * projection.nonzeros
+    dense = isinstance(projection, Gaussian | Orthonormal)
+    return projection.D * projection.dim if dense else 0
+
+
+def _differences(spec: Mapping[str, Any], net: Subspace) -> Iterator[str]:
+    """What has come out different from what the writer had, all of it."""
+    remedy = f"Give the model {net.base!r}, load(path, module)." if net.base else ""
+    yield from _compare("θ0", spec["theta0"], theta0.fingerprint(net.layout, net.theta0()), remedy)
+    if net.base:
+        frozen = net.frozen()
+        got = container.fingerprint(frozen) if frozen else None
+        yield from _compare("set of frozen parameters", spec.get("frozen"), got, remedy)
+    yield from _compare("P", spec["P"], net.projection.fingerprint(), _OWN)
+    yield from _compare_sketches(spec.get("sketch"), net.projection)
+
+
+def _compare(what: str, expected: object, got: object, remedy: str = "") -> Iterator[str]:
+    if expected != got:
+        sentence = f"another {what} than the one it was saved with: expected {expected}, got {got}."
+        yield f"{sentence} {remedy}".rstrip()
+
+
+def _compare_sketches(saved: object, projection: Projection) -> Iterator[str]:
+    got = None if projection.portable else projection.sketch()
+    if isinstance(saved, list) and got is not None:
+        close = len(saved) == len(got) and all(
+            isinstance(a, float) and abs(a - b) < 1e-4 for a, b in zip(saved, got, strict=True)
+        )
+    else:
+        close = saved is got
+    if not close:
+        yield f"another P than the one saved: expected sketch {saved}, got {got}."
+
+
+def _expect(what: str, expected: object, got: object) -> None:
+    if problems := list(_compare(what, expected, got)):
+        raise CheckpointError(*problems)
+
+
+def _expect_versions(label: str) -> str:
+    """The name that a label stands for, if this package has each of its kinds in that version."""
+    words = [word.partition("/") for word in label.split(":")]
+    name = ":".join(word for word, _, _ in words)
+    try:
+        projections.parse(name)
+    except InputError as error:
+        raise CheckpointError(*(f"{problem} {_OWN}" for problem in error.problems)) from None
+    own = {kind: str(projections.KINDS[kind].version) for kind in projections.KINDS}
+    for word, _, version in words:
+        if version or word in own:
+            _expect(f"version of projection {word!r}", version, own.get(word, "none"))
+    return name

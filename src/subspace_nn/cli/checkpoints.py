@@ -1,0 +1,338 @@
+"""`inspect`, `verify`, `diff`, `convert`, `merge`, `export`: what one does with a checkpoint."""
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from cyclopts import Parameter
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor, nn
+
+from subspace_nn.checkpoint.export import onnx_bytes, onnx_difference, state_bytes
+from subspace_nn.checkpoint.loading import MAX_ENTRIES, load
+from subspace_nn.cli import display
+from subspace_nn.cli._app import Data, Terminal, Trust, gather
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.errors import InputError
+from subspace_nn.format import container
+from subspace_nn.format.container import Checkpoint
+from subspace_nn.models import MODELS
+from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.data import mnist
+from subspace_nn.tasks.train import count_correct
+
+#: Exit code of `diff` where two files differ.
+DIFFERENT = 1
+
+#: What the nets of `subspace_nn.models` take, without the batch.
+_DIGIT = (1, 28, 28)
+
+File = Annotated[Path, Parameter(help="The checkpoint, omega.safetensors.")]
+Module = Annotated[
+    str | None,
+    Parameter(
+        help="package.module:function that makes the module, in the current folder or installed; "
+        "for a file that names no net of the package."
+    ),
+]
+Force = Annotated[bool, Parameter(help="Overwrite the file.")]
+
+
+def inspect(
+    file: File,
+    *,
+    json_: Annotated[bool, Parameter(name="--json", help="One JSON object instead.")] = False,
+    trust: Trust = False,
+) -> None:
+    """Tell what is in a checkpoint, without making a net of it."""
+    saved = _read(file, trust=trust)
+    size = file.stat().st_size
+    if json_:
+        tensors = {
+            name: {"dtype": _dtype(tensor), "shape": list(tensor.shape)}
+            for name, tensor in saved.tensors.items()
+        }
+        content = {"file": str(file), "bytes": size, "spec": saved.spec, "tensors": tensors}
+        sys.stdout.write(json.dumps(content, indent=1) + "\n")
+        return
+    display.facts(Terminal(), _facts(saved) | {"size": f"{size:,} bytes"}, title=str(file))
+
+
+def verify(file: File, *, module: Module = None, trust: Trust = False) -> None:
+    """Check that a checkpoint is whole and gives the θ0 and P that it was saved with."""
+    saved = _read(file, trust=trust)
+    rows = {"content": "whole, as its digest says"}
+    if _is_loadable(saved, module):
+        _load(file, module, trust=trust)
+        spec = saved.spec
+        rows |= {
+            "architecture": f"as saved, {spec['architecture']}",
+            "θ0": f"as saved, {spec['theta0']}",
+            "P": f"as saved, {spec['P']}",
+        }
+    else:
+        rows["architecture, θ0, P"] = (
+            "not checked: the file names no net of the package; give --module"
+        )
+    display.facts(Terminal(), rows, title=str(file))
+
+
+def diff(
+    a: Annotated[Path, Parameter(help="A checkpoint.")],
+    b: Annotated[Path, Parameter(help="Another.")],
+    *,
+    module: Module = None,
+    trust: Trust = False,
+) -> None:
+    """Tell how two checkpoints differ; exit code 1 if they do, 0 if they are the same net."""
+    one, two = gather(a=lambda: _read(a, trust=trust), b=lambda: _read(b, trust=trust)).values()
+    rows = [*_differing_fields(one, two), *_differing_tensors(one, two)]
+    if not rows:
+        Terminal().print("The same.")
+        return
+    if _is_loadable(one, module) and _is_loadable(two, module):
+        nets = gather(
+            a=lambda: _load(a, module, trust=trust), b=lambda: _load(b, module, trust=trust)
+        )
+        rows += _differing_weights(nets["a"], nets["b"])
+    table = Table("", "A", "B", "apart", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Terminal()
+    display.facts(console, {"A": str(a), "B": str(b)})
+    console.print(table)
+    sys.exit(DIFFERENT)
+
+
+def convert(
+    file: File,
+    *,
+    dtype: Annotated[str, Parameter(help="Of ω: float32, float16, bfloat16, int8 or int4.")],
+    out: Annotated[Path, Parameter(help="The new checkpoint.")],
+    data: Data = None,
+    trust: Trust = False,
+    force: Force = False,
+) -> None:
+    """Round ω to another dtype, and tell what it costs: bytes, and accuracy on MNIST."""
+    checked = gather(
+        saved=lambda: _read(file, trust=trust), out=lambda: _check_out(out, force=force)
+    )
+    saved: Checkpoint = checked["saved"]
+    rounded = saved.rounded(dtype)
+    sizes = file.stat().st_size, len(container.encode(rounded))
+    rows = {
+        "size": f"{sizes[0]:,} bytes → {sizes[1]:,} bytes",
+        "ω": f"relative error {_relative(saved.omega.double(), rounded.omega.double()):.2g}",
+    }
+    nets = (_load(file, None, trust=trust),) if _is_loadable(saved, None) else ()
+    container.write(rounded, out)
+    if nets:
+        test = mnist(data).test
+        before, after = (
+            count_correct(net, test)[0] for net in (*nets, _load(out, None, trust=trust))
+        )
+        rows["test accuracy"] = accuracy_change(before, after, len(test.labels))
+    display.facts(Terminal(), rows, title=str(out))
+
+
+def merge(
+    file: File,
+    *,
+    out: Annotated[Path, Parameter(help="The weights.")] = Path("model.safetensors"),
+    module: Module = None,
+    trust: Trust = False,
+    force: Force = False,
+) -> None:
+    """Write all weights as safetensors, for PyTorch without this package."""
+    net = _net_for(file, out, module, trust=trust, force=force)
+    content = state_bytes(net.merge())
+    write_atomically(out, content)
+    console = Terminal()
+    console.print(f"{out}, {net.D:,} weights, {len(content):,} bytes", **_PLAIN)
+    console.print(f'module.load_state_dict(safetensors.torch.load_file("{out}"))', **_PLAIN)
+
+
+def export(
+    file: File,
+    *,
+    out: Annotated[Path, Parameter(help="The ONNX file.")] = Path("model.onnx"),
+    module: Module = None,
+    shape: Annotated[
+        str | None,
+        Parameter(help="Of one input, without the batch; 1,28,28 for the package's nets."),
+    ] = None,
+    trust: Trust = False,
+    force: Force = False,
+) -> None:
+    """Write an ONNX model and compare what it computes (needs the extra `onnx`)."""
+    checked = gather(
+        sizes=lambda: _DIGIT if module is None and shape is None else _sizes(shape or ""),
+        net=lambda: _net_for(file, out, module, trust=trust, force=force),
+    )
+    plain, sizes = checked["net"].merge(), checked["sizes"]
+    x = torch.rand(3, *sizes, generator=torch.Generator().manual_seed(0))
+    x = x.to(next(plain.parameters()).dtype)
+    content = onnx_bytes(plain, x[:2])
+    difference = onnx_difference(content, plain, x)
+    write_atomically(out, content)
+    Terminal().print(
+        f"{out}, {len(content):,} bytes; outputs as PyTorch's to {difference:.1g}", **_PLAIN
+    )
+
+
+_PLAIN = {"markup": False, "highlight": False, "soft_wrap": True}
+
+
+def accuracy_change(before: int, after: int, n: int) -> str:
+    """What rounding costs.
+
+    Args:
+        before: images classified right with ω as it was.
+        after: with ω rounded.
+        n: images.
+
+    Returns:
+        Both accuracies and the difference in points.
+
+    Example:
+        >>> accuracy_change(9760, 9759, 10_000)
+        '97.60 % → 97.59 % (-0.01 points)'
+    """
+    first, second = 100 * before / n, 100 * after / n
+    return f"{first:.2f} % → {second:.2f} % ({second - first:+.2f} points)"
+
+
+def _facts(saved: Checkpoint) -> dict[str, str]:
+    spec, omega = saved.spec, saved.omega
+    stored = spec.get("omega", _dtype(omega))
+    mean = omega.double().square().mean().sqrt()
+    rows = {
+        "model": spec.get("model", "a module of the user's own"),
+        "D (weights)": f"{spec['D']:,}",
+        "d (free parameters)": f"{spec['dim']:,}",
+        "D/d": f"{spec['D'] / spec['dim']:.1f}",
+        "projection": f"{spec['projection']}, seed {spec['seed']}, fingerprint {spec['P']}",
+        "θ0": f"{_origin(spec)}, fingerprint {spec['theta0']}",
+        "architecture": f"fingerprint {spec['architecture']}",
+        "ω": f"{stored}, {saved.tensors['omega'].nbytes:,} bytes, root mean square {mean:.4g}",
+    }
+    if "scale" in spec:
+        rows["scale"] = spec["scale"]
+    rows |= {
+        name: ", ".join(spec[name]) for name in ("include", "exclude", "train") if name in spec
+    }
+    names = [f"{n} {_dtype(t)} {tuple(t.shape)}" for n, t in saved.tensors.items() if n != "omega"]
+    shown = names[:4] + ([f"and {len(names) - 4:,} more"] if len(names) > 4 else [])
+    size = sum(t.nbytes for name, t in saved.tensors.items() if name != "omega")
+    others = f"{len(names):,}, {size:,} bytes: {', '.join(shown)}" if shown else "none"
+    return rows | {"other tensors": others}
+
+
+def _origin(spec: Mapping[str, Any]) -> str:
+    if "base" in spec:
+        return f"the weights of {spec['base']}, which the file does not hold"
+    return "in the file" if spec["theta0_from"] == "file" else f"drawn, {spec['theta0_from']}"
+
+
+#: A name, what it is in either file, and how far these are from one another.
+_Row = tuple[str, ...]
+
+
+def _differing_fields(one: Checkpoint, two: Checkpoint) -> Iterator[_Row]:
+    for name in sorted({*one.spec, *two.spec}):
+        if one.spec.get(name) != two.spec.get(name):
+            yield name, *(str(side.spec.get(name, "–")) for side in (one, two)), ""
+
+
+def _differing_tensors(one: Checkpoint, two: Checkpoint) -> Iterator[_Row]:
+    for name in sorted({*one.tensors, *two.tensors}):
+        a, b = (side.tensors.get(name) for side in (one, two))
+        if name == "omega":
+            name, a, b = "ω", one.omega, two.omega  # noqa: PLW2901
+        if a is None or b is None or (a.dtype, a.shape) != (b.dtype, b.shape):
+            yield name, *("–" if t is None else f"{_dtype(t)} {tuple(t.shape)}" for t in (a, b)), ""
+        elif not _equal(a, b):
+            yield _compare(name, a, b)
+
+
+def _differing_weights(one: Subspace, two: Subspace) -> Iterator[_Row]:
+    if one.D == two.D:
+        with torch.no_grad():
+            yield _compare("θ", one.theta(), two.theta())
+
+
+def _compare(name: str, a: Tensor, b: Tensor) -> _Row:
+    x, y = (t.to(torch.promote_types(t.dtype, torch.float64)) for t in (a, b))
+    apart = f"{(x - y).norm():.4g} ({100 * _relative(x, y):.3g} %)"
+    return name, f"norm {x.norm():.4g}", f"norm {y.norm():.4g}", apart
+
+
+def _relative(x: Tensor, y: Tensor) -> float:
+    """‖y - x‖ / ‖x‖, 0 for two that are both zero."""
+    return float((y - x).norm() / x.norm().clamp(min=1e-300))
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """To the bit, NaN included."""
+    return torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)))
+
+
+def _is_loadable(saved: Checkpoint, module: str | None) -> bool:
+    return module is not None or (saved.spec.get("model") in MODELS and "base" not in saved.spec)
+
+
+def _net_for(file: Path, out: Path, module: str | None, *, trust: bool, force: bool) -> Subspace:
+    checked = gather(
+        out=lambda: _check_out(out, force=force), net=lambda: _load(file, module, trust=trust)
+    )
+    return checked["net"]
+
+
+def _read(file: Path, *, trust: bool) -> Checkpoint:
+    return container.read(file, None if trust else container.check_size)
+
+
+def _load(file: Path, module: str | None, *, trust: bool) -> Subspace:
+    made = None if module is None else _make(module)
+    return load(file, made, max_entries=None if trust else MAX_ENTRIES)
+
+
+def _make(name: str) -> nn.Module:
+    """The module that a function of the user's makes."""
+    path, _, function = name.partition(":")
+    try:
+        made = getattr(importlib.import_module(path), function)()
+    except Exception as error:  # it is the user's own, and may fail in any way
+        what = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"--module: expected package.module:function, got {name!r}, which fails: {what}."
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise InputError(f"--module: {name} must return a torch.nn.Module, got {type(made)}.")
+    return made
+
+
+def _sizes(shape: str) -> list[int]:
+    if not re.fullmatch(r"[1-9][0-9]{0,6}(,[1-9][0-9]{0,6})*", shape):
+        raise InputError(
+            "--shape: expected the shape of one input without the batch, as in 1,28,28; "
+            f"got {shape!r}."
+        )
+    return [int(number) for number in shape.split(",")]
+
+
+def _check_out(out: Path, *, force: bool) -> None:
+    if not out.parent.is_dir():
+        raise InputError(f"The folder {out.parent} does not exist.")
+    if out.exists() and not force:
+        raise InputError(f"{out} exists. Name another with --out, or overwrite it with --force.")
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

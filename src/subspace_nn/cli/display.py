@@ -1,0 +1,223 @@
+"""What a training looks like in a terminal."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+from rich.table import Column, Table
+from rich.text import Text
+
+from subspace_nn.runs import tables
+from subspace_nn.runs.run import Run
+from subspace_nn.runs.store import Store
+from subspace_nn.runs.sweep import Status
+from subspace_nn.tasks.train import Evaluation, Progress, Recipe
+
+
+@contextmanager
+def progress(console: Console, recipe: Recipe) -> Generator[Callable[[Progress], None]]:
+    """Show a training as it goes: a bar in a terminal, one plain line an epoch elsewhere.
+
+    Args:
+        console: where to.
+        recipe: what is being done.
+
+    Yields:
+        What to call with each `Progress`.
+    """
+    if console.is_terminal:
+        with _bar(console, recipe.epochs) as show:
+            yield show
+    else:
+        yield _lines(console, recipe.epochs)
+
+
+def facts(console: Console, rows: Mapping[str, str], title: str = "") -> None:
+    """Print names and values.
+
+    Args:
+        console: where to.
+        rows: value by name.
+        title: above them; none by default.
+    """
+    width = max(map(len, rows))
+    if title:
+        console.print(Text(title, style="bold"), soft_wrap=True)
+    for name, value in rows.items():
+        console.print(Text.assemble((f"{name:{width}}", "dim"), f"  {value}"), soft_wrap=True)
+
+
+def rows(console: Console, table: Sequence[tables.Row]) -> None:
+    """Print rows in the columns that vary, the rest once below.
+
+    Args:
+        console: where to.
+        table: rows.
+    """
+    shown = tables.varying(table) if len(table) > 1 else list(table[0]) if table else []
+    shown = [name for name in shown if name not in {"started", "error"}]
+    grid = Table(box=None, header_style="bold")
+    for name in shown:
+        grid.add_column(name, justify="right" if name not in {"id", "status"} else "left")
+    for row in table:
+        grid.add_row(*(Text(_cell(row.get(name))) for name in shown))
+    console.print(grid)
+    same = {n: v for n, v in (table[0] if table else {}).items() if n not in shown}
+    shared = ", ".join(f"{name}={value}" for name, value in same.items())
+    console.print(Text(f"{len(table)} runs; in all: {shared}"))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def sweep(
+    console: Console, runs: Sequence[Run], store: Store
+) -> Generator[Callable[[Status], None]]:
+    """Show a sweep as it goes: what runs, what is done, time left; elsewhere a line a run.
+
+    Args:
+        console: where to.
+        runs: of the sweep.
+        store: where their records go.
+
+    Yields:
+        What to call with each `Status`.
+    """
+    view = _SweepView(runs, store)
+    if console.is_terminal:
+        with Live(view, console=console, refresh_per_second=2):
+            yield view.update
+    else:
+
+        def show(status: Status) -> None:
+            view.update(status)
+            if status.latest is not None:
+                console.print(view.line(status.latest), markup=False, highlight=False)
+
+        yield show
+
+
+class _SweepView:
+    """A bar, what is running, and the last runs that ended."""
+
+    def __init__(self, runs: Sequence[Run], store: Store) -> None:
+        arguments = [dict(run.arguments) for run in runs]
+        self.names = tables.varying(arguments) or ["seed"]
+        self.labels = {run.id: self._label(run.arguments) for run in runs}
+        self.store = store
+        self.ended: list[Mapping[str, Any]] = []
+        self.status: Status | None = None
+        self.bar = Bar(
+            TextColumn("{task.completed} of {task.total} done"),
+            BarColumn(bar_width=40),
+            TextColumn("[red]{task.fields[failed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self.task = self.bar.add_task("", total=len(runs), failed="")
+
+    def update(self, status: Status) -> None:
+        self.status = status
+        failed = f"{status.failed} failed" if status.failed else ""
+        self.bar.update(self.task, completed=status.finished, failed=failed)
+        if status.latest is not None:
+            self.ended.append(status.latest)
+
+    def line(self, record: Mapping[str, Any]) -> str:
+        outcome = record["status"]
+        if "result" in record and "test_accuracy" in record["result"]:
+            outcome = f"{record['result']['test_accuracy']:.2f} %"
+        return f"{self.labels[record['id']]}  {outcome}  {record['seconds']:.1f} s"
+
+    def __rich__(self) -> RenderableType:
+        alive = [i for i, lives in self.store.marks().items() if lives and i in self.labels]
+        now = [Text(f"  running  {self.labels[i]}", style="cyan") for i in sorted(alive)]
+        before = [Text(f"  ended    {self.line(record)}") for record in self.ended[-5:]]
+        return Group(*before, *now, self.bar)
+
+    def _label(self, arguments: Mapping[str, Any]) -> str:
+        return " ".join(f"{name}={arguments[name]}" for name in self.names if name in arguments)
+
+
+class _TimeColumn(ProgressColumn):
+    """Time left; in the end, time taken."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+
+    def render(self, task: Task) -> Text:
+        if task.finished:
+            return Text(f"took {_clock(task.finished_time)}")
+        return Text(f"left {_clock(task.time_remaining)}")
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def _bar(console: Console, epochs: int) -> Generator[Callable[[Progress], None]]:
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[steps]}"),
+        TextColumn("loss {task.fields[loss]}"),
+        TextColumn("test {task.fields[accuracy]}"),
+        _TimeColumn(),
+    )
+    with Bar(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("", total=None, epoch=1, steps="–", loss="–", accuracy="–")
+
+        def show(now: Progress) -> None:
+            bar.update(
+                task,
+                completed=now.step,
+                total=now.steps,
+                epoch=now.epoch,
+                steps=f"{now.step}/{now.steps}",
+                loss=f"{now.loss:.4g}",
+                accuracy=_accuracy(now.evaluation),
+            )
+
+        yield show
+
+
+def _lines(console: Console, epochs: int) -> Callable[[Progress], None]:
+    shown: list[Evaluation] = []
+
+    def show(now: Progress) -> None:
+        if now.evaluation is None or now.evaluation in shown:
+            return
+        shown.append(now.evaluation)
+        console.print(
+            f"epoch {now.evaluation.epoch}/{epochs}  step {now.evaluation.step}  "
+            f"loss {now.loss:.4g}  test {_accuracy(now.evaluation)}  "
+            f"{now.evaluation.seconds:.1f} s",
+            soft_wrap=True,
+        )
+
+    return show
+
+
+def _accuracy(evaluation: Evaluation | None) -> str:
+    return "–" if evaluation is None else f"{evaluation.test_accuracy:.2f} %"

@@ -1,0 +1,1 @@
+"""The bytes of a file: fields, tensors, and ω in fewer bits."""

@@ -1,0 +1,319 @@
+"""What projections cost at given sizes, and how good they are: measured side by side."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from subspace_nn import bits, projections
+from subspace_nn.common.errors import InputError
+from subspace_nn.projections import Gaussian, Layerwise, Orthonormal, Projection, Sparse
+from subspace_nn.projections.combine import Combination
+
+#: How often each product is timed; a slow kind's less often.
+ROUNDS = 15
+
+#: Steps of the estimate of ‖PᵀP - I‖; with fewer than the lesser number there is none.
+STEPS, FEWEST_STEPS = 32, 8
+
+#: Kinds that work in blocks have a few of this many bytes beside what grows with D.
+_BLOCKS = 1 << 25
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was measured of one projection, in float32 and with the current number of threads.
+
+    Attributes:
+        name: as asked for.
+        reason: why nothing was measured; None if it was, and then the others are there.
+        label: kind and version.
+        fingerprint: of P.
+        distortion: the bound on ‖PᵀP - I‖ that the kind states.
+        isometry_error: ‖PᵀP - I‖ in the spectral norm, from below; None if that would take long.
+        coverage: share of the weights that some ω moves.
+        stored_bytes: held between products.
+        setup_ms: what the first products took beyond the median ones, in milliseconds.
+        forward_ms: median time of P ω, in milliseconds.
+        adjoint_ms: median time of Pᵀ g, in milliseconds.
+        rounds: how often each product was timed.
+    """
+
+    name: str
+    reason: str | None = None
+    label: str | None = None
+    fingerprint: str | None = None
+    distortion: float | None = None
+    isometry_error: float | None = None
+    coverage: float | None = None
+    stored_bytes: int | None = None
+    setup_ms: float | None = None
+    forward_ms: float | None = None
+    adjoint_ms: float | None = None
+    rounds: int = 0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Projections of one size, beside a copy of θ.
+
+    Attributes:
+        D: number of weights.
+        dim: number of free parameters d.
+        copy_ms: median time of a copy of D numbers in float32, in milliseconds.
+        kinds: what was measured of each projection.
+    """
+
+    D: int
+    dim: int
+    copy_ms: float
+    kinds: tuple[Cost, ...]
+
+
+def measure(
+    names: Sequence[str],
+    D: int,
+    dim: int,
+    *,
+    seed: int = 0,
+    tensors: Mapping[str, int] | None = None,
+    memory: float = 4e9,
+    seconds: float = 30.0,
+) -> Costs:
+    """Measure projections side by side: times are interleaved, in rounds over all of them.
+
+    What would take too much memory or time is not made; its reason says so.
+
+    Args:
+        names: as `projections.make` takes them.
+        D: number of weights.
+        dim: number of free parameters d.
+        seed: any integer from 0 to 2^64 - 1.
+        tensors: the number of weights of each tensor of θ by its name, for `layerwise`.
+        memory: bytes that all may take together.
+        seconds: that a projection may take, roughly, for all that is measured of it.
+
+    Returns:
+        The costs, in the order of the names.
+
+    Raises:
+        InputError: if D, dim or seed is out of range, or a name is not known.
+
+    Example:
+        >>> for cost in measure(["hashed", "identity"], D=1000, dim=10).kinds:
+        ...     print(cost.name, cost.coverage, cost.reason)
+        hashed 1.0 None
+        identity None identity is the full space: dim must be 1,000, got 10.
+    """
+    projections.check_sizes(D, dim)
+    bits.check_seed(seed)
+    for name in names:
+        projections.parse(name)
+    left = memory - 2 * 4 * D
+    if left < 0:
+        raise InputError(f"θ and a copy take {8 * D:,} bytes, more than the {memory:,.0f} allowed.")
+    theta, copy = torch.ones(D), torch.empty(D)
+    trials: dict[str, _Trial] = {}
+    reasons: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        try:
+            P = projections.make(name, D, dim, seed, tensors=tensors)
+            _check_affordable(P, left, seconds)
+        except InputError as error:
+            reasons[name] = " ".join(error.problems)
+            continue
+        trials[name] = _Trial(P, theta, seconds)
+        left -= trials[name].stored
+    copies = []
+    for _ in range(ROUNDS):
+        copies.append(_seconds(lambda: copy.copy_(theta)))
+        for trial in trials.values():
+            trial.run()
+    kinds = (
+        trials[name].cost(name) if name in trials else Cost(name, reasons[name])
+        for name in dict.fromkeys(names)
+    )
+    return Costs(D, dim, 1e3 * statistics.median(copies), tuple(kinds))
+
+
+def isometry_error(P: Projection, steps: int = STEPS) -> float:
+    """‖PᵀP - I‖ in the spectral norm, by the method of Lanczos (1950).
+
+    A step costs P ω and Pᵀ g once, in float32. The extreme eigenvalues are what it finds first, and
+    it finds them from below: 32 steps come within some per cent.
+
+    Args:
+        P: the projection.
+        steps: how many; d are enough for any P.
+
+    Returns:
+        The estimate; of an exact isometry the rounding, about 1e-7.
+
+    Example:
+        >>> from subspace_nn.projections import Dense
+        >>> P = Dense(torch.diag(torch.tensor([1.0, 1.0, 2.0])), distortion=3)
+        >>> round(isometry_error(P), 4)
+        3.0
+    """
+    start = bits.normal(0, "isometry", 0, P.dim)
+    basis = [start / start.norm()]
+    inner: list[float] = []
+    beside: list[float] = []
+    for _ in range(min(steps, P.dim)):
+        q = basis[-1]
+        z = (P.T @ (P @ q.float())).double() - q
+        inner.append(float(z @ q))
+        for earlier in basis * 2:  # the second time for the digits that the first one lost
+            z -= (z @ earlier) * earlier
+        beside.append(float(z.norm()))
+        if beside[-1] < 1e-12:
+            break
+        basis.append(z / beside[-1])
+    matrix = torch.diag(torch.tensor(inner, dtype=torch.float64))
+    off = torch.tensor(beside[: len(inner) - 1], dtype=torch.float64)
+    matrix += torch.diag(off, 1) + torch.diag(off, -1)
+    return float(torch.linalg.eigvalsh(matrix).abs().max())
+
+
+def coverage(P: Projection) -> float:
+    """The share of the weights that some ω moves: those whose row of P is not zero.
+
+    A row that is not zero gives 0 for two random ω with probability 0, and to rounding hardly ever.
+
+    Args:
+        P: the projection.
+
+    Returns:
+        From 0 to 1.
+
+    Example:
+        >>> from subspace_nn.projections import Dense
+        >>> coverage(Dense(torch.tensor([[1.0], [0.0], [0.0], [0.0]])))
+        0.25
+    """
+    one, two = bits.normal(0, "coverage", 0, 2 * P.dim).float().view(2, P.dim)
+    moved = ((P @ one) != 0) | ((P @ two) != 0)
+    return int(moved.sum()) / P.D
+
+
+def needed_bytes(P: Projection) -> int:
+    """An upper bound on what making P, its products and its fingerprint take, θ included.
+
+    Args:
+        P: a projection of this package; nothing of it is computed.
+
+    Returns:
+        Bytes.
+    """
+    entries = P.D * P.dim
+    match P:
+        case Layerwise():
+            return needed_bytes(P.blocks)
+        case Combination():
+            return 16 * P.D + sum(map(needed_bytes, P.parts))
+        case Orthonormal():
+            return 40 * entries + _BLOCKS
+        case Gaussian():
+            return 64 * P.D + (6 * entries if P.store else 0) + _BLOCKS
+        case Sparse():
+            return (64 + 8 * P.nonzeros) * P.D + _BLOCKS
+        case _:
+            return 80 * P.D + _BLOCKS
+
+
+def needed_seconds(P: Projection) -> float:
+    """What making P and each of its products twice take on one core, roughly.
+
+    Args:
+        P: a projection of this package; nothing of it is computed.
+
+    Returns:
+        Seconds, right to a factor of some units.
+    """
+    entries = P.D * P.dim
+    match P:
+        case Layerwise():
+            return needed_seconds(P.blocks)
+        case Combination():
+            return sum(map(needed_seconds, P.parts))
+        case Orthonormal():
+            return 5e-8 * entries + 1e-9 * entries * P.dim
+        case Gaussian():
+            return 3e-8 * entries * (2 if P.store else 5)
+        case Sparse():
+            return 1e-7 * P.D * P.nonzeros
+        case _:
+            return 2e-7 * P.D
+
+
+def _check_affordable(P: Projection, memory: float, seconds: float) -> None:
+    problems = []
+    if (bytes_ := needed_bytes(P)) > memory:
+        problems.append(f"It needs up to {bytes_ / 1e9:,.1f} GB; {memory / 1e9:,.1f} are left.")
+    if (estimate := needed_seconds(P)) > seconds:
+        problems.append(f"It needs about {estimate:,.0f} s; {seconds:,.0f} are allowed.")
+    if problems:
+        raise InputError(*problems)
+
+
+class _Trial:
+    """One projection while it is measured."""
+
+    def __init__(self, P: Projection, theta: Tensor, seconds: float) -> None:
+        self.P, self.theta = P, theta
+        self.omega = bits.normal(0, "costs", 0, P.dim).float()
+        self.times: list[tuple[float, float]] = []
+        self.first = sum(self._pair())
+        self.stored = P.stored_bytes()
+        again = sum(self._pair())
+        # Half of the time that is left is for timing, half for the isometry.
+        pairs = int(max(0.0, seconds - self.first - again) / again) // 2
+        self.rounds, self.steps = min(max(pairs, 1), ROUNDS), min(pairs, STEPS)
+
+    def run(self) -> None:
+        """Time both products, if there is time for one more round."""
+        if len(self.times) < self.rounds:
+            self.times.append(self._pair())
+
+    def cost(self, name: str) -> Cost:
+        """What was timed, and the rest."""
+        P, enough = self.P, self.steps >= min(FEWEST_STEPS, self.P.dim)
+        forward, adjoint = (1e3 * statistics.median(t) for t in zip(*self.times, strict=True))
+        return Cost(
+            name,
+            label=P.label,
+            fingerprint=P.fingerprint(),
+            distortion=P.distortion,
+            isometry_error=isometry_error(P, self.steps) if enough else None,
+            coverage=coverage(P),
+            stored_bytes=self.stored,
+            setup_ms=max(0.0, 1e3 * self.first - forward - adjoint),
+            forward_ms=forward,
+            adjoint_ms=adjoint,
+            rounds=self.rounds,
+        )
+
+    def _pair(self) -> tuple[float, float]:
+        """Seconds of P ω and of Pᵀ g."""
+        forward = _seconds(lambda: self.P @ self.omega)
+        return forward, _seconds(lambda: self.P.T @ self.theta)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+__all__ = [
+    "Cost",
+    "Costs",
+    "coverage",
+    "isometry_error",
+    "measure",
+    "needed_bytes",
+    "needed_seconds",
+]

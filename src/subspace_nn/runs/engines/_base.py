@@ -1,0 +1,144 @@
+"""What engines have in common: what they are started with, and how a death is told."""
+
+import importlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+
+from subspace_nn.common.errors import InputError
+
+#: What `joblib.delayed(function)(*args, **kwargs)` makes.
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+Parallel = Callable[[Iterable[Call]], Iterator[Any]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an engine is started with.
+
+    Attributes:
+        jobs: number of workers; -1 is one a core.
+        address: of a running cluster.
+        options: what one call needs, in the cluster's own words.
+        folder: for the files of an engine that leaves any.
+    """
+
+    jobs: int = -1
+    address: str | None = None
+    options: Mapping[str, str | float] = field(default_factory=dict)
+    folder: Path = Path(".engine")
+
+    @property
+    def workers(self) -> int:
+        """How many workers that is on this machine."""
+        return joblib.cpu_count() if self.jobs < 0 else self.jobs
+
+
+class Death(NamedTuple):
+    """A call whose worker was killed.
+
+    Attributes:
+        arguments: of the call.
+        why: what is known of it.
+    """
+
+    arguments: tuple[Any, ...]
+    why: str
+
+
+class WorkerDiedError(Exception):
+    """Workers were killed; what is missing is to be asked for again.
+
+    Args:
+        deaths: the calls they were at; none if the engine cannot tell.
+    """
+
+    def __init__(self, deaths: Iterable[Death] = ()) -> None:
+        super().__init__("workers were killed")
+        self.deaths = list(deaths)
+
+
+def execute(call: Call) -> Any:
+    """Do a call, wherever this is.
+
+    Args:
+        call: what `joblib.delayed` made.
+
+    Returns:
+        What the function returns.
+    """
+    function, arguments, keywords = call
+    return function(*arguments, **keywords)
+
+
+def results(
+    ended: Iterable[tuple[Call, Callable[[], Any]]], *deaths: type[BaseException]
+) -> Iterator[Any]:
+    """Results of calls that have ended; the others go on when a worker is killed.
+
+    Args:
+        ended: a call, and what gives its result or raises; as they come.
+        deaths: what a killed worker raises.
+
+    Yields:
+        The results.
+
+    Raises:
+        WorkerDiedError: in the end, if any was killed.
+    """
+    dead: list[Death] = []
+    for call, result in ended:
+        try:
+            value = result()
+        except deaths as error:
+            dead.append(Death(call[1], str(error)))
+        else:
+            yield value
+    if dead:
+        raise WorkerDiedError(dead)
+
+
+def require(module: str, extra: str) -> Any:
+    """Import what an engine needs.
+
+    Args:
+        module: its name.
+        extra: what to install for it.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: if it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise InputError(
+            f"The engine {extra!r} is not installed: pip install 'subspace-nn[{extra}]'."
+        ) from None
+
+
+@contextmanager
+def reaching(engine: str, address: str | None) -> Generator[None]:
+    """Tell plainly if a cluster does not answer.
+
+    Args:
+        engine: its name.
+        address: what was given.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        InputError: if it does not.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        where = f"at {address}" if address else "on this machine"
+        raise InputError(f"No {engine} cluster answers {where}: {error}") from None

@@ -1,0 +1,142 @@
+"""Which parameters of a module are in θ, and which train beside it: by patterns of names."""
+
+import difflib
+import fnmatch
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+from torch import nn
+
+from subspace_nn.common.errors import InputError
+
+Patterns = str | Iterable[str]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Patterns that share a module's trainable parameters out.
+
+    A pattern is one of a shell's, matched against the whole dotted name with its case: `*` stands
+    for any characters, dots included, `?` for one, `[ab]` for one of these. A pattern that matches
+    the name of a module stands for all parameters in it. A parameter is matched if any of its
+    names is: tied ones have several.
+
+    What `train` matches trains beside ω. Of the rest, θ is what `include` matches and `exclude`
+    does not. All else is held. Parameters with `requires_grad=False` are none of these.
+
+    Attributes:
+        include: patterns of what is in θ; everything by default.
+        exclude: patterns of what is not, though included.
+        train: patterns of what trains as it is, an ordinary parameter.
+
+    Raises:
+        InputError: if a pattern is not a text, or empty.
+
+    Example:
+        >>> module = nn.ModuleDict({"body": nn.Linear(2, 3), "head": nn.Linear(3, 1)})
+        >>> parts = Selection.of(exclude="*.bias", train="head").sort(module)
+        >>> [parts[name] for name in ("body.weight", "body.bias", "head.weight", "head.bias")]
+        ['theta', 'held', 'beside', 'beside']
+    """
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, include: Patterns = "*", exclude: Patterns = (), train: Patterns = ()) -> Self:
+        """A selection from single patterns or several.
+
+        Args:
+            include: a pattern, or several.
+            exclude: likewise.
+            train: likewise.
+
+        Returns:
+            The selection.
+        """
+        return cls(_several(include), _several(exclude), _several(train))
+
+    def __post_init__(self) -> None:
+        """Check the patterns."""
+        odd = [
+            f"{field.name}: a pattern must be a text of at least one character, got {pattern!r}."
+            for field in fields(self)
+            for pattern in getattr(self, field.name)
+            if not isinstance(pattern, str) or not pattern
+        ]
+        if odd:
+            raise InputError(*odd)
+
+    def sort(self, module: nn.Module) -> dict[str, str]:
+        """Tell the part that each trainable parameter has.
+
+        Args:
+            module: any module.
+
+        Returns:
+            "theta", "beside" or "held" by every name of every trainable parameter.
+
+        Raises:
+            InputError: if a pattern matches no trainable parameter.
+        """
+        names: dict[int, list[str]] = {}
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            if parameter.requires_grad:
+                names.setdefault(id(parameter), []).append(name)
+        every = [name for several in names.values() for name in several]
+        if problems := list(self._unmatched(every)):
+            raise InputError(*problems)
+        return {name: self._part(several) for several in names.values() for name in several}
+
+    def recipe(self) -> dict[str, list[str]]:
+        """What a checkpoint says of it.
+
+        Returns:
+            The patterns by the name of the field, where they are not the default.
+        """
+        default = Selection()
+        return {
+            field.name: list(getattr(self, field.name))
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(default, field.name)
+        }
+
+    def _part(self, names: Sequence[str]) -> str:
+        if _any_matches(self.train, names):
+            return "beside"
+        inside = _any_matches(self.include, names) and not _any_matches(self.exclude, names)
+        return "theta" if inside else "held"
+
+    def _unmatched(self, names: Sequence[str]) -> Iterator[str]:
+        modules = {name[:end] for name in names for end, mark in enumerate(name) if mark == "."}
+        unmatched = [
+            (field.name, pattern)
+            for field in fields(self)
+            for pattern in getattr(self, field.name)
+            if names and not _any_matches([pattern], names)
+        ]
+        for number, (field, pattern) in enumerate(unmatched):
+            # For a few only: the search is slow, and the patterns may be a stranger's.
+            near = number < 3 and difflib.get_close_matches(pattern, [*modules, *names], n=3)
+            hint = ", ".join(near or list(names)[:3])
+            yield (
+                f"{field}: {pattern!r} matches no parameter with requires_grad=True. "
+                f"Names are such as {hint}."
+            )
+
+
+def _any_matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
+    return any(
+        fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*")
+        for pattern in patterns
+        for name in names
+    )
+
+
+def _several(patterns: Patterns) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+
+
+__all__ = ["Patterns", "Selection"]

@@ -1,0 +1,71 @@
+"""`measure` at the command line."""
+
+import pytest
+
+from subspace_nn.runs.store import Store
+
+TASK = "tests.measure.synthetic:train"
+
+
+@pytest.fixture
+def run(command, monkeypatch, tmp_path):
+    """The verb, with its records in a folder of their own."""
+    monkeypatch.setenv("COLUMNS", "200")
+    place = ["--out", tmp_path / "out", "--engine", "serial"]
+    return lambda *words: command("measure", *words, *place)
+
+
+def test_an_answer_with_its_files(run, tmp_path):
+    code, out, _ = run(TASK, "answer=70", "--budget", "40")
+    assert code == 0
+    assert out.startswith(f"{TASK} answer=70: how many free parameters?")
+    assert "the interval is as tight as asked (20 %)" in out
+    (answer,) = (tmp_path / "out" / "measurements").glob("*.json")
+    assert answer.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert f"{len(Store(tmp_path / 'out').read())}, 0.0 minutes together" in out
+    code, again, _ = run(TASK, "answer=70", "--budget", "40")
+    assert again.splitlines()[-6:] == out.splitlines()[-6:]
+
+
+def test_options_make_the_definition(run):
+    words = ["answer=70", "--metric", "test_error", "--better", "lower", "--threshold", "10"]
+    code, out, _ = run(
+        TASK, *words, "--kind", "absolute", "--precision", "0.5", "--confidence", "0.9"
+    )
+    assert code == 0
+    assert "10 (absolute)" in out
+    assert "90 % interval" in out
+    assert "(50 %)" in out
+
+
+def test_a_task_with_a_name(run):
+    code, out, _ = run("toy", "projection=gaussian", "--budget", "7")
+    assert code == 0
+    assert "ten constraints on 1,000 weights" in out
+    assert "Li et al. 2018  10" in out
+    assert "the budget is spent" in out
+
+
+@pytest.mark.parametrize(("words", "messages"), [
+    (["tyo"], ["Did you mean 'toy'?"]),
+    (["mnist", "model=cnov", "--threshold", "90", "--precision", "0"],
+     ["Did you mean 'conv'?", "share above 0", "precision must be"]),
+    ([TASK, "70"], ["expected name=value"]),
+    ([TASK, "--budget", "0"], ["budget must be"]),
+    ([TASK, "--better", "more"], ["Unknown better 'more'"]),
+    ([TASK, "--engine-option", "gpu"], ["--engine-option: expected name=value, got 'gpu'"]),
+    (["mnist-fc-pixels", "optimiser=cma-es"], ["cma-es is for at most 1,000 free parameters"]),
+    (["toy", "projection=nope"], ["Unknown projection 'nope'"]),
+    (["digits", "lr=abc", "projection=nope", "epochs=0"],
+     ["lr must be a number above 0, got 'abc'", "Unknown projection", "epochs must be"]),
+    ([":train"], ["cannot be imported: ValueError"]),
+    (["math:hypot"], ["does not tell its arguments"]),
+    (["tests.measure.synthetic:own_name"], ["own_name needs d.", "takes dim and seed"]),
+    (["tests.measure.synthetic:failing"], ["RuntimeError: no luck", "Mend the task"]),
+], ids=" ".join)  # fmt: skip
+def test_mistakes(run, words, messages):
+    code, out, err = run(*words)
+    assert code == 2
+    for message in messages:
+        assert message in err
+    assert "Traceback" not in out + err

@@ -1,0 +1,97 @@
+"""How the command begins and how it is left: before PyTorch is there, and when no one reads."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from subspace_nn import cli
+from subspace_nn.runs.store import Store
+
+#: As the command, with Ctrl-C on: a shell starts what runs in its background without.
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+{}
+from subspace_nn.__main__ import main
+main()
+"""
+
+#: Ctrl-C at the moment at which a module is about to be imported.
+PRESS = """
+import os
+class Press:
+    def find_spec(self, name, *_):
+        if name == {!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+"""
+
+
+def command(*words, before=""):
+    return [sys.executable, "-c", START.format(before), *map(str, words)]
+
+
+@pytest.mark.parametrize("module", [
+    "subspace_nn.cli", "cyclopts", "rich.console", "subspace_nn.cli.checkpoints", "torch",
+    "torch.nn",
+])  # fmt: skip
+def test_ctrl_c_at_any_import_ends_quietly(module, tmp_path):
+    words = command("inspect", tmp_path / "none", before=PRESS.format(module))
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_what_needs_no_pytorch_does_not_wait_for_it(words):
+    program = f"""
+import sys
+sys.argv[1:] = {words}
+from subspace_nn import cli
+try:
+    cli.main()
+except SystemExit:
+    pass
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "subspace-nn" in done.stdout or "0.1.0" in done.stdout
+
+
+def test_every_verb_helps_itself():
+    for verb in [name for name in cli.app if not name.startswith("-")]:
+        assert cli.app[verb].default_command.__doc__.startswith(cli.app[verb].help.split("\n")[0])
+
+
+def test_python_m_is_the_command():
+    words = [sys.executable, "-m", "subspace_nn", "--version"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "0.1.0\n"
+
+
+def heads_first_line(*words, cwd):
+    """`command | head -1`; gives the line and how the command ended."""
+    with subprocess.Popen(
+        command(*words), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        line = process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    return line, process.returncode, errors
+
+
+def test_a_training_goes_on_when_no_one_reads(tmp_path):
+    words = ["--model", "fc", "--batch-size", "20000", "--epochs", "3", "--threads", "1"]
+    line, code, errors = heads_first_line("train", *words, "--out", "out", cwd=tmp_path)
+    assert (line.partition(":")[0], code, errors) == ("fc", 0, "")
+    assert (tmp_path / "out" / "omega.safetensors").exists()
+
+
+def test_a_sweep_goes_on_when_no_one_reads(tmp_path):
+    words = ["--task", "tests.toy:quick", "dim=range(1,9)", "--engine", "serial"]
+    line, code, errors = heads_first_line("sweep", *words, "--out", tmp_path, cwd=os.curdir)
+    assert (line.partition(" ")[0], code, errors) == ("dim=1", 0, "")
+    assert len(Store(tmp_path).finished()) == 8

@@ -1,0 +1,136 @@
+"""`sweep`, `runs`, `report` at the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from subspace_nn.runs.store import Store
+from tests.toy import quick
+
+QUICK = ["sweep", "--task", "tests.toy:quick", "--engine", "serial"]
+
+
+@pytest.fixture
+def swept(command, tmp_path):
+    folder = tmp_path / "records"
+    command(*QUICK, "dim=3,10", "seed=range(0,2)", "--out", folder)
+    return folder
+
+
+def test_sweep_prints_a_line_a_run_and_resumes(command, tmp_path):
+    words = [*QUICK, "dim=3,10", "seed=range(0,2)", "--out", tmp_path]
+    code, out, _ = command(*words)
+    assert code == 0
+    assert "dim=3 seed=0" in out
+    assert f"4 of 4 runs done, in {tmp_path}" in out
+    code, out, _ = command(*words)
+    assert code == 0
+    assert out.strip() == f"4 of 4 runs done, in {tmp_path}"
+
+
+def test_sweep_as_jobs_of_slurm(command, tmp_path):
+    options = ["--engine-option", "cluster=local", "--engine-option", "time=5", "--jobs", "2"]
+    words = ["sweep", "--task", "tests.toy:quick", "seed=range(0,2)", "--engine", "slurm", *options]
+    code, out, _ = command(*words, "--out", tmp_path)
+    assert code == 0
+    assert f"2 of 2 runs done, in {tmp_path}" in out
+    assert {r["result"]["test_accuracy"] for r in Store(tmp_path).read()} == {
+        quick(seed=0)["test_accuracy"], quick(seed=1)["test_accuracy"],
+    }  # fmt: skip
+
+
+def test_words_replace_what_the_file_says(command, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('task = "tests.toy:quick"\n[[grid]]\ndim = [3, 10]\nseed = [0, 1]\n')
+    code, out, _ = command("sweep", file, "seed=7", "--engine", "serial", "--out", tmp_path / "r")
+    assert code == 0
+    assert {r["arguments"]["seed"] for r in Store(tmp_path / "r").read()} == {7}
+    assert "2 of 2 runs done" in out
+
+
+def test_a_task_of_ones_own_lies_in_the_current_folder(tmp_path):
+    (tmp_path / "mytask.py").write_text(
+        "def train(*, dim, seed=0):\n    return {'test_accuracy': dim + seed}\n"
+    )
+    command = Path(sys.executable).with_name("subspace-nn")
+    words = ["sweep", "--task", "mytask:train", "dim=3,10", "--jobs", "2", "--out", "records"]
+    done = subprocess.run(
+        [command, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    records = Store(tmp_path / "records").read()
+    assert sorted(r["result"]["test_accuracy"] for r in records) == [3, 10]
+
+
+def test_a_failed_run_is_told_and_makes_exit_code_2(command, tmp_path):
+    words = ["--task", "tests.toy:failing", "--engine", "serial", "--out", tmp_path]
+    code, out, err = command("sweep", "seed=range(0,3)", *words)
+    assert code == 2
+    assert "2 of 3 runs done" in out
+    assert "RuntimeError: seed 1 is odd" in out
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(("words", "messages"), [
+    (["sweep", "dim=0", "model=cnov", "lr=-1"], ["got 0", "Did you mean 'conv'", "lr must be"]),
+    (["sweep", "missing.toml"], ["The sweep file missing.toml cannot be read"]),
+    (["sweep", "a.toml", "b.toml"], ["Expected one sweep file, got a.toml, b.toml"]),
+    (["sweep", "dim=3", "--engine", "lok"], ["Unknown engine 'lok'. Did you mean 'loky'"]),
+    (["sweep", "dim=3", "--jobs", "0"], ["jobs must be a whole number", "got 0"]),
+    (["sweep", "dim=0", "--engine-option", "gpu", "--engine", "ray"], [
+        "got 0", "--engine-option: expected name=value, got 'gpu'",
+    ]),
+    (["sweep", "dim=3", "--engine", "serial", "--engine-option", "time=3"], ["takes no options"]),
+    (["sweep", "dim=3", "--engine", "slurm", "--engine-option", "tim=3"], [
+        "Unknown option of sbatch 'tim'. Did you mean 'time'",
+    ]),
+    (["sweep", "--task", "mnis", "dim=3"], ["Unknown task 'mnis'"]),
+    (["runs", "missing"], ["The folder missing does not exist"]),
+    (["report"], ["Name at least one folder"]),
+    (["report", "missing", "lost"], ["missing does not", "lost does not exist"]),
+], ids=" ".join)  # fmt: skip
+def test_mistakes(command, words, messages, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command(*words)
+    assert code == 2
+    for message in messages:
+        assert message in err
+    assert "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_lists_filters_and_exports(command, swept, tmp_path):
+    code, out, _ = command("runs", swept, "dim=3", "--csv", tmp_path / "runs.csv")
+    assert code == 0
+    assert "2 runs; in all:" in out
+    assert "dim=3" in out
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 3
+    code, _, err = command("runs", swept, "dmi=3")
+    assert code == 2
+    assert "No run has 'dmi'" in err
+
+
+def test_runs_writes_parquet(command, swept, tmp_path):
+    assert command("runs", swept, "--parquet", tmp_path / "runs.parquet")[0] == 0
+    assert (tmp_path / "runs.parquet").read_bytes().startswith(b"PAR1")
+
+
+def test_a_broken_record_is_named(command, swept):
+    (swept / "broken.json").write_text("{")
+    code, _, err = command("runs", swept)
+    assert code == 2
+    assert "broken.json is no record" in err
+
+
+def test_report_of_real_runs(command, tmp_path):
+    folder = tmp_path / "tiny"
+    grid = ["model=fc", "dim=3,10", "epochs=1", "batch_size=20000", "seed=range(0,2)"]
+    assert command("sweep", *grid, "--engine", "serial", "--out", folder)[0] == 0
+    code, out, _ = command("report", folder, "--out", tmp_path / "page.html")
+    assert code == 0
+    assert "page.html" in out
+    html = (tmp_path / "page.html").read_text()
+    assert html.count("<svg") == 5  # the central one twice, the recipes, accuracy and loss
+    assert "4 runs" in html

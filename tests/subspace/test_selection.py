@@ -1,0 +1,107 @@
+"""Patterns of names: what each parameter becomes."""
+
+import time
+
+import pytest
+from torch import nn
+
+from subspace_nn.common.errors import InputError
+from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace.selection import Selection
+from tests.modules import Frozen, SharedSubmodule, Tied
+
+
+def net():
+    return nn.ModuleDict(
+        {
+            "body": nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 4)),
+            "body2": nn.Linear(4, 4),
+            "head": nn.Linear(4, 2),
+        }
+    )
+
+
+def names(part, module, **patterns):
+    return [name for name, got in Selection.of(**patterns).sort(module).items() if got == part]
+
+
+@pytest.mark.parametrize(("patterns", "theta", "beside"), [
+    ({}, 10, 0),
+    ({"include": "body"}, 6, 0),  # a module, and not one whose name begins alike
+    ({"include": "body*"}, 8, 0),
+    ({"include": "*.weight"}, 5, 0),
+    ({"include": ["body.0", "head"]}, 4, 0),
+    ({"include": "body", "exclude": "body.1"}, 4, 0),
+    ({"exclude": ["*.bias", "head"]}, 4, 0),
+    ({"train": "head"}, 8, 2),
+    ({"train": ["head", "body.1"], "exclude": "*.bias"}, 3, 4),  # train comes first
+    ({"include": "body.[02].weight"}, 2, 0),
+    ({"include": "b?dy.0.weight"}, 1, 0),
+])  # fmt: skip
+def test_parts(patterns, theta, beside):
+    found = [len(names(part, net(), **patterns)) for part in ("theta", "beside", "held")]
+    assert found == [theta, beside, 10 - theta - beside]
+
+
+def test_case_matters():
+    with pytest.raises(InputError, match="include: 'BODY' matches no parameter"):
+        names("theta", net(), include="BODY")
+
+
+def test_every_name_of_a_tied_parameter_counts():
+    assert "encode.weight" in names("held", Tied(), exclude="again.weight")
+    assert "again.weight" in names("held", Tied(), exclude="encode")
+    shared = names("beside", SharedSubmodule(), train="second")
+    paths = ("first", "second", "rest.0")
+    assert set(shared) == {f"{path}.{name}" for path in paths for name in ("weight", "bias")}
+
+
+def test_frozen_parameters_have_no_part():
+    assert set(Selection().sort(Frozen())) == {"head.weight", "head.bias"}
+    with pytest.raises(InputError, match="train: 'body' matches no parameter with requires_grad"):
+        Selection.of(train="body").sort(Frozen())
+
+
+@pytest.mark.parametrize(("patterns", "messages"), [
+    ({"exclude": "haed"}, ["exclude: 'haed' matches no parameter", "Names are such as head"]),
+    ({"include": "x", "train": ["y", "z"]}, ["include: 'x'", "train: 'y'", "train: 'z'"]),
+    ({"train": [3]}, ["train: a pattern must be a text of at least one character, got 3."]),
+    ({"include": ""}, ["include: a pattern must be a text of at least one character, got ''."]),
+])  # fmt: skip
+def test_bad_patterns(patterns, messages):
+    with pytest.raises(InputError) as caught:
+        Selection.of(**patterns).sort(net())
+    assert all(message in str(caught.value) for message in messages)
+
+
+def test_many_patterns_that_match_nothing_are_refused_in_time():
+    """A file may have as many as this."""
+    module = nn.Sequential(*[nn.Linear(1, 1) for _ in range(500)])
+    near = [f"{number}.thgiewb" for number in range(64)]
+    patterns = {part: [f"{p}{part}" for p in near] for part in ("include", "exclude", "train")}
+    began = time.process_time()
+    with pytest.raises(InputError) as caught:
+        names("theta", module, **patterns)
+    assert time.process_time() - began < 2  # 6 with a search for each
+    assert len(caught.value.problems) == 192
+
+
+def test_the_recipe_holds_what_is_not_the_default():
+    assert Selection().recipe() == {}
+    patterns = {"include": ["a", "b"], "train": ["c"]}
+    assert Selection.of(**patterns).recipe() == patterns
+    assert Selection.of(**Selection.of(exclude="x").recipe()) == Selection.of(exclude="x")
+
+
+def test_the_layout_tells_the_parts():
+    layout = Layout.of(net(), Selection.of(exclude="body.1", train="head"))
+    assert layout.beside == ("head.weight", "head.bias")
+    assert layout.held == ("body.1.weight", "body.1.bias")
+    assert [e.name for e in layout.entries][:2] == ["body.0.weight", "body.0.bias"]
+    assert sum(e.numel for e in layout.entries) == layout.D == 16 + 20 + 20
+    assert Layout.of(net()).fingerprint() != layout.fingerprint()
+
+
+def test_theta_must_not_be_empty():
+    with pytest.raises(InputError, match="none that include matches and exclude and train do not"):
+        Layout.of(net(), Selection.of(exclude="*"))
