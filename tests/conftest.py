@@ -1,10 +1,22 @@
-"""What tests in every folder use."""
+"""What tests in every folder use, and what they all pin: threads and PyTorch's generator."""
 
+import os
 import sys
 
+# Before PyTorch is imported, here and in every process that a test starts.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
+import torch
 
 from subspace_nn.cli import main
+
+torch.set_num_threads(1)  # a plugin may have imported PyTorch before
+
+
+def pytest_runtest_setup():
+    """Give each test the same draws of PyTorch's, whichever tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

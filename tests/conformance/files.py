@@ -1,6 +1,8 @@
 """Checkpoints of every row and every kind of projection, loaded in another process.
 
-python -m tests.conformance.files FOLDER       # loads what `write` wrote there, and compares
+python -m tests.conformance.files FOLDER THREADS   # loads what `write` wrote there, and compares
+
+Sums of floating-point numbers depend on how many threads share them, so both processes use as many.
 """
 
 import contextlib
@@ -58,13 +60,15 @@ def differences(folder: Path) -> list[str]:
 
 def in_a_new_process(folder: Path) -> str:
     """What `differences` finds there: nothing, if all is well."""
-    command = [sys.executable, "-m", "tests.conformance.files", str(folder)]
+    threads = str(torch.get_num_threads())
+    command = [sys.executable, "-m", "tests.conformance.files", str(folder), threads]
     root = Path(__file__).resolve().parents[2]
     return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
+    torch.set_num_threads(int(sys.argv[2]))
     with contextlib.redirect_stdout(sys.stderr):
         found = differences(Path(sys.argv[1]))
     sys.stdout.write("\n".join(found))

@@ -1,13 +1,16 @@
-"""Every module in a subspace has every property that docs/modules.md tells of it."""
+"""Every module in a subspace has every property that docs/modules.md states."""
+
+import re
 
 import pytest
+import torch
 import transformers
 
 from tests.conformance import files, table
 from tests.conformance.checks import CHECKS, SLOW
 from tests.conformance.rows import ROWS
 
-TOLD = table.parse(table.PAGE.read_text(encoding="utf-8"))
+STATED = table.parse(table.PAGE.read_text(encoding="utf-8"))
 
 NAMES = pytest.mark.parametrize("name", list(ROWS))
 
@@ -18,32 +21,42 @@ def quiet():
 
 
 def test_the_page_has_every_row_and_column():
-    assert list(TOLD) == list(ROWS)
-    assert len(TOLD) >= 25
-    assert all(list(row) == [*CHECKS, table.FILE, *SLOW] for row in TOLD.values())
+    assert list(STATED) == list(ROWS)
+    assert len(STATED) >= 25
+    assert all(list(row) == [*CHECKS, table.FILE, *SLOW] for row in STATED.values())
 
 
-def test_the_page_is_what_make_conformance_writes():
-    """But for the signs, which the other tests hold."""
+def test_the_page_explains_every_column_as_its_check_does():
     page = table.PAGE.read_text(encoding="utf-8")
-    assert table.render(TOLD) == table._generated(page)
+    explained = dict(re.findall(r"^\| (.+?) \| (.+\.) \|$", page, re.MULTILINE))
+    for name, check in (CHECKS | SLOW).items():
+        assert explained[name] == check.__doc__
 
 
 @NAMES
 def test_properties(name):
-    assert not list(table.differences(table.find(ROWS[name], CHECKS), TOLD[name]))
+    assert not list(table.differences(table.find(ROWS[name], CHECKS), STATED[name]))
 
 
 @pytest.mark.conformance
 @NAMES
 def test_slow_properties(name):
-    assert not list(table.differences(table.find(ROWS[name], SLOW), TOLD[name]))
+    assert not list(table.differences(table.find(ROWS[name], SLOW), STATED[name]))
 
 
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)  # not the number that a new process starts with
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 def test_files_in_a_new_process(tmp_path):
     files.write(tmp_path)
     assert files.in_a_new_process(tmp_path) == ""
-    assert all(row[table.FILE].sign == table.HOLDS for row in TOLD.values())
+    assert all(row[table.FILE].sign == table.HOLDS for row in STATED.values())
 
 
 def test_a_check_that_fails_is_not_a_note():
