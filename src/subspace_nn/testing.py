@@ -16,6 +16,7 @@ import contextlib
 import copy
 import hashlib
 import importlib
+import itertools
 import pickle
 import pkgutil
 import random
@@ -229,6 +230,36 @@ def even(P: Projection) -> None:
         m *= 2
 
 
+def sliced(P: Projection) -> None:
+    """P[a:b] is those rows of P, to the bit for the portable kinds, and P[a:b]ᵀ is its adjoint.
+
+    Tried are the rows between any two of about ten places: the ends, the first weights of blocks of
+    d or of a power of two, and their neighbours.
+
+    Args:
+        P: the projection.
+    """
+    omega, g = _vector("omega", 3 * P.dim).view(3, P.dim), _vector("gradient", P.D)
+    whole, single, matrix = P @ omega, P @ omega[0].float(), P.dense()
+    tolerance = 0.0 if P.portable else 1e-10
+    ends = {0, 1, P.D // 3, P.dim, P.dim + 1, 1 << P.D.bit_length() - 1, P.D - 1, P.D}
+    for a, b in itertools.combinations_with_replacement(sorted(e for e in ends if e <= P.D), 2):
+        rows = P[a:b]
+        _require(rows.shape == (b - a, P.dim), f"P[{a}:{b}] has the shape {rows.shape}")
+        torch.testing.assert_close(rows @ omega, whole[:, a:b], rtol=0, atol=tolerance)
+        torch.testing.assert_close(
+            rows @ omega[0].float(), single[a:b], rtol=0, atol=tolerance and 1e-5
+        )
+        torch.testing.assert_close(rows.T @ g[a:b], g[a:b] @ matrix[a:b], rtol=0, atol=1e-8)
+    rows, part = P[P.D // 3 : P.D], matrix[P.D // 3 :]
+    torch.testing.assert_close(torch.func.vmap(rows.__matmul__)(omega), omega @ part.T)
+    torch.testing.assert_close(torch.func.jacrev(rows.__matmul__)(omega[0]), part)
+    x = omega[0].clone().requires_grad_()
+    (slope,) = torch.autograd.grad((rows @ x).pow(3).sum(), x, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), x)
+    torch.testing.assert_close(curvature, part.T @ (6 * (part @ omega[0]) * part.sum(1)))
+
+
 def differentiable(P: Projection) -> None:
     """First and second derivatives, forward and backward, agree with finite differences.
 
@@ -439,6 +470,7 @@ LAWS: dict[str, Law] = {
         covering,
         widening,
         even,
+        sliced,
         differentiable,
         transformable,
         keeps_dtype,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.projections.base import Projection, Transpose, check_sizes
+from subspace_nn.projections.base import Projection, Rows, check_sizes
 from subspace_nn.projections.combine import BlockDiagonal, Composition, HStack, Sum
 from subspace_nn.projections.custom import Dense, Functions
 from subspace_nn.projections.fastfood import Fastfood
@@ -14,6 +14,7 @@ from subspace_nn.projections.hashed import Hashed
 from subspace_nn.projections.identity import Identity
 from subspace_nn.projections.kronecker import Kronecker
 from subspace_nn.projections.layerwise import Layerwise
+from subspace_nn.projections.linear import Transpose
 from subspace_nn.projections.orthonormal import Orthonormal
 from subspace_nn.projections.sparse import Sparse
 
@@ -108,6 +109,7 @@ __all__ = [
     "Layerwise",
     "Orthonormal",
     "Projection",
+    "Rows",
     "Sparse",
     "Sum",
     "Transpose",

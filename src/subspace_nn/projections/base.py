@@ -4,17 +4,17 @@ import abc
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, cast, overload
+from typing import Any, ClassVar, Self, final, overload
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from subspace_nn import bits
 from subspace_nn.common.errors import InputError
+from subspace_nn.projections.linear import LinearMap
 
 
-class Projection(abc.ABC):
+class Projection(LinearMap):
     """A linear map P from R^d to R^D, known by its recipe: (kind, D, d, seed, options, version).
 
     A kind implements `_matvec` and `_rmatvec` for tensors with leading batch dimensions; checks,
@@ -129,10 +129,40 @@ class Projection(abc.ABC):
         """(D, d), the shape of the dense form."""
         return self.D, self.dim
 
-    @property
-    def T(self) -> "Transpose":
-        """The adjoint: `P.T @ g`."""
-        return Transpose(self)
+    def __getitem__(self, rows: slice) -> "Rows":
+        """Some rows of P, themselves a map: `P[start:stop] @ omega` and `P[start:stop].T @ g`.
+
+        P[start:stop] ω has the bits of (P ω)[start:stop] for the portable kinds. It costs these
+        rows, and a few d numbers, where the kind's docstring does not say otherwise.
+
+        Args:
+            rows: `start:stop`, 0 ≤ start ≤ stop ≤ D; either may be left out.
+
+        Returns:
+            The map from R^d to R^(stop - start).
+
+        Raises:
+            InputError: if it is not such a slice.
+
+        Example:
+            >>> from subspace_nn.projections import Hashed
+            >>> P, omega = Hashed(D=1000, dim=10), torch.linspace(0, 1, 10)
+            >>> P[200:300].shape
+            (100, 10)
+            >>> torch.equal(P[200:300] @ omega, (P @ omega)[200:300])
+            True
+        """
+        return Rows(self, _checked_rows(rows, self.D))
+
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        """P[rows] ω; here by all of P ω, for a kind that has no shorter way."""
+        return self._matvec(omega)[..., rows].clone()  # a view would keep all of it alive
+
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        """P[rows]ᵀ g; here by all of Pᵀ, with zeros in the other rows."""
+        padded = gradient.new_zeros((*gradient.shape[:-1], self.D))
+        padded[..., rows] = gradient
+        return self._rmatvec(padded)
 
     @overload
     def __matmul__(self, omega: Tensor) -> Tensor: ...
@@ -157,8 +187,7 @@ class Projection(abc.ABC):
             from subspace_nn.projections.combine import Composition  # noqa: PLC0415
 
             return Composition(self, omega)
-        _check_operand("P @ omega", omega, self.dim)
-        return _apply(omega, self, transposed=False)
+        return super().__matmul__(omega)
 
     # The classes of combinations are projections: they import this module.
     def __add__(self, other: "Projection") -> "Projection":
@@ -239,98 +268,56 @@ class Projection(abc.ABC):
         return self
 
 
-class Transpose:
-    """The adjoint Pᵀ of a projection; its only use is `P.T @ g`."""
+class RowWise(Projection):
+    """A kind that computes any rows at their own cost: all of P is the rows from 0 to D."""
 
-    def __init__(self, projection: Projection) -> None:
-        self.T = projection
-        self.shape = projection.shape[::-1]
+    @abc.abstractmethod
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        """P[rows] ω for omega of shape (*, d): shape (*, rows.stop - rows.start)."""
 
-    def __matmul__(self, gradient: Tensor) -> Tensor:
-        """Pᵀ g, differentiable in g to any order.
+    @abc.abstractmethod
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        """P[rows]ᵀ g for gradient of shape (*, rows.stop - rows.start): shape (*, d)."""
 
-        Args:
-            gradient: shape (*, D), of a floating-point dtype.
+    @final
+    def _matvec(self, omega: Tensor) -> Tensor:
+        return self._matvec_rows(omega, slice(0, self.D))
 
-        Returns:
-            Shape (*, d), same dtype and device.
-
-        Raises:
-            InputError: if the last dimension is not D or the dtype is not floating-point.
-        """
-        _check_operand("P.T @ g", gradient, self.T.D)
-        return _apply(gradient, self.T, transposed=True)
+    @final
+    def _rmatvec(self, gradient: Tensor) -> Tensor:
+        return self._rmatvec_rows(gradient, slice(0, self.D))
 
 
-class _Product(torch.autograd.Function):
-    """A linear map's derivative is itself and its adjoint's is the map: all orders follow."""
+@final
+class Rows(LinearMap):
+    """Some consecutive rows of a projection: `P[start:stop]`.
 
-    @staticmethod
-    def forward(  # pyrefly: ignore[bad-override]  # torch leaves the arguments open
-        ctx: Any,
-        x: Tensor,
-        projection: Projection,
-        transposed: bool,  # noqa: FBT001
-    ) -> Tensor:
-        ctx.projection, ctx.transposed = projection, transposed
-        return _multiply(x, projection, transposed)
+    Args:
+        projection: the map P.
+        rows: which, a slice with 0 ≤ start ≤ stop ≤ D.
+    """
 
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        return _apply(grad_outputs[0], ctx.projection, not ctx.transposed), None, None
+    def __init__(self, projection: Projection, rows: slice) -> None:
+        self.projection, self.rows = projection, rows
 
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        return _apply(tangents[0], ctx.projection, ctx.transposed)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(stop - start, d)."""
+        return self.rows.stop - self.rows.start, self.projection.dim
 
+    def _matvec(self, omega: Tensor) -> Tensor:
+        if not self.shape[0]:
+            return omega.new_empty((*omega.shape[:-1], 0))
+        return self.projection._matvec_rows(omega, self.rows)
 
-class _Transformable(torch.autograd.Function):
-    """The same in the form that `torch.func` needs, whose calls take three times as long."""
+    def _rmatvec(self, gradient: Tensor) -> Tensor:
+        if not self.shape[0]:
+            return gradient.new_zeros((*gradient.shape[:-1], self.projection.dim))
+        return self.projection._rmatvec_rows(gradient, self.rows)
 
-    @staticmethod
-    def forward(  # pyrefly: ignore[bad-override]
-        x: Tensor,
-        projection: Projection,
-        transposed: bool,  # noqa: FBT001
-    ) -> Tensor:
-        return _multiply(x, projection, transposed)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
-        _, ctx.projection, ctx.transposed = inputs
-
-    backward = _Product.backward
-    jvp = _Product.jvp
-
-    @staticmethod
-    def vmap(  # pyrefly: ignore[bad-override]
-        info: Any,  # noqa: ARG004
-        in_dims: tuple[int | None, ...],
-        x: Tensor,
-        projection: Projection,
-        transposed: bool,  # noqa: FBT001
-    ) -> tuple[Tensor, int]:
-        batched = x.movedim(cast("int", in_dims[0]), 0)
-        return _apply(batched, projection, transposed), 0
-
-
-def _multiply(x: Tensor, projection: Projection, transposed: bool) -> Tensor:  # noqa: FBT001
-    product = projection._rmatvec if transposed else projection._matvec
-    if not torch.is_autocast_enabled(x.device.type):
-        return product(x)
-    # It would make products of float32 in half precision: P has the operand's.
-    with torch.autocast(x.device.type, enabled=False):
-        return product(x)
-
-
-def _apply(x: Tensor, projection: Projection, transposed: bool) -> Tensor:  # noqa: FBT001
-    # As `torch.autograd.Function` itself asks.
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return _Transformable.apply(x, projection, transposed)
-    # In most backward passes nobody asks for a derivative any more.
-    if not torch.is_grad_enabled() and forward_ad._current_level < 0:
-        return _multiply(x, projection, transposed)
-    return _Product.apply(x, projection, transposed)
+    def __repr__(self) -> str:
+        """As it is written."""
+        return f"{self.projection}[{self.rows.start}:{self.rows.stop}]"
 
 
 def _probe(dim: int) -> Tensor:
@@ -359,12 +346,16 @@ def _is_whole(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool)
 
 
-def _check_operand(what: str, x: Tensor, size: int) -> None:
-    if not x.is_floating_point() or x.dim() == 0 or x.shape[-1] != size:
-        raise InputError(
-            f"{what}: expected a floating-point tensor of shape (*, {size}), "
-            f"got {x.dtype} of shape {tuple(x.shape)}."
-        )
+def _checked_rows(rows: object, D: int) -> slice:
+    """The slice with its ends filled in."""
+    if isinstance(rows, slice) and rows.step in {None, 1}:
+        start = 0 if rows.start is None else rows.start
+        stop = D if rows.stop is None else rows.stop
+        if _is_whole(start) and _is_whole(stop) and 0 <= start <= stop <= D:
+            return slice(start, stop)
+    raise InputError(
+        f"Rows of P are P[start:stop] with whole numbers 0 ≤ start ≤ stop ≤ {D}, got {rows!r}."
+    )
 
 
-__all__ = ["Projection", "Transpose", "check_sizes"]
+__all__ = ["Projection", "RowWise", "Rows", "check_sizes"]
