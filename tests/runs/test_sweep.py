@@ -9,8 +9,8 @@ import time
 import pytest
 
 from evidence.kill_test import kill_and_resume
-from subspace_nn.runs import engines
 from subspace_nn.common.errors import InputError
+from subspace_nn.runs import engines
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand, parse, parse_assignments, sweep

@@ -6,8 +6,8 @@ import io
 import pytest
 from pyarrow import BufferReader, parquet
 
-from subspace_nn.runs import tables
 from subspace_nn.common.errors import InputError
+from subspace_nn.runs import tables
 
 
 def record(name, dim, **extra):

@@ -23,6 +23,7 @@ import math
 import torch
 from torch import Tensor
 
+from subspace_nn.common.checks import plain, require, whole
 from subspace_nn.common.errors import InputError
 
 _MASK = (1 << 64) - 1
@@ -43,14 +44,13 @@ def check_seed(seed: int) -> int:
         seed: any integer from 0 to 2^64 - 1.
 
     Returns:
-        The seed.
+        The seed, as Python's own number.
 
     Raises:
         InputError: if it is not.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _MASK:
-        raise InputError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}.")
-    return seed
+    require(whole("seed", seed, 0, _MASK))
+    return plain(seed)
 
 
 def key(seed: int, stream: str) -> int:
@@ -100,6 +100,7 @@ def words(
         >>> bool((words(0, "example", 1, 1) == words(0, "example", 0, 2)[1:]).all())
         True
     """
+    start, count = plain(start), plain(count)
     if start < 0 or count < 0:
         raise InputError(f"start and count must not be negative, got {start} and {count}.")
     first = key(seed, stream)

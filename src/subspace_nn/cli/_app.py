@@ -16,6 +16,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
 
 #: Exit codes: a mistake in what was given; Ctrl-C.
@@ -155,10 +156,7 @@ def gather(**attempts: Callable[[], Any]) -> dict[str, Any]:
 def set_threads(threads: int | None) -> None:
     if threads is None:
         return
+    require(whole("threads", threads, 1, 1024))
     import torch  # noqa: PLC0415  # takes seconds, for which `--help` does not wait
 
-    from subspace_nn.tasks.run import whole_number  # noqa: PLC0415  # imports torch
-
-    if problems := whole_number("threads", threads, 1, 1024):
-        raise InputError(*problems)
     torch.set_num_threads(threads)

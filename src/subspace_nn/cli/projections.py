@@ -16,11 +16,11 @@ from rich.text import Text
 from subspace_nn import models
 from subspace_nn.cli._app import Terminal, Threads, gather, set_threads
 from subspace_nn.common import environment
+from subspace_nn.common.checks import number, require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import KINDS, check_sizes, costs, parse
 from subspace_nn.projections.costs import Cost, Costs
 from subspace_nn.subspace.layout import Layout
-from subspace_nn.tasks.run import whole_number
 
 #: Terminals of this width show two columns more.
 WIDE = 100
@@ -52,8 +52,10 @@ def projections(
     checked = gather(
         tensors=lambda: _tensors(D, model),
         names=lambda: [parse(name) for name in names],
-        seed=lambda: _check("seed", seed, 0, 2**64 - 1),
-        limits=lambda: _check_limits(memory=memory, seconds=seconds),
+        seed=lambda: require(whole("seed", seed, 0, 2**64 - 1)),
+        limits=lambda: require(
+            number("memory", memory, above=0), number("seconds", seconds, above=0)
+        ),
         threads=lambda: set_threads(threads),
     )
     tensors = checked["tensors"]
@@ -80,23 +82,9 @@ def _tensors(D: int | None, model: str | None) -> dict[str, int]:
     if D is not None and model is not None:
         raise InputError("Give either --D or --model, not both.")
     if D is not None:
-        _check("D", D, 1, None)
+        require(whole("D", D, 1))
         return {"theta": D}
     return {e.name: e.numel for e in Layout.of(models.build(model or "conv")).entries}
-
-
-def _check(name: str, value: int, low: int, high: int | None) -> None:
-    if problems := whole_number(name, value, low, high):
-        raise InputError(*problems)
-
-
-def _check_limits(**limits: float) -> None:
-    if problems := [
-        f"{name} must be a number above 0, got {value!r}."
-        for name, value in limits.items()
-        if not isinstance(value, int | float) or not 0 < value < math.inf
-    ]:
-        raise InputError(*problems)
 
 
 def _show(console: Terminal, found: Costs, title: str) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn.cli._app import gather
+from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.tasks.run import whole_number
 
 
 @Parameter(name="*")
@@ -43,8 +43,8 @@ class Workers:
         return {"engine": self.engine, "address": self.address, **checked}
 
     def _jobs(self) -> int:
-        if self.jobs != -1 and (problems := whole_number("jobs", self.jobs, 1, 10_000)):
-            raise InputError(*problems)
+        if self.jobs != -1:
+            require(whole("jobs", self.jobs, 1, 10_000))
         return self.jobs
 
     def _options(self) -> dict[str, str | float]:

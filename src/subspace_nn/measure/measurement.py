@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.measure.catalogue import question as ask
 from subspace_nn.measure.estimate import Estimate, Results, estimate
@@ -194,11 +195,7 @@ def check(question: Question, budget: object) -> None:
     Raises:
         InputError: with every problem of the question, and that of the budget.
     """
-    problems = question.problems()
-    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
-        problems.append(f"budget must be a whole number of at least 1, got {budget!r}.")
-    if problems:
-        raise InputError(*problems)
+    require(question.problems(), whole("budget", budget, 1))
 
 
 def _telling(

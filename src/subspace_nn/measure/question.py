@@ -5,13 +5,13 @@ import hashlib
 import inspect
 import itertools
 import json
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from subspace_nn import bits
+from subspace_nn.common.checks import number, plain, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.measure.estimate import MOST_CONFIDENCE, Results
 from subspace_nn.measure.plan import Dim
@@ -68,6 +68,11 @@ class Question:
     least: int = 1
     most: int | None = None
 
+    def __post_init__(self) -> None:
+        """Turn NumPy's numbers, which JSON cannot hold, into Python's."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+
     def problems(self) -> list[str]:
         """What is wrong with the values, all of it.
 
@@ -97,24 +102,24 @@ say kind absolute.
             for name, valid in (("better", Better), ("kind", Threshold))
             if getattr(self, name) not in get_args(valid)
         ]
-        found += _number("threshold", self.threshold, -math.inf, math.inf)
+        found += number("threshold", self.threshold)
         if not found and self.kind == "relative" and not 0 < self.threshold <= 1:
             found.append(
                 f"A relative threshold is a share above 0 and at most 1, got {self.threshold:g}. "
                 "For the figure itself say kind absolute."
             )
-        found += _number("precision", self.precision, 0, math.inf)
-        found += _number("confidence", self.confidence, 0, 1)
+        found += number("precision", self.precision, above=0)
+        found += number("confidence", self.confidence, above=0, below=1)
         if not found and self.confidence > MOST_CONFIDENCE:
             found.append(
                 f"confidence may be at most {MOST_CONFIDENCE}, got {self.confidence}: the interval "
                 "is a bootstrap over the runs, and so few runs do not tell more."
             )
-        found += _whole("batch", self.batch, 1) + _whole("seed", self.seed, 0)
-        least = _whole("least", self.least, 1)
+        found += whole("batch", self.batch, 1) + whole("seed", self.seed, 0)
+        least = whole("least", self.least, 1)
         found += least
         if self.most is not None:
-            found += _whole("most", self.most, 1 if least else self.least)
+            found += whole("most", self.most, 1 if least else self.least)
         return found + self._task_problems()
 
     @property
@@ -317,18 +322,4 @@ def _odd(record: Mapping[str, Any], metric: str) -> list[str]:
     ]
     if missing:
         return missing
-    return _whole("D", result["D"], 2) + _number(metric, result[metric], -math.inf, math.inf)
-
-
-def _number(name: str, value: object, low: float, high: float) -> list[str]:
-    if isinstance(value, int | float) and not isinstance(value, bool) and low < value < high:
-        return []
-    limits = f" above {low:g}" if math.isfinite(low) else ""
-    limits += f" and below {high:g}" if math.isfinite(high) else ""
-    return [f"{name} must be a number{limits}, got {value!r}."]
-
-
-def _whole(name: str, value: object, low: int) -> list[str]:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= low:
-        return []
-    return [f"{name} must be a whole number of at least {low}, got {value!r}."]
+    return whole("D", result["D"], 2) + number(metric, result[metric])

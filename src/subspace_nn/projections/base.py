@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from subspace_nn import bits
+from subspace_nn.common.checks import is_whole, plain
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections.linear import LinearMap
 
@@ -43,9 +44,7 @@ class Projection(LinearMap):
     takes_tensors: ClassVar[bool] = False
 
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
-        check_sizes(D, dim)
-        self.D = D
-        self.dim = dim
+        self.D, self.dim = check_sizes(D, dim)
         self.seed = bits.check_seed(seed)
 
     @abc.abstractmethod
@@ -324,34 +323,35 @@ def _probe(dim: int) -> Tensor:
     return bits.uniform(0, "sketch/omega", 0, dim).sub_(0.5)
 
 
-def check_sizes(D: int, dim: int) -> None:
+def check_sizes(D: int, dim: int) -> tuple[int, int]:
     """Check 1 ≤ d ≤ D.
 
     Args:
         D: number of weights.
         dim: number of free parameters.
 
+    Returns:
+        D and dim, as Python's own numbers.
+
     Raises:
         InputError: if either is not a whole number, or out of range.
     """
-    if not _is_whole(D) or D < 1:
+    D, dim = plain(D), plain(dim)
+    if not is_whole(D) or D < 1:
         raise InputError(f"D must be a whole number of at least 1, got {D!r}.")
-    if not _is_whole(dim) or not 1 <= dim <= D:
+    if not is_whole(dim) or not 1 <= dim <= D:
         raise InputError(
             f"dim must be a whole number from 1 to the number of weights, {D:,}; got {dim!r}."
         )
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool)
+    return D, dim
 
 
 def _checked_rows(rows: object, D: int) -> slice:
     """The slice with its ends filled in."""
     if isinstance(rows, slice) and rows.step in {None, 1}:
-        start = 0 if rows.start is None else rows.start
-        stop = D if rows.stop is None else rows.stop
-        if _is_whole(start) and _is_whole(stop) and 0 <= start <= stop <= D:
+        start = 0 if rows.start is None else plain(rows.start)
+        stop = D if rows.stop is None else plain(rows.stop)
+        if is_whole(start) and is_whole(stop) and 0 <= start <= stop <= D:
             return slice(start, stop)
     raise InputError(
         f"Rows of P are P[start:stop] with whole numbers 0 ≤ start ≤ stop ≤ {D}, got {rows!r}."

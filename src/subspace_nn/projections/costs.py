@@ -108,7 +108,7 @@ def measure(
         hashed 1.0 None
         identity None identity is the full space: dim must be 1,000, got 10.
     """
-    projections.check_sizes(D, dim)
+    D, dim = projections.check_sizes(D, dim)
     bits.check_seed(seed)
     for name in names:
         projections.parse(name)

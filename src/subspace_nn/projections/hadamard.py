@@ -52,7 +52,7 @@ class Hadamard(Rows):
     kind = "hadamard"
 
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
-        check_sizes(D, dim)
+        D, dim = check_sizes(D, dim)
         super().__init__(D, dim, seed, core=1 << D.bit_length() - 1)
         self._columns: dict[torch.device, Tensor] = {}
 

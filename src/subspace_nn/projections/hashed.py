@@ -60,7 +60,7 @@ class Hashed(Storable):
         if dim >= 1 << 30:
             raise InputError(f"hashed takes dim below 2^30 (indices are int32), got {dim:,}.")
         self.store = D <= STORED if store is None else store
-        self._hash = AffineHash(D, dim, seed)
+        self._hash = AffineHash(self.D, self.dim, self.seed)
         self._index: dict[torch.device, Tensor] = {}
         self._norms: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 

@@ -62,7 +62,7 @@ class Kronecker(Rows):
     portable = False
 
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
-        check_sizes(D, dim)
+        D, dim = check_sizes(D, dim)
         D1 = math.isqrt(D)
         D2 = D // D1
         super().__init__(D, dim, seed, core=D1 * D2)

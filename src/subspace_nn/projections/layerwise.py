@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from subspace_nn import bits
+from subspace_nn.common.checks import whole
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.projections.base import Projection
 from subspace_nn.projections.combine import BlockDiagonal
@@ -99,6 +100,7 @@ class Layerwise(Projection):
         share: str = "weights",
     ) -> None:
         super().__init__(D, dim, seed)
+        D, dim = self.D, self.dim
         self.tensors = {"theta": D} if tensors is None else dict(tensors)
         self.of, self.group, self.share = of, group, share
         _check_options(self.tensors, D, group, share)
@@ -276,7 +278,7 @@ def _check_options(tensors: Mapping[str, int], D: int, group: str | int, share: 
             f"layerwise: the tensors must have D = {D:,} weights together, none below 0; "
             f"got {total:,} in {list(tensors.values())}."
         )
-    if group not in GROUPS and not (type(group) is int and group >= 1):
+    if group not in GROUPS and whole("group", group, 1):
         problems.append(unknown_name("group of layerwise", group, [*GROUPS, "1, 2, 3 and so on"]))
     if share not in SHARES:
         problems.append(unknown_name("share of layerwise", share, SHARES))

@@ -62,10 +62,10 @@ class Sparse(Storable):
         super().__init__(D, dim, seed)
         s = self.nonzeros
         self.store = s * D <= STORED if store is None else store
-        bounds = (group * dim // s for group in range(s + 1))
-        seeds = (word % (1 << 64) for word in bits.words(seed, "sparse", 0, s).tolist())
+        bounds = (group * self.dim // s for group in range(s + 1))
+        seeds = (word % (1 << 64) for word in bits.words(self.seed, "sparse", 0, s).tolist())
         self._maps = tuple(
-            Hashed(D, end - begin, own, store=self.store)
+            Hashed(self.D, end - begin, own, store=self.store)
             for (begin, end), own in zip(pairwise(bounds), seeds, strict=True)
         )
 

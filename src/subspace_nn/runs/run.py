@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from subspace_nn.common import environment
+from subspace_nn.common.checks import plain
 from subspace_nn.common.errors import InputError, unknown_name
 
 Task = Callable[..., Mapping[str, Any]]
@@ -76,7 +77,7 @@ class Run:
             if name not in named and not takes_any
         ]
         full = {n: p.default for n, p in named.items() if p.default is not p.empty}
-        full |= {n: _like(full.get(n), v) for n, v in arguments.items()}
+        full |= {n: _like(full.get(n), plain(v)) for n, v in arguments.items()}
         problems += [
             f"{task} needs {name}, which is not given." for name in named if name not in full
         ]
@@ -144,12 +145,13 @@ def _checked(result: Any) -> dict[str, Any]:
             "A task returns figures by name, as in {'D': 199210, 'test_accuracy': 97.5}, "
             f"got {type(result).__name__}."
         )
-    if wrong := [f"{name!r}: {value!r}" for name, value in result.items() if not _fits(value)]:
+    found = plain(dict(result))
+    if wrong := [f"{name!r}: {value!r}" for name, value in found.items() if not _fits(value)]:
         raise InputError(
             "A result holds finite numbers, texts, and lists of them (of a tensor, its .item()); "
             f"got {', '.join(wrong)}."
         )
-    return dict(result)
+    return found
 
 
 def _fits(value: object) -> bool:

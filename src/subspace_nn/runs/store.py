@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from subspace_nn.common.errors import InputError
 from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.errors import InputError
 from subspace_nn.runs.run import DONE, FAILED
 
 _RUNNING = ".running"

@@ -13,8 +13,8 @@ from typing import Any
 import joblib
 import torch
 
-from subspace_nn.runs import engines
 from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.runs import engines
 from subspace_nn.runs.run import DONE, Run, being_imported
 from subspace_nn.runs.store import Store
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from subspace_nn import models, projections
+from subspace_nn import bits, models, projections
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint
@@ -114,7 +114,7 @@ class Subspace(nn.Module):
         _check_choices(projection, theta0, scale)
         self.selection = Selection.of(include, exclude, train)
         self.layout = Layout.of(module, self.selection)
-        projections.check_sizes(self.layout.D, dim)
+        _, dim = projections.check_sizes(self.layout.D, dim)
         self.module = calls.copied(module)
         for name in self.layout.held:
             self.module.get_parameter(name).requires_grad = False
@@ -483,7 +483,7 @@ def _common_seed(projection: str | Projection, seed: int | None) -> int:
         if seed not in {None, projection.seed}:
             raise InputError(f"The projection has the seed {projection.seed}; got seed={seed}.")
         return projection.seed
-    return 0 if seed is None else seed
+    return bits.check_seed(0 if seed is None else seed)
 
 
 def _place(

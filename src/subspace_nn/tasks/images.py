@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args
 import torch
 
 from subspace_nn import bits
+from subspace_nn.common.checks import whole
 from subspace_nn.common.errors import problems_of, unknown_name
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, mnist
 from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, fit
-from subspace_nn.tasks.run import FULL, RunConfig, whole_number
+from subspace_nn.tasks.run import FULL, RunConfig
 from subspace_nn.tasks.train import Recipe
 
 Source = Literal["mnist", "fashion-mnist"]
@@ -57,7 +58,7 @@ class ImagesConfig(RunConfig):
         for name, valid in choices.items():
             if (value := getattr(self, name)) not in get_args(valid):
                 found.append(unknown_name(name, value, get_args(valid)))
-        found += whole_number("images", self.images, 1, 60_000)
+        found += whole("images", self.images, 1, 60_000)
         if self.data == "fashion-mnist":
             found += problems_of(fashion_mnist)
         many = self.dim == FULL or (isinstance(self.dim, int) and self.dim > CMAES_MOST)

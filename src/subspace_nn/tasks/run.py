@@ -4,13 +4,13 @@ import dataclasses
 import functools
 import inspect
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from subspace_nn import models
 from subspace_nn.common import environment
+from subspace_nn.common.checks import number, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.projections import make, parse
 from subspace_nn.subspace.layout import Layout
@@ -74,15 +74,12 @@ class RunConfig:
         ]
         found += problems_of(lambda: parse(self.projection))
         found += self._dim_problems()
-        found += whole_number("epochs", self.epochs, 1, 100_000)
-        found += whole_number("batch_size", self.batch_size, 1, 60_000)
-        if not _is_number(self.lr) or not 0 < self.lr <= 1000:
-            found.append(f"lr must be a number above 0 and at most 1,000, got {self.lr!r}.")
+        found += whole("epochs", self.epochs, 1, 100_000)
+        found += whole("batch_size", self.batch_size, 1, 60_000)
+        found += number("lr", self.lr, above=0, most=1000)
         for name in ("beta2", "dropout"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value < 1:
-                found.append(f"{name} must be a number from 0 to below 1, got {value!r}.")
-        found += whole_number("seed", self.seed, 0, 2**64 - 1)
+            found += number(name, getattr(self, name), least=0, below=1)
+        found += whole("seed", self.seed, 0, 2**64 - 1)
         return found
 
     def build(self) -> Subspace:
@@ -123,10 +120,10 @@ class RunConfig:
         if self.dim == FULL:
             return []
         if self.model not in models.MODELS:
-            return whole_number("dim", self.dim, 1, None)
+            return whole("dim", self.dim, 1, None)
         layout = Layout.of(models.build(self.model))
         D = layout.D
-        found = whole_number("dim", self.dim, 1, D)
+        found = whole("dim", self.dim, 1, D)
         if not found and self.projection == "identity" and self.dim != D:
             found.append(f"dim must be {D:,}, all weights of {self.model}, with identity.")
         elif not found and not problems_of(lambda: parse(self.projection)):
@@ -205,33 +202,6 @@ def record(config: RunConfig, net: Subspace, history: History) -> dict[str, Any]
         "environment": environment.describe(net.omega.device) | environment.commit(),
         **dataclasses.asdict(history),
     }
-
-
-def whole_number(name: str, value: object, low: int, high: int | None) -> list[str]:
-    """Check a whole number.
-
-    Args:
-        name: what it is.
-        value: what was given.
-        low: smallest valid value.
-        high: largest valid value; None if there is no limit.
-
-    Returns:
-        A list with one sentence if it is out of range or no whole number, else an empty one.
-
-    Example:
-        >>> whole_number("dim", 0, 1, 10)
-        ['dim must be a whole number from 1 to 10, got 0.']
-    """
-    valid = isinstance(value, int) and not isinstance(value, bool)
-    if valid and low <= value and (high is None or value <= high):
-        return []
-    limits = f"of at least {low:,}" if high is None else f"from {low:,} to {high:,}"
-    return [f"{name} must be a whole number {limits}, got {value!r}."]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _averages(values: list[float], count: int) -> list[float]:

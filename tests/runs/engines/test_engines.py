@@ -8,9 +8,9 @@ import time
 import joblib
 import pytest
 
+from subspace_nn.common.errors import InputError
 from subspace_nn.runs import engines
 from subspace_nn.runs.engines import Setting, WorkerDiedError
-from subspace_nn.common.errors import InputError
 
 #: Jobs of submitit without a queue.
 HERE = {"cluster": "local"}

@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 
+from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.runs.engines import _dask, _local, _ray, _slurm
 from subspace_nn.runs.engines._base import Call, Death, Parallel, Setting, WorkerDiedError
-from subspace_nn.common.errors import InputError, unknown_name
 
 __all__ = ["ENGINES", "Call", "Death", "Parallel", "Setting", "WorkerDiedError", "start"]
 

@@ -4,7 +4,15 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from subspace_nn.runs.engines._base import Call, Parallel, Setting, execute, reaching, require, results
+from subspace_nn.runs.engines._base import (
+    Call,
+    Parallel,
+    Setting,
+    execute,
+    reaching,
+    require,
+    results,
+)
 
 
 @contextmanager

@@ -5,8 +5,16 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from subspace_nn.runs.engines._base import Call, Parallel, Setting, execute, reaching, require, results
 from subspace_nn.common.errors import InputError
+from subspace_nn.runs.engines._base import (
+    Call,
+    Parallel,
+    Setting,
+    execute,
+    reaching,
+    require,
+    results,
+)
 
 
 @contextmanager

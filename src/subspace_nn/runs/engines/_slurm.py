@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from subspace_nn.runs.engines._base import Call, Parallel, Setting, execute, require, results
+from subspace_nn.common.checks import whole
 from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.runs.engines._base import Call, Parallel, Setting, execute, require, results
 
 #: Minutes that a job may take, if the option `time` does not say.
 _MINUTES = 60
@@ -69,7 +70,7 @@ def _executor(submitit: Any, setting: Setting) -> Any:
     problems = [unknown_name("option of sbatch", name, known) for name in unknown]
     if cluster not in {"slurm", "local"}:
         problems.append(unknown_name("cluster", cluster, ["slurm", "local"]))
-    if not isinstance(minutes, int) or minutes < 1:
+    if whole("time", minutes, 1):
         problems.append(f"time must be whole minutes, at least 1, got {minutes!r}.")
     if problems:
         raise InputError(*problems)
