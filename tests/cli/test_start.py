@@ -1,6 +1,7 @@
 """How the command begins and how it is left: before PyTorch is there, and when no one reads."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -62,9 +63,22 @@ assert "torch" not in sys.modules
     assert "subspace-nn" in done.stdout or "0.1.0" in done.stdout
 
 
-def test_every_verb_helps_itself():
-    for verb in [name for name in cli.app if not name.startswith("-")]:
-        assert cli.app[verb].default_command.__doc__.startswith(cli.app[verb].help.split("\n")[0])
+VERBS = [name for name in cli.app if not name.startswith("-")]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_shows_its_options_and_explains_each(verb, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, err = command(verb, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: subspace-nn {verb} ")
+    arguments = cli.app[verb].assemble_argument_collection()
+    for argument in [a for a in arguments if not a.children]:
+        assert re.search(rf"{argument.name}( [A-Z|.]+)? {{2,}}\w", out), argument.name
+
+
+def test_no_two_verbs_have_the_same_help():
+    assert len({cli.app[verb].help for verb in VERBS}) == len(VERBS) >= 13
 
 
 def test_python_m_is_the_command():

@@ -29,6 +29,10 @@ FRESH |= {
 }
 
 
+#: Modules that are drawn on either side, where distributions are compared.
+SAMPLES = 40
+
+
 def laws_and_tensors(module):
     layout = Layout.of(module)
     own = dict(module.named_parameters())
@@ -49,11 +53,17 @@ def test_draws_follow_pytorchs_own(name):
     module = FRESH[name].make()
     layout = Layout.of(module)
     known, tensors = laws_and_tensors(module)
-    drawn = theta0.draw(layout, known, seed=1)
-    assert theta0.is_fresh(drawn, known)
-    for tensor_name, own in tensors.items():
-        assert drawn[tensor_name].shape == own.shape
-        assert (drawn[tensor_name].std(correction=0) > 0) == (own.std(correction=0) > 0)
+    own = [{n: t.detach().double() for n, t in tensors.items()}]
+    own += [laws_and_tensors(FRESH[name].make())[1] for _ in range(SAMPLES - 1)]
+    drawn = [theta0.draw(layout, known, seed) for seed in range(SAMPLES)]
+    for tensor_name, tensor in tensors.items():
+        a, b = (torch.stack([t[tensor_name].detach().double() for t in s]) for s in (drawn, own))
+        assert a.shape == b.shape
+        assert torch.equal(a == 0, b == 0)  # biases, a row of padding
+        # Two mean squares of n draws differ by √(2·2/n) of themselves, if normal; less, if uniform.
+        within = 5 * math.sqrt(4 / (SAMPLES * tensor.numel()))
+        assert float(a.square().mean()) == pytest.approx(float(b.square().mean()), rel=within)
+        assert float(a.abs().max()) == pytest.approx(float(b.abs().max()), rel=0.25)
 
 
 def _train_a_little(module):
