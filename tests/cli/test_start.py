@@ -1,11 +1,13 @@
 """How the command begins and how it is left: before PyTorch is there, and when no one reads."""
 
+import io
 import os
 import re
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from subspace_nn import cli
 from subspace_nn.runs.store import Store
@@ -67,10 +69,10 @@ VERBS = [name for name in cli.app if not name.startswith("-")]
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_shows_its_options_and_explains_each(verb, command, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
-    code, out, err = command(verb, "--help")
-    assert (code, err) == (0, "")
+def test_a_verb_shows_its_options_and_explains_each(verb):
+    console = Console(file=io.StringIO(), width=100)
+    cli.app.help_print([verb], console=console)
+    out = console.file.getvalue()
     assert out.startswith(f"Usage: subspace-nn {verb} ")
     arguments = cli.app[verb].assemble_argument_collection()
     for argument in [a for a in arguments if not a.children]:
@@ -79,6 +81,16 @@ def test_a_verb_shows_its_options_and_explains_each(verb, command, monkeypatch):
 
 def test_no_two_verbs_have_the_same_help():
     assert len({cli.app[verb].help for verb in VERBS}) == len(VERBS) >= 13
+
+
+@pytest.mark.parametrize("columns", ["0", "2", "19"])
+def test_a_width_that_is_no_width_is_passed_over(columns):
+    words, environment = command("--help"), {**os.environ, "COLUMNS": columns}
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=True, timeout=30, env=environment
+    )
+    assert "Measure how many free parameters" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) == 80
 
 
 def test_python_m_is_the_command():

@@ -22,6 +22,9 @@ from subspace_nn.common.errors import InputError
 #: Exit codes: a mistake in what was given; Ctrl-C.
 BAD_INPUT, INTERRUPTED = 2, 130
 
+#: Columns below which a width is no real one (rich shows nothing, or help never ends), and instead.
+NARROWEST, WIDTH = 20, 80
+
 
 def _convert(type_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
     """Convert as usual, but hand on what does not fit as it is: all mistakes are told at once."""
@@ -119,6 +122,8 @@ def main() -> None:
     app.config = ()  # not that of an earlier call in this process
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # a task of the user's own lies in the current folder
+    if Console().width < NARROWEST:
+        os.environ["COLUMNS"] = str(WIDTH)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # θ and ω must not end a run on an ASCII terminal
             stream.reconfigure(errors="replace")
