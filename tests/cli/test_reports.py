@@ -106,14 +106,11 @@ def test_benchmarks_beside_the_sweeps_are_shown(run, results, tmp_path):
         (["report"], ["Name at least one folder"]),
         (["report", "missing", "lost"], ["missing does not", "lost does not exist"]),
         (["report", "results/notes"], ["No records in results/notes"]),
-        (["report", "results/broken"], ["0000000000000000.json is no record"]),
         (["report", "results/spoilt"], ["step_time.json is not JSON"]),
     ],
     ids=" ".join,
 )
 def test_mistakes(run, results, words, messages, tmp_path):
-    (results / "broken").mkdir()
-    (results / "broken" / f"{'0' * 16}.json").write_text("{")
     Store(results / "spoilt" / "zoo").write(r.ZOO[0])
     (results / "spoilt" / "step_time.json").write_text("{")
     code, out, err = run(*words)

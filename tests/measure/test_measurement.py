@@ -253,7 +253,7 @@ def test_a_failed_run_ends_it_and_is_tried_again(tmp_path):
 @pytest.mark.parametrize(("asked", "message"), [
     (Question("tests.measure.synthetic:nameless"), "has no 'D'"),
     (Question("tests.measure.synthetic:text"), "must be a number"),
-    (Question("tests.measure.synthetic:bare"), "returns figures by name, as in .*, got float"),
+    (Question("tests.measure.synthetic:bare"), "returns values by name, as in .*, got float"),
     (Question("tests.measure.synthetic:single"), "D must be a whole number of at least 2, got 1"),
     (Question("tests.measure.synthetic:grown"), r"different D: 10,000 .* 10,001 .dim=\d+"),
     (Question(SYNTHETIC, metric="accuracy"), "no 'accuracy'; it has: D, test_accuracy"),

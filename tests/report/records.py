@@ -30,6 +30,7 @@ def record(accuracy, *, D=21_840, **arguments):
         "status": "done",
         "arguments": dict(run.arguments),
         "seconds": 60.0,
+        "started": "2026-01-31T12:00:00+00:00",
         "environment": HARDWARE,
         "result": {
             "D": D,

@@ -98,7 +98,7 @@ def test_nothing_measured_is_no_section():
 def test_a_report_of_a_measurement_is_that_section(tmp_path):
     sweep(expand(SYNTHETIC, [{"dim": [3, 500], "seed": [0, 1]}]), Store(tmp_path), engine="serial")
     measure(Question(SYNTHETIC), tmp_path, engine="serial", budget=30)
-    (found,) = [_sweep(tmp_path)]
+    (found,) = [_sweep(tmp_path, Store(tmp_path).read())]
     report = build([found])
     names = [part.name for part in report.sections]
     assert names[0] == "measured"

@@ -6,24 +6,29 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
 
 import cyclopts
 from cyclopts import App, Parameter
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
+from subspace_nn.common.text import visible
 
 #: Exit codes: a mistake in what was given; Ctrl-C.
 BAD_INPUT, INTERRUPTED = 2, 130
 
 #: Columns below which a width is no real one (rich shows nothing, or help never ends), and instead.
 NARROWEST, WIDTH = 20, 80
+
+#: More files that were left out are counted, and not named.
+_MOST_PROBLEMS = 20
 
 
 def _convert(type_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
@@ -67,7 +72,17 @@ def register(verb: str, place: str) -> None:
 
 
 class Terminal(Console):
-    """Where verbs print. A reader may leave, as in `train | head -1`: the work goes on unheard."""
+    """Where verbs print.
+
+    A reader may leave, as in `train | head -1`: the work goes on. Text from files of strangers
+    cannot command the terminal: control characters are shown as escapes.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -142,6 +157,17 @@ def _fail(message: str) -> NoReturn:
     for line in message.splitlines():
         console.print(f"[bold red]error:[/] {escape(line)}", highlight=False)
     sys.exit(BAD_INPUT)
+
+
+def show_problems(problems: Sequence[str]) -> None:
+    """Name the files that were left out, on the error stream, and count them."""
+    console = Terminal(stderr=True, soft_wrap=True)
+    for problem in problems[:_MOST_PROBLEMS]:
+        console.print(f"left out: {problem}", markup=False, highlight=False)
+    if problems:
+        hidden = len(problems) - _MOST_PROBLEMS
+        more = f", of which {hidden} are not shown" if hidden > 0 else ""
+        console.print(f"{len(problems)} left out because they are no records{more}.")
 
 
 def gather(**attempts: Callable[[], Any]) -> dict[str, Any]:

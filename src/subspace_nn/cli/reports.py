@@ -2,16 +2,15 @@
 
 import json
 import os
-import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from subspace_nn.cli._app import Terminal
+from subspace_nn.cli._app import Terminal, show_problems
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.measure import answers
@@ -21,14 +20,11 @@ from subspace_nn.report.document import Report, Sweep
 from subspace_nn.report.markdown import markdown as markdown_text
 from subspace_nn.report.page import page
 from subspace_nn.report.theme import png, svg
-from subspace_nn.runs.store import Store
+from subspace_nn.runs.store import Records, stores
 from subspace_nn.runs.sweep import parse
 
 #: Files of benchmarks that a report shows, by name without ending.
 BENCHMARKS = ("time_to_accuracy", "step_time")
-
-#: Records are named by the ids of their runs.
-_RECORD = re.compile(r"[0-9a-f]{16}\.json")
 
 
 def report(
@@ -76,16 +72,10 @@ def read(folders: Sequence[Path]) -> Report:
     """
     if not folders:
         raise InputError("Name at least one folder of records, as in results/fc-2017.")
-    if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise InputError(*(f"The folder {folder} does not exist." for folder in missing))
-    found = {folder: list(_record_folders(folder)) for folder in folders}
-    if empty := [folder for folder, inside in found.items() if not inside]:
-        raise InputError(
-            *(f"No records in {folder}: expected files named by runs, as {'0' * 16}.json."
-              for folder in empty)
-        )  # fmt: skip
-    unique = dict.fromkeys(inside for insides in found.values() for inside in insides)
-    return build([_sweep(folder) for folder in unique], _benchmarks(folders))
+    read = [(store.folder, store.read()) for store in stores(folders)]
+    show_problems([problem for _, records in read for problem in records.problems])
+    found = [_sweep(folder, records) for folder, records in read]
+    return build(found, _benchmarks(folders))
 
 
 def as_markdown(content: Report, path: Path, figures: Path | None) -> str:
@@ -104,19 +94,9 @@ def as_markdown(content: Report, path: Path, figures: Path | None) -> str:
     return markdown_text(content, Path(os.path.relpath(figures, path.parent)).as_posix())
 
 
-def _record_folders(folder: Path) -> Iterator[Path]:
-    """The folder and those in it that hold records, in order."""
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    if any(_RECORD.fullmatch(path.name) for path in folder.glob("*.json")):
-        yield folder
-    for one in inside:
-        if not one.name.startswith("."):
-            yield from _record_folders(one)
-
-
-def _sweep(folder: Path) -> Sweep:
+def _sweep(folder: Path, records: Records) -> Sweep:
     """The records of a folder, with what its sweep file says where there is one that fits."""
-    name, records = folder.resolve().name, Store(folder).read()
+    name = folder.resolve().name
     file = Path("experiments") / f"{name}.toml"
     if file.is_file():
         text = file.read_text(encoding="utf-8")

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn.cli import display
-from subspace_nn.cli._app import BAD_INPUT, Terminal, gather
+from subspace_nn.cli._app import BAD_INPUT, Terminal, gather, show_problems
 from subspace_nn.cli.workers import Workers
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.runs import tables
 from subspace_nn.runs.run import Run
-from subspace_nn.runs.store import Store
+from subspace_nn.runs.store import Store, stores
 from subspace_nn.runs.sweep import expand, parse, parse_assignments
 from subspace_nn.runs.sweep import sweep as run_all
 
@@ -60,21 +60,37 @@ def sweep(
 
 
 def list_runs(
-    folder: Annotated[Path, Parameter(help="Folder of the records.")],
+    folder: Annotated[
+        Path, Parameter(help="Folder of records, a folder of such folders, or a packed file.")
+    ],
     *filters: Annotated[str, Parameter(help="Only runs with name=value; a comma is 'or'.")],
     csv: Annotated[Path | None, Parameter(help="Write the rows to this CSV file.")] = None,
     parquet: Annotated[
         Path | None, Parameter(help="Write the rows to this Parquet file (extra 'parquet').")
     ] = None,
+    pack: Annotated[
+        bool,
+        Parameter(help="Write each folder's records into one file beside it, FOLDER.jsonl."),
+    ] = False,
 ) -> None:
-    """List the runs of a sweep, and export them."""
-    if not folder.is_dir():
-        raise InputError(f"The folder {folder} does not exist.")
-    table = tables.select(tables.rows(Store(folder).read()), parse_assignments(filters))
+    """List the runs of a sweep, export them, or pack them.
+
+    Examples: runs results/mine dim=10,30, or runs results --pack
+    """
+    console = Terminal()
+    found = stores([folder])
+    read = [store.read() for store in found]
+    records = [record for records in read for record in records]
+    table = tables.select(tables.rows(records), parse_assignments(filters))
     for path, encode in ((csv, tables.to_csv), (parquet, tables.to_parquet)):
         if path is not None:
             write_atomically(path, encode(table))
-    display.rows(Terminal(), table)
+    for store in found if pack else ():
+        path, number = store.pack()
+        console.print(f"{path}: {number} runs", markup=False, soft_wrap=True)
+    if not pack:
+        display.rows(console, table)
+    show_problems([problem for records in read for problem in records.problems])
 
 
 def _runs(words: tuple[str, ...], task: str | None) -> tuple[list[Run], str]:

@@ -1,7 +1,9 @@
-"""What a result was made with: versions and hardware."""
+"""What a result was made with: versions, hardware, command line."""
 
 import platform
+import shlex
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -46,6 +48,28 @@ def _hardware(device: torch.device) -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def command(argv: Sequence[str]) -> str:
+    """A process's command line, as a shell would take it.
+
+    Args:
+        argv: as `sys.argv`.
+
+    Returns:
+        `subspace-nn …` for this package's own command; empty for a notebook or `python -c`.
+
+    Example:
+        >>> command(["/usr/bin/subspace-nn", "sweep", "dim=3,10", "seed=range(0,5)"])
+        "subspace-nn sweep dim=3,10 'seed=range(0,5)'"
+    """
+    program, *words = argv or [""]
+    path = Path(program)
+    if path.name in {"", "-", "-c", "-m", "ipykernel_launcher.py"}:
+        return ""
+    if path.name == "subspace-nn" or path.parent == Path(__file__).parents[1]:
+        return shlex.join(["subspace-nn", *words])
+    return shlex.join(["python", path.name, *words])
 
 
 def commit() -> dict[str, str | bool]:

@@ -1,9 +1,9 @@
-"""A run: one task with all its arguments, an id made from them, and the record it leaves."""
+"""A run: one task with all its arguments, and the record it leaves."""
 
-import hashlib
+import functools
 import importlib
 import inspect
-import json
+import reprlib
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -12,19 +12,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from subspace_nn.common import environment
+from subspace_nn.common import environment, strict_json
 from subspace_nn.common.checks import plain
 from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.runs.record import (
+    DONE,
+    FAILED,
+    Record,
+    argument_problems,
+    result_problems,
+    run_id,
+)
 
 Task = Callable[..., Mapping[str, Any]]
 
 #: Tasks that go by a short name.
 BUILT_IN = {"mnist": "subspace_nn.tasks.run:train_mnist"}
-
-#: Changed when the same arguments come to mean another run.
-VERSION = 1
-
-DONE, FAILED = "done", "failed"
 
 #: Kinds of parameters that stand for any number of arguments.
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -39,7 +42,7 @@ class Run:
 
     Attributes:
         task: a built-in name, or `package.module:function`.
-        arguments: what the function is called with; values are those of JSON.
+        arguments: passed to the function; values of JSON.
 
     Example:
         >>> run = Run.of("mnist", {"model": "fc", "dim": 10})
@@ -52,7 +55,7 @@ class Run:
 
     @classmethod
     def of(cls, task: str, arguments: Mapping[str, Any]) -> "Run":
-        """A run with its arguments checked, and the defaults of those not given.
+        """Check the arguments of a run, and add the defaults of those not given.
 
         A task function may have an attribute `check`, which takes the arguments and returns a
         list of sentences, one for each that is wrong.
@@ -76,91 +79,116 @@ class Run:
             for name in arguments
             if name not in named and not takes_any
         ]
-        full = {n: p.default for n, p in named.items() if p.default is not p.empty}
-        full |= {n: _like(full.get(n), plain(v)) for n, v in arguments.items()}
+        defaults = {n: p.default for n, p in named.items() if p.default is not p.empty}
+        full = {**defaults, **arguments}
         problems += [
             f"{task} needs {name}, which is not given." for name in named if name not in full
         ]
-        problems += [
-            f"{name} of {task} must be a value of JSON (a number, a text, true, false, a list of "
-            f"these), for a record keeps it; got {value!r}."
-            for name, value in full.items()
-            if not _fits(value)
-        ]
+        values: dict[str, Any] = {}
+        for name, value in full.items():
+            try:
+                values[name] = _like(defaults.get(name), _as_read(value))
+            except ValueError as error:
+                problems.append(
+                    f"{name} of {task} must be a value of JSON (a number, a text, true, false, a "
+                    f"list of these), which its record can hold; got {reprlib.repr(value)} "
+                    f"({error})."
+                )
+        problems += [f"{task}: {problem}." for problem in argument_problems(values)]
         if not problems and hasattr(function, "check"):
-            problems += function.check(full)
+            problems += function.check(values)
         if problems:
             raise InputError(*problems)
-        return cls(task, full)
+        return cls(task, values)
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """16 hexadecimal digits made from the task and all arguments."""
-        content = {"task": self.task, "arguments": dict(self.arguments), "version": VERSION}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return run_id(self.task, self.arguments)
 
-    def execute(self) -> dict[str, Any]:
-        """Run the task; a failure is told in the record.
+    def execute(self, command: str = "") -> Record:
+        """Run the task; if it fails, the record says why.
+
+        Args:
+            command: the command line that makes the run, for the record.
 
         Returns:
-            The record: `id`, `task`, `arguments`, `status` ("done" or "failed"), `result` or
-            `error`, `seconds`, `started` (UTC), `environment`; ready for JSON.
+            The record, ready for JSON.
         """
         started, clock = datetime.now(UTC), time.perf_counter()
-        outcome: dict[str, Any]
+        record = self._record(started, command)
         try:
-            result = _checked(find_task(self.task)(**self.arguments))
-            outcome = {"status": DONE, "result": result}
+            record["result"] = _checked(find_task(self.task)(**self.arguments))
         except (Exception, SystemExit):  # noqa: BLE001  # whatever it is, the other runs go on
-            outcome = {"status": FAILED, "error": traceback.format_exc()}
-        return self._record(started, time.perf_counter() - clock) | outcome
+            record["status"], record["error"] = FAILED, _printable(traceback.format_exc())
+        record["seconds"] = round(time.perf_counter() - clock, 3)
+        return record
 
-    def failed(self, error: str) -> dict[str, Any]:
-        """The record of a run that could not tell itself how it failed.
+    def failed(self, error: str, command: str = "") -> Record:
+        """Make the record of a run that died without writing its own.
 
         Args:
             error: what is known.
+            command: as for `execute`.
 
         Returns:
             The record.
         """
-        return self._record(datetime.now(UTC), 0.0) | {"status": FAILED, "error": error}
+        record = self._record(datetime.now(UTC), command)
+        record["status"], record["error"] = FAILED, _printable(error)
+        return record
 
-    def _record(self, started: datetime, seconds: float) -> dict[str, Any]:
-        return {
+    def _record(self, started: datetime, command: str) -> Record:
+        record: Record = {
             "id": self.id,
             "task": self.task,
             "arguments": dict(self.arguments),
-            "seconds": round(seconds, 3),
+            "status": DONE,
+            "result": {},
+            "seconds": 0.0,
             "started": started.isoformat(timespec="seconds"),
             "environment": environment.describe() | environment.commit(),
         }
+        if command:
+            record["command"] = command
+        return record
 
 
 def _checked(result: Any) -> dict[str, Any]:
-    """What a task returned, if JSON can hold it."""
+    """What a task returned, if a record can hold it."""
     if not isinstance(result, Mapping):
         raise InputError(
-            "A task returns figures by name, as in {'D': 199210, 'test_accuracy': 97.5}, "
+            "A task returns values by name, as in {'D': 199210, 'test_accuracy': 97.5}, "
             f"got {type(result).__name__}."
         )
-    found = plain(dict(result))
-    if wrong := [f"{name!r}: {value!r}" for name, value in found.items() if not _fits(value)]:
+    values: dict[str, Any] = {}
+    wrong = []
+    for name, value in result.items():
+        try:
+            values[str(name)] = _as_read(value)
+        except ValueError as error:
+            wrong.append(f"{name!r}: {reprlib.repr(value)} ({error})")
+    if wrong:
         raise InputError(
-            "A result holds finite numbers, texts, and lists of them (of a tensor, its .item()); "
-            f"got {', '.join(wrong)}."
+            "A result holds finite numbers, texts, and lists and mappings of them; got "
+            f"{', '.join(wrong)}."
         )
-    return found
+    if problems := result_problems(values):
+        raise InputError(*(f"{problem}." for problem in problems))
+    return values
 
 
-def _fits(value: object) -> bool:
-    """Whether JSON can hold it."""
+def _as_read(value: object) -> Any:
+    """A value as its record will have it."""
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
+        return strict_json.round_trip(plain(value))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _printable(text: str) -> str:
+    """A text that has UTF-8, and says something."""
+    return text.encode(errors="backslashreplace").decode() or "no message"
 
 
 def _like(default: Any, value: Any) -> Any:

@@ -1,51 +1,93 @@
-"""Records on disk: one atomic JSON file a run, in a folder."""
+"""Records on disk: one atomic JSON file a run in a folder, and one packed file for all of them."""
 
 import json
 import os
+import re
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
+from subspace_nn.common import strict_json
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
-from subspace_nn.runs.run import DONE, FAILED
+from subspace_nn.runs import packed
+from subspace_nn.runs import record as schema
+from subspace_nn.runs.record import DONE, Record
 
 _RUNNING = ".running"
 
+#: Behind the name of a folder of records it is the name of their packed file, beside the folder.
+PACKED = ".jsonl"
+
+_RECORD = re.compile(r"[0-9a-f]{16}\.json")
+
+
+class Records(list[Record]):
+    """Records that were read, and why others were left out.
+
+    Attributes:
+        problems: one sentence for each file or line that was left out.
+    """
+
+    def __init__(self, records: Iterable[Record] = (), problems: Iterable[str] = ()) -> None:
+        super().__init__(records)
+        self.problems = list(problems)
+
 
 class Store:
-    """A folder of records, named by the ids of their runs.
+    """A folder of records, named by the ids of their runs, and the packed file beside it.
 
-    Any number of processes may write at once: each record is its own file, whole or not there.
+    Any number of processes may write at once: each record is its own file, written whole or not
+    at all. `results/mine.jsonl` holds packed records of the folder `results/mine`; if a record is
+    in both, the folder's counts.
 
     Args:
-        folder: made when the first record is written.
+        folder: created when the first record is written.
 
     Example:
         >>> import tempfile
+        >>> from subspace_nn.runs.run import Run
+        >>> run = Run("statistics:mean", {"data": [1, 2, 3]})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     store = Store(folder)
-        ...     store.write({"id": "0a", "status": "done"})
-        ...     store.finished()
-        {'0a'}
+        ...     store.write(run.failed("an example"))
+        ...     [record["error"] for record in store.read()]
+        ['an example']
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
-    def write(self, record: Mapping[str, Any]) -> None:
+    @property
+    def packed(self) -> Path:
+        """The file of packed records; it need not exist."""
+        folder = self.folder if self.folder.name else self.folder.absolute()
+        return folder.with_name(folder.name + PACKED)
+
+    def path(self, run_id: str) -> Path:
+        """Where the record of a run is written.
+
+        Args:
+            run_id: its id.
+
+        Returns:
+            The path.
+        """
+        return self.folder / f"{run_id}.json"
+
+    def write(self, record: Record) -> None:
         """Write a record, in place of an earlier one of the same run.
 
         Args:
-            record: with an `id`; ready for JSON.
+            record: ready for JSON.
 
         Raises:
             InputError: if it cannot be written (full disk, no permission); the message names the
                 run, and no part of the record is left.
         """
-        path = self.folder / f"{record['id']}.json"
+        path = self.path(record["id"])
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -55,8 +97,8 @@ class Store:
                 f"The record of run {record['id']} cannot be written to {path}: {error.strerror}."
             ) from None
 
-    def keep(self, record: Mapping[str, Any]) -> None:
-        """Write a record unless it is there.
+    def keep(self, record: Record) -> None:
+        """Write a record unless it is on disk already.
 
         Args:
             record: as for `write`.
@@ -65,39 +107,60 @@ class Store:
             InputError: if it cannot be written.
         """
         try:
-            there = json.loads((self.folder / f"{record['id']}.json").read_bytes())
-        except (OSError, ValueError):
+            there = schema.decode(_content(self.path(record["id"])))
+        except (OSError, InputError):
             there = None
         if there != record:
             self.write(record)
 
-    def read(self) -> list[dict[str, Any]]:
-        """All records, ordered by id.
+    def read(self) -> Records:
+        """Read all records. What is no record is left out, and named in `problems`.
 
         Returns:
-            The records.
+            The records, ordered by id.
 
         Raises:
-            InputError: if a file is no record; all such files are named.
+            InputError: if the folder cannot be read.
         """
-        records: list[dict[str, Any]] = []
         problems: list[str] = []
-        for path in sorted(self.folder.glob("*.json")):
-            try:
-                record = json.loads(path.read_bytes())
-            except ValueError as error:
-                problems.append(f"{path} is no record: {error}.")
-                continue
-            if _is_record(record, path.stem):
-                records.append(record)
-            else:
-                problems.append(
-                    f"{path} is no record: expected the id {path.stem!r} in it, a status, and a "
-                    "result by names if that is done."
-                )
-        if problems:
-            raise InputError(*problems)
-        return records
+        found = {record["id"]: record for record in self._read_packed(problems)}
+        for record in self._read_folder(problems):
+            if record["status"] == DONE or found.get(record["id"], record)["status"] != DONE:
+                found[record["id"]] = record
+        return Records((found[name] for name in sorted(found)), problems)
+
+    def pack(self) -> tuple[Path, int]:
+        """Write all records into the packed file.
+
+        Returns:
+            The file, and the number of records in it.
+
+        Raises:
+            InputError: if any file is no record (nothing is written then), or the packed file
+                cannot be written.
+        """
+        records = self.read()
+        if records.problems:
+            raise InputError(*records.problems, "Nothing was packed: remove these files first.")
+        records.sort(key=_natural)
+        try:
+            write_atomically(self.packed, packed.encode(records))
+        except OSError as error:
+            raise InputError(f"{self.packed} cannot be written: {error.strerror}.") from None
+        return self.packed, len(records)
+
+    def holds_records(self) -> bool:
+        """Whether the folder or its packed file looks as if it held records.
+
+        Returns:
+            True if there is a packed file, or a file that is named by a run.
+
+        Raises:
+            InputError: if the folder cannot be read.
+        """
+        return self.packed.is_file() or any(
+            _RECORD.fullmatch(entry.name) for entry in _entries(self.folder)
+        )
 
     @contextmanager
     def running(self, run_id: str) -> Generator[None]:
@@ -142,7 +205,7 @@ class Store:
         for mark in (self.folder / _RUNNING).glob("*"):
             try:
                 host, _, pid = mark.read_text(encoding="utf-8").partition(" ")
-            except OSError:  # it has just ended
+            except (OSError, UnicodeDecodeError):  # it has just ended, or is no mark
                 continue
             found[mark.name] = host != socket.gethostname() or _is_alive(pid)
         return found
@@ -151,20 +214,137 @@ class Store:
         """Ids of the runs that are done; failed ones are not."""
         return {record["id"] for record in self.read() if record["status"] == DONE}
 
+    def _read_folder(self, problems: list[str]) -> Iterator[Record]:
+        paths = [Path(entry.path) for entry in _entries(self.folder) if _is_json(entry.name)]
+        for path in sorted(paths):
+            try:
+                record = schema.decode(_content(path))
+                if record["id"] != path.stem:
+                    raise InputError(f"its name must be {record['id']}.json")  # noqa: TRY301
+            except InputError as error:
+                problems.append(f"{path} is no record: {'; '.join(error.problems)}.")
+            except OSError as error:
+                problems.append(f"{path} cannot be read: {error.strerror}.")
+            else:
+                yield record
 
-def _is_record(content: Any, name: str) -> bool:
+    def _read_packed(self, problems: list[str]) -> Iterator[Record]:
+        try:
+            if not self.packed.exists():
+                return
+            with _opened(self.packed) as file:
+                for one in packed.decode(iter(lambda: file.readline(strict_json.MAX_BYTES), b"")):
+                    if isinstance(one, InputError):
+                        problems.append(f"{self.packed}, {'; '.join(one.problems)}.")
+                    else:
+                        yield one
+        except InputError as error:
+            problems.append(f"{self.packed} is not read: {'; '.join(error.problems)}.")
+        except OSError as error:
+            problems.append(f"{self.packed} cannot be read: {error.strerror}.")
+
+
+def stores(folders: Iterable[Path]) -> list[Store]:
+    """Find the folders of records in some folders, at any depth, and each once.
+
+    Args:
+        folders: of records, or of such folders; or packed files.
+
+    Returns:
+        The stores, in order.
+
+    Raises:
+        InputError: if a folder does not exist, holds no records, or cannot be read; all of them
+            are named.
+    """
+    found: dict[str, Store] = {}
+    problems: list[str] = []
+    for folder in folders:
+        try:
+            inside = list(_walk(_folder_of(folder), set()))
+        except InputError as error:
+            problems += error.problems
+            continue
+        if not inside:
+            problems.append(
+                f"No records in {folder}: expected files named by runs, as {'0' * 16}.json, or "
+                f"packed records, as {folder.name or 'name'}{PACKED}."
+            )
+        for store in inside:
+            found.setdefault(os.path.realpath(store.folder), store)
+    if problems:
+        raise InputError(*problems)
+    return list(found.values())
+
+
+def _folder_of(path: Path) -> Path:
+    """The folder of records that a path means; a packed file stands for its folder."""
+    folder = path.with_suffix("") if path.suffix == PACKED and not path.is_dir() else path
+    if not folder.is_dir() and not Store(folder).packed.is_file():
+        raise InputError(f"The folder {path} does not exist.")
+    return folder
+
+
+def _walk(folder: Path, seen: set[str]) -> Iterator[Store]:
+    """The stores at and below a folder; one that links to itself, or upwards, is read once."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    store = Store(folder)
+    if store.holds_records():
+        yield store
+    inside = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
+    names = {entry.name for entry in inside if entry.is_dir()}
+    names |= {e.name.removesuffix(PACKED) for e in inside if e.name.endswith(PACKED)} - {""}
+    for name in sorted(names):
+        yield from _walk(folder / name, seen)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be read: {error.strerror}.") from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file that may be anyone's: no pipe that never gives a byte, no device without an end."""
+    if path.exists() and not path.is_file():
+        raise InputError("expected a file")
+    return path.open("rb")
+
+
+def _content(path: Path) -> bytes:
+    with _opened(path) as file:
+        return file.read(strict_json.MAX_BYTES + 1)
+
+
+def _is_json(name: str) -> bool:
+    return name.endswith(".json") and not name.startswith(".")
+
+
+def _natural(record: Record) -> tuple[str, list[tuple[str, bool, float, str]], str]:
+    """An order that a person expects: by arguments, numbers by size."""
+    arguments = sorted(record["arguments"].items())
     return (
-        isinstance(content, dict)
-        and content.get("id") == name
-        and content.get("status") in {DONE, FAILED}
-        and isinstance(content.get("result", {}), dict)
+        record["task"],
+        [
+            (name, not numeric, float(value) if numeric else 0.0, str(value))
+            for name, value in arguments
+            for numeric in (type(value) in {int, float},)
+        ],
+        record["id"],
     )
 
 
 def _is_alive(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+    except (ValueError, ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -4,6 +4,7 @@ import collections
 import itertools
 import json
 import re
+import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,9 +14,11 @@ from typing import Any
 import joblib
 import torch
 
+from subspace_nn.common import environment
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.runs import engines
-from subspace_nn.runs.run import DONE, Run, being_imported
+from subspace_nn.runs.record import DONE, Record
+from subspace_nn.runs.run import Run, being_imported
 from subspace_nn.runs.store import Store
 
 #: A run whose process was killed so often is taken to be the cause, and recorded as failed.
@@ -155,7 +158,7 @@ class Status:
     finished: int
     failed: int
     seconds: float
-    latest: Mapping[str, Any] | None = None
+    latest: Record | None = None
 
 
 def sweep(
@@ -167,7 +170,7 @@ def sweep(
     address: str | None = None,
     options: Mapping[str, str | float] | None = None,
     on_status: Callable[[Status], None] = lambda _: None,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """Run what is missing; the records are on disk as soon as they are there.
 
     Workers write their own records, so that killing anything, at any time, loses at most the runs
@@ -202,7 +205,7 @@ def complete(
     parallel: engines.Parallel,
     *,
     on_status: Callable[[Status], None] = lambda _: None,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """What `sweep` does, on an engine that was started before and goes on afterwards.
 
     Args:
@@ -224,10 +227,11 @@ def complete(
             "task's sake. Put that call under if __name__ == '__main__'."
         )
     driver = _Driver(runs, store, on_status)
+    command = environment.command(sys.argv)
     there = Store(store.folder.absolute())  # a worker may be in another folder
     while todo := driver.todo():
         try:
-            for record in parallel(joblib.delayed(_work)(run, there) for run in todo):
+            for record in parallel(joblib.delayed(_work)(run, there, command) for run in todo):
                 driver.ended(record)
         except engines.WorkerDiedError as error:
             driver.workers_died(error.deaths)
@@ -253,7 +257,7 @@ class _Driver:
         self._tell(None)
         return [run for run in self.runs if run.id not in self.finished | self.failed]
 
-    def ended(self, record: Mapping[str, Any]) -> None:
+    def ended(self, record: Record) -> None:
         self.store.keep(record)  # its worker may have another disk
         (self.finished if record["status"] == DONE else self.failed).add(record["id"])
         self._tell(record)
@@ -275,7 +279,7 @@ class _Driver:
                 self.store.write(run.failed(f"{known}\nIts process was killed {_DEATHS} times."))
                 self.failed.add(run.id)
 
-    def _tell(self, latest: Mapping[str, Any] | None) -> None:
+    def _tell(self, latest: Record | None) -> None:
         mine = {run.id for run in self.runs}
         self.on_status(
             Status(
@@ -288,13 +292,13 @@ class _Driver:
         )
 
 
-def _work(run: Run, store: Store) -> dict[str, Any]:
+def _work(run: Run, store: Store, command: str) -> Record:
     """Execute one run on one thread and write its record, wherever this is."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with store.running(run.id):
-            record = run.execute()
+            record = run.execute(command)
             store.write(record)
     finally:
         torch.set_num_threads(threads)

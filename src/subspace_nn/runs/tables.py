@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.common.text import csv_cell
 
 Row = dict[str, Any]
 
@@ -80,6 +81,8 @@ def varying(table: Sequence[Row]) -> list[str]:
 def to_csv(table: Sequence[Row]) -> bytes:
     """Rows as the bytes of a CSV file.
 
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+
     Args:
         table: rows.
 
@@ -89,7 +92,7 @@ def to_csv(table: Sequence[Row]) -> bytes:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in table for name in row)))
     writer.writeheader()
-    writer.writerows(table)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in table)
     return buffer.getvalue().encode()
 
 
