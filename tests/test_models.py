@@ -4,9 +4,12 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
+import subspace_nn as sn
 from subspace_nn import models
 from subspace_nn.common.errors import InputError
+from subspace_nn.format import container, packing
 
 PUBLISHED = {
     "conv": 21_840,
@@ -69,3 +72,56 @@ def test_the_initial_weights_of_2017(name, stds):
     models.initialise_2017(again, seed=3)
     for a, b in zip(net.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+# What a file says of a net that was made by name.
+
+
+def changed(module, change):
+    change(module)
+    return module
+
+
+NAMED = {
+    **{
+        name: lambda name=name: models.build("conv-6-6").to(getattr(torch, name))
+        for name in packing.FLOATS
+    },
+    "two dtypes": lambda: changed(
+        models.build("conv-6-6"), lambda module: module[0].to(torch.float64)
+    ),
+    "a layer replaced": lambda: changed(
+        models.build("conv-6-6"), lambda module: module.add_module("10", nn.Linear(25, 5))
+    ),
+    "a layer frozen": lambda: changed(
+        models.build("conv-6-6"), lambda module: module[0].requires_grad_(requires_grad=False)
+    ),
+}
+STILL = {"float32": {"model": "conv-6-6"}} | {
+    name: {"model": "conv-6-6", "dtype": name} for name in ("float64", "float16", "bfloat16")
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("options", [{}, {"theta0": "module"}, {"train": "10.*"}], ids=str)
+def test_a_saved_net_loads_by_its_name_or_has_none(name, options, tmp_path):
+    path, net = tmp_path / "omega.safetensors", sn.Subspace(NAMED[name](), 30, **options)
+    with torch.no_grad():
+        net.omega.add_(0.25)
+    net.save(path)
+    spec = container.read(path).spec
+    assert {key: spec[key] for key in ("model", "dtype") if key in spec} == STILL.get(name, {})
+    again = sn.load(path) if name in STILL else sn.load(path, NAMED[name]())
+    assert torch.equal(again.theta(), net.theta())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"dtype": "float32"}, {"dtype": "int8"}, {"dtype": "float16", "model": None}],
+    ids=str,
+)
+def test_a_dtype_is_another_than_float32_and_a_named_net_s(fields):
+    saved = sn.Subspace(models.build("conv-6-6"), 30).to_checkpoint()
+    spec = {key: value for key, value in {**saved.spec, **fields}.items() if value is not None}
+    with pytest.raises(sn.InputError, match="field 'dtype'"):
+        container.encode(container.Checkpoint(spec, saved.tensors))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from subspace_nn import models, projections
 from subspace_nn.common.errors import CheckpointError, InputError
-from subspace_nn.format import container
+from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.projections import Gaussian, Layerwise, Orthonormal, Projection, Sparse
 from subspace_nn.subspace import calls, theta0
@@ -98,7 +98,7 @@ def _target(spec: Mapping[str, Any], module: nn.Module | None) -> tuple[nn.Modul
             )
         if "model" not in spec:
             raise CheckpointError("the file names no model: give the module, load(path, module).")
-        module = models.build(spec["model"])
+        module = models.build(spec["model"]).to(packing.FLOATS[spec.get("dtype", "float32")])
     return module, Layout.of(module, _selection(spec))
 
 

@@ -60,6 +60,7 @@ _FIELDS: dict[str, type] = {
 }
 _OPTIONAL: dict[str, type] = {
     "base": str,
+    "dtype": str,
     "exclude": list,
     "frozen": str,
     "include": list,
@@ -370,6 +371,7 @@ def _value_problems(spec: Mapping[str, Any]) -> Iterator[str]:
         yield "field 'base' belongs to theta0_from='base', and only to that."
     if "frozen" in spec and "base" not in spec:
         yield "field 'frozen' belongs to theta0_from='base' only."
+    yield from _dtype_problems(spec)
     if spec.get("omega", "int8") not in packing.ROUNDED:
         valid = ", ".join(packing.ROUNDED)
         yield f"field 'omega' must be one of {valid}, got {_short(spec['omega'])}."
@@ -382,6 +384,15 @@ def _value_problems(spec: Mapping[str, Any]) -> Iterator[str]:
             yield f"field {name!r} must have 1 to {MAX_LIST} printable texts, got {got}."
     if spec.get("include") == ["*"]:
         yield "field 'include' says what holds without it."
+
+
+def _dtype_problems(spec: Mapping[str, Any]) -> Iterator[str]:
+    """The dtype of a named net, which is float32 without it."""
+    if "dtype" in spec and "model" not in spec:
+        yield "field 'dtype' belongs to a 'model', and only to that."
+    others = [name for name in packing.FLOATS if name != "float32"]
+    if spec.get("dtype", others[0]) not in others:
+        yield f"field 'dtype' must be one of {', '.join(others)}, got {_short(spec['dtype'])}."
 
 
 def _stated(tensor: Any) -> Stated:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from subspace_nn import bits, models, projections
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.format import container
+from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.projections import Projection
 from subspace_nn.projections.coordinates import coordinates
@@ -428,9 +428,7 @@ class Subspace(nn.Module):
         if self.scale != "init":
             spec["scale"] = self.scale
         spec |= self.selection.recipe()
-        if name := models.name_of(self.module):
-            spec["model"] = name
-        return Checkpoint(spec, tensors)
+        return Checkpoint(spec | _named(self), tensors)
 
 
 def _shifted(move: Tensor, origin: Tensor) -> Tensor:
@@ -440,6 +438,28 @@ def _shifted(move: Tensor, origin: Tensor) -> Tensor:
     if torch.promote_types(move.dtype, origin.dtype) == move.dtype:
         return move.add_(origin.detach())
     return move + origin.detach()
+
+
+def _named(net: Subspace) -> dict[str, str]:
+    """The fields that name the net, if it is as `models.build` makes it, but for its dtype."""
+    name = models.name_of(net.module)
+    rest = {n.removeprefix("module."): t for n, t in net.state_dict().items() if n != "omega"}
+    weights = rest | net.theta0()
+    dtypes = {str(t.dtype).removeprefix("torch.") for t in weights.values()}
+    if name is None or len(dtypes) > 1 or not dtypes <= packing.FLOATS.keys():
+        return {}
+    with torch.device("meta"):
+        built = models.build(name)
+    if _shapes(built.state_dict()) != _shapes(weights):
+        return {}
+    if Layout.of(built, net.selection).fingerprint() != net.layout.fingerprint():
+        return {}
+    (dtype,) = dtypes
+    return {"model": name} | ({} if dtype == "float32" else {"dtype": dtype})
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _check_choices(projection: str | Projection, theta0: object, scale: object) -> None:
