@@ -1,0 +1,187 @@
+"""`hashed` on a GPU: place and collect a range of rows in one pass over memory, in Triton.
+
+    place      θ_i = θ0_i + s_i u_k               u = step · ω / √n, in ω's dtype
+    collect    v_k = Σ_i s_i g_i                  over the rows i of parameter k
+
+Neither reads an index. Place computes k = (a_b j + c_b) mod d for the weight i = b d + j. In each
+block that map is a permutation, so collect gathers, too: parameter k reads the weight
+j = (k - c_b) / a_b mod d of block after block. Sums therefore have one order and need no atomics.
+
+Remainders by d use no division. With a' = ⌊2^32 a / d⌋ and 32-bit products, a j - ⌊a' j / 2^32⌋ d
+lies in [0, 2d) for each j < 2^32 (Shoup's trick: D. Harvey, "Faster arithmetic for number-theoretic
+transforms", 2014).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from subspace_nn import bits
+from subspace_nn.projections._affine import AffineHash
+from subspace_nn.projections.kernels import _hashed
+
+#: Words of 64 signs, and so 64 weights each, that a program of `place` handles.
+_WORDS = 16
+#: Parameters, at most, and blocks that a program of `collect` handles.
+_WIDTH = 4096
+_DEPTH = 64
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The hashes of all blocks and their inverses on one device, with what replaces divisions.
+
+    Attributes:
+        D: number of weights.
+        dim: number of parameters d.
+        key: of the stream of signs.
+        there: a, ⌊2^32 a / d⌋ and c of each block, as uint32 bits in int32: (3, blocks).
+        back: 1/a, ⌊2^32 (1/a) / d⌋ and c, likewise.
+    """
+
+    D: int
+    dim: int
+    key: int
+    there: Tensor
+    back: Tensor
+
+    @classmethod
+    def of(cls, hashes: AffineHash, device: torch.device) -> "Blocks":
+        """Compute them.
+
+        Args:
+            hashes: of the map.
+            device: where to.
+
+        Returns:
+            24 bytes a block of d weights.
+        """
+        a, c = hashes.hashes(range(hashes.blocks), device)
+        there, back = (_with_quotient(x, c, hashes.dim) for x in (a, _inverse(a, hashes.dim)))
+        key = bits.key(hashes.seed, "hashed/sign")
+        return cls(hashes.D, hashes.dim, key, there, back)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.there.nbytes + self.back.nbytes
+
+    @property
+    def division(self) -> tuple[int, int]:
+        """The numbers m and l with n // d = (2 n m) >> 32 >> l for all n < 2^31.
+
+        (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.)
+        """
+        shift = (self.dim - 1).bit_length()
+        return -(-(1 << 31 + shift) // self.dim), shift
+
+
+def place(blocks: Blocks, values: Tensor, rows: slice, origin: Tensor | None = None) -> Tensor:
+    """θ0 + s u_k for a range of rows: the bits of the same in plain torch.
+
+    Args:
+        blocks: of the map.
+        values: u, shape (*, d), contiguous: ω times norm and step.
+        rows: which, with a start and a stop.
+        origin: θ0 of these rows, n numbers in any shape, contiguous, where u has no batch
+            dimensions; None for zero. In float64 only if u is, and in half only if u is float32.
+
+    Returns:
+        Shape (*, n) in u's dtype, or shape and dtype of θ0.
+    """
+    count = rows.stop - rows.start
+    shape = (*values.shape[:-1], count)
+    out = values.new_empty(shape) if origin is None else torch.empty_like(origin)
+    if not out.numel():
+        return out
+    words = _ceil(rows.stop, 64) - rows.start // 64
+    grid = _ceil(words, _WORDS), values.numel() // blocks.dim
+    _launch(
+        _hashed.place,
+        grid,
+        out,
+        out if origin is None else origin,
+        values,
+        blocks.there,
+        blocks.there.shape[1],
+        blocks.key,
+        rows.start,
+        rows.stop,
+        blocks.dim,
+        *blocks.division,
+        ADD=origin is not None,
+        WORDS=_WORDS,
+        num_warps=2,
+    )
+    return out
+
+
+def collect(blocks: Blocks, gradient: Tensor, rows: slice) -> Tensor:
+    """Σ s g over the rows of each parameter, in one fixed order.
+
+    Args:
+        blocks: of the map.
+        gradient: g of these rows, shape (*, n), contiguous.
+        rows: which, with a start and a stop.
+
+    Returns:
+        Shape (*, d), in at least float32.
+    """
+    wide = torch.promote_types(gradient.dtype, torch.float32)
+    if not gradient.numel():
+        return gradient.new_zeros((*gradient.shape[:-1], blocks.dim), dtype=wide)
+    batch = gradient.numel() // (rows.stop - rows.start)
+    first, last = rows.start // blocks.dim, _ceil(rows.stop, blocks.dim)
+    splits = _ceil(last - first, _DEPTH)
+    sums = gradient.new_empty((splits, batch, blocks.dim), dtype=wide)
+    width = min(_WIDTH, 1 << (blocks.dim - 1).bit_length())
+    grid = _ceil(blocks.dim, width), splits, batch
+    _launch(
+        _hashed.collect,
+        grid,
+        sums,
+        gradient,
+        blocks.back,
+        blocks.back.shape[1],
+        blocks.key,
+        rows.start,
+        rows.stop,
+        blocks.dim,
+        first,
+        last,
+        WIDTH=width,
+        DEPTH=_DEPTH,
+        num_warps=max(1, min(8, width // 128)),
+    )
+    return sums.sum(0).view(*gradient.shape[:-1], blocks.dim)
+
+
+def _launch(program: Any, grid: tuple[int, ...], *operands: Any, **options: Any) -> None:
+    """Start a program; Triton's options and constants are in no signature."""
+    program[grid](*operands, **options)
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _with_quotient(a: Tensor, c: Tensor, dim: int) -> Tensor:
+    """A, ⌊2^32 a / d⌋ and c in 32 bits each: int32 (3, blocks)."""
+    return torch.stack((a, (a << 32) // dim, c)).to(torch.int32)
+
+
+def _inverse(a: Tensor, dim: int) -> Tensor:
+    """1/a mod d by Euclid's algorithm, for a coprime to d: int64."""
+    old, new = torch.full_like(a, dim), a
+    x, y = torch.zeros_like(a), torch.ones_like(a)
+    while bool(new.any()):
+        quotient = torch.where(new > 0, old // new.clamp(min=1), 0)
+        old, new, x, y = (
+            torch.where(new > 0, new, old),
+            torch.where(new > 0, old - quotient * new, 0),
+            torch.where(new > 0, y, x),
+            torch.where(new > 0, x - quotient * y, y),
+        )
+    return x % dim

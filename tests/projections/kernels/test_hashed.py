@@ -1,0 +1,152 @@
+"""The kernels of `hashed`: on a GPU, or else in Triton's interpreter on the CPU."""
+
+import importlib
+
+import pytest
+import torch
+
+from subspace_nn import bits
+from subspace_nn.projections import Hashed
+from subspace_nn.projections._affine import AffineHash
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+with pytest.MonkeyPatch.context() as patch:
+    if not CUDA:
+        patch.setenv("TRITON_INTERPRET", "1")  # read where a kernel is defined, and where it runs
+    pytest.importorskip("triton")
+    from subspace_nn.projections.kernels import hashed as kernels
+
+    importlib.reload(kernels._hashed)
+
+#: (D, d, seed, rows): small parameters, all but one, ranges within a word and across blocks.
+CASES = [
+    (1, 1, 0, slice(0, 1)),
+    (75, 1, 4, slice(60, 75)),
+    (130, 64, 3, slice(1, 128)),
+    (200, 31, 2**64 - 1, slice(0, 200)),
+    (200, 31, 2**64 - 1, slice(70, 71)),
+    (99, 98, 5, slice(64, 99)),
+    (1000, 301, 6, slice(299, 700)),
+]
+needs_cuda = pytest.mark.skipif(not CUDA, reason="no CUDA device")
+#: Numbers of weights beyond 32 bits, and the largest d, whose 4 GB the interpreter would copy.
+FAR = [
+    (2**33 + 5, 2**20 + 7, 3, slice(2**33 - 20, 2**33 + 5)),
+    pytest.param(2**30 + 9, 2**30 - 1, 8, slice(2**30 - 30, 2**30 + 9), marks=needs_cuda),
+]
+
+
+@pytest.fixture(autouse=True)
+def interpreter(monkeypatch):
+    """Small pieces, so that several programs share the work even here."""
+    if not CUDA:
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
+        for name, size in (("_WORDS", 2), ("_WIDTH", 64), ("_DEPTH", 2)):
+            monkeypatch.setattr(kernels, name, size)
+
+
+def plain(D, dim, seed, rows):
+    """Parameter and sign of each weight, by the formula."""
+    i = torch.arange(rows.start, rows.stop)
+    first = rows.start // dim
+    a, c = AffineHash(D, dim, seed).hashes(range(first, -(-rows.stop // dim)), torch.device("cpu"))
+    block = i // dim - first
+    k = (a[block] * (i % dim) + c[block]) % dim
+    return k, bits.signs(seed, "hashed/sign", rows.start, len(i))
+
+
+def same_bits(one, other):
+    return one.dtype == other.dtype and torch.equal(one.view(torch.int8), other.view(torch.int8))
+
+
+def draw(*shape):
+    return torch.randn(shape, dtype=torch.float64)
+
+
+def blocks_of(D, dim, seed):
+    return kernels.Blocks.of(AffineHash(D, dim, seed), DEVICE)
+
+
+@pytest.mark.parametrize(("D", "dim", "seed", "rows"), CASES + FAR)
+def test_place_has_the_bits_of_the_definition(D, dim, seed, rows):
+    blocks, (k, sign) = blocks_of(D, dim, seed), plain(D, dim, seed, rows)
+    values = torch.zeros(dim)
+    values[k[1:]] = draw(len(k) - 1).float()  # zero has a sign, too
+    got = kernels.place(blocks, values.to(DEVICE), rows).cpu()
+    assert same_bits(got, values[k] * sign)
+    origin = draw(len(k)).float()
+    got = kernels.place(blocks, values.to(DEVICE), rows, origin.to(DEVICE)).cpu()
+    assert same_bits(got, origin + values[k] * sign)
+
+
+@pytest.mark.parametrize(("dtype", "wide"), [
+    (torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64, torch.float32),
+    (torch.float64, torch.float64),
+])  # fmt: skip
+def test_place_sums_in_the_wider_dtype(dtype, wide):
+    D, dim, seed, rows = CASES[-1]
+    k, sign = plain(D, dim, seed, rows)
+    values, origin = draw(dim).to(wide), draw(len(k)).to(dtype)
+    got = kernels.place(blocks_of(D, dim, seed), values.to(DEVICE), rows, origin.to(DEVICE)).cpu()
+    want = (values[k] * sign + origin).to(dtype)
+    if dtype == torch.bfloat16 and not CUDA:  # which the interpreter cuts off
+        torch.testing.assert_close(got, want, rtol=2**-7, atol=0)
+    else:
+        assert same_bits(got, want)
+
+
+@pytest.mark.parametrize(("D", "dim", "seed", "rows"), CASES)
+def test_collect_is_the_sum_one_by_one(D, dim, seed, rows):
+    k, sign = plain(D, dim, seed, rows)
+    g = draw(2, len(k))
+    want = torch.zeros(2, dim, dtype=torch.float64).index_add_(-1, k, g * sign)
+    blocks = blocks_of(D, dim, seed)
+    torch.testing.assert_close(kernels.collect(blocks, g.to(DEVICE), rows).cpu(), want)
+    for dtype in (torch.float32, torch.bfloat16):
+        part = g.to(dtype)
+        want = torch.zeros(2, dim).index_add_(-1, k, part.float() * sign)
+        got = kernels.collect(blocks, part.to(DEVICE), rows)
+        torch.testing.assert_close(got.cpu(), want, rtol=0, atol=1e-4)
+
+
+def test_batches_are_their_rows():
+    D, dim, seed, rows = CASES[-1]
+    blocks = blocks_of(D, dim, seed)
+    values = draw(2, 3, dim).to(DEVICE)
+    g = draw(2, 3, rows.stop - rows.start).to(DEVICE)
+    placed, collected = kernels.place(blocks, values, rows), kernels.collect(blocks, g, rows)
+    assert same_bits(placed[1, 2], kernels.place(blocks, values[1, 2].contiguous(), rows))
+    assert same_bits(collected[1, 2], kernels.collect(blocks, g[1, 2].contiguous(), rows))
+
+
+def test_no_rows_are_no_numbers():
+    blocks = blocks_of(10, 3, 0)
+    assert kernels.place(blocks, torch.ones(3, device=DEVICE), slice(4, 4)).shape == (0,)
+    none = kernels.collect(blocks, torch.ones(0, device=DEVICE), slice(4, 4))
+    assert none.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 31, 1000, 2**20 + 7, 2**30 - 1])
+def test_divisions_without_dividing(dim):
+    magic, shift = blocks_of(dim, dim, 0).division
+    assert 0 < magic < 2**32
+    multiples = [m * dim + off for m in (1, 2, 3, (2**31 - 1) // dim) for off in (-1, 0, 1)]
+    for n in [*multiples, 0, 1, 2**31 - 1]:
+        if 0 <= n < 2**31:
+            assert (2 * n * magic >> 32) >> shift == n // dim
+
+
+@needs_cuda
+@pytest.mark.parametrize(("D", "dim"), [(1_000_003, 100), (10_000_019, 70_001)])
+def test_cuda_large(D, dim):
+    P = Hashed(D, dim, store=False)
+    blocks, rows = kernels.Blocks.of(P._hash, DEVICE), slice(12_345, D - 1)
+    k, sign = plain(D, dim, 0, rows)
+    values, origin, g = draw(dim).float(), draw(len(k)).float(), draw(len(k)).float()
+    placed = kernels.place(blocks, values.to(DEVICE), rows, origin.to(DEVICE))
+    assert same_bits(placed.cpu(), origin + values[k] * sign)
+    sums = kernels.collect(blocks, g.to(DEVICE), rows)
+    assert all(same_bits(kernels.collect(blocks, g.to(DEVICE), rows), sums) for _ in range(5))
+    want = torch.zeros(dim, dtype=torch.float64).index_add_(0, k, (g * sign).double())
+    torch.testing.assert_close(sums.double().cpu(), want, rtol=0, atol=1e-3)
