@@ -50,6 +50,44 @@ def test_words_replace_what_the_file_says(command, tmp_path):
     assert "2 of 2 runs done" in out
 
 
+@pytest.mark.parametrize("words", [["toy"], ["--task", "toy"]])
+def test_a_task_goes_by_its_name(command, tmp_path, words):
+    code, out, err = command("sweep", *words, "dim=3,10", "--engine", "serial", "--out", tmp_path)
+    assert (code, err) == (0, "")
+    assert "2 of 2 runs done" in out
+    records = Store(tmp_path).read()
+    assert {r["task"] for r in records} == {"subspace_nn.tasks.toy:train"}
+    assert max(r["result"]["performance"] for r in records) > 0.99
+
+
+def test_a_function_that_gives_a_module_and_data_is_swept(command, tmp_path):
+    code, _, err = command(
+        *("sweep", "tests.measure.problems:digits", "dim=10,30", "projection=hashed,fastfood"),
+        *("epochs=1", "--engine", "serial", "--out", tmp_path),
+    )
+    assert (code, err) == (0, "")
+    records = Store(tmp_path).read()
+    assert len(records) == 4
+    assert {r["result"]["dim"] for r in records} == {10, 30}
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["tyo", "dim=3"], "tyo"), (["toy", "--task", "mnist"], "Expected one task"),
+    (["tests.measure.problems:digits", "dmi=3"], "Unknown argument of tests.measure.problems"),
+    (["tests.measure.problems:digits", "dim=3", "epcohs=3"], "Did you mean 'epochs'?"),
+])  # fmt: skip
+def test_mistakes_in_a_task(command, words, message):
+    code, out, err = command("sweep", *words)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_file_with_a_byte_order_mark(command, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("task = 'tests.toy:quick'\n", encoding="utf-8-sig")
+    assert command("sweep", file, "--engine", "serial", "--out", tmp_path / "r")[0] == 0
+
+
 def test_a_task_of_ones_own_lies_in_the_current_folder(tmp_path):
     (tmp_path / "mytask.py").write_text(
         "def train(*, dim, seed=0):\n    return {'test_accuracy': dim + seed}\n"
@@ -76,7 +114,7 @@ def test_a_failed_run_is_told_and_makes_exit_code_2(command, tmp_path):
 @pytest.mark.parametrize(("words", "messages"), [
     (["sweep", "dim=0", "model=cnov", "lr=-1"], ["got 0", "Did you mean 'conv'", "lr must be"]),
     (["sweep", "missing.toml"], ["The sweep file missing.toml cannot be read"]),
-    (["sweep", "a.toml", "b.toml"], ["Expected one sweep file, got a.toml, b.toml"]),
+    (["sweep", "a.toml", "b.toml"], ["Expected one task or one sweep file, got a.toml, b.toml"]),
     (["sweep", "dim=3", "--engine", "lok"], ["Unknown engine 'lok'. Did you mean 'loky'"]),
     (["sweep", "dim=3", "--jobs", "0"], ["jobs must be a whole number", "got 0"]),
     (["sweep", "dim=0", "--engine-option", "gpu", "--engine", "ray"], [

@@ -16,10 +16,14 @@ from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store, stores
 from subspace_nn.runs.sweep import expand, parse, parse_assignments
 from subspace_nn.runs.sweep import sweep as run_all
+from subspace_nn.runs.task import NAMED
 
 _Word = Annotated[
     str,
-    Parameter(help="A sweep file, or name=value words; a comma or range(a,b) makes an axis."),
+    Parameter(
+        help="A sweep file, or a task (a name, or your own package.module:function); then "
+        "name=value words: a comma or range(a,b) makes an axis."
+    ),
 ]
 _LOCAL = Workers()
 
@@ -27,7 +31,8 @@ _LOCAL = Workers()
 def sweep(
     *words: _Word,
     task: Annotated[
-        str | None, Parameter(help="mnist, or your own package.module:function.")
+        str | None,
+        Parameter(help=f"Your own package.module:function, or one of {', '.join(NAMED)}."),
     ] = None,
     out: Annotated[
         Path | None, Parameter(help="Folder of the records; results/FILE if not given.")
@@ -36,7 +41,7 @@ def sweep(
 ) -> None:
     """Run what is missing of many trainings; what is finished is kept.
 
-    Examples: sweep experiments/fc-2017.toml, or sweep model=conv dim=10,30,100 seed=range(0,5)
+    Examples: sweep experiments/fc-2017.toml, or sweep mnist-fc dim=10,30,100 seed=range(0,5)
     """
     checked = gather(
         runs=lambda: _runs(words, task),
@@ -93,16 +98,26 @@ def list_runs(
     show_problems([problem for records in read for problem in records.problems])
 
 
+def _tasks_and_files(words: tuple[str, ...]) -> tuple[list[str], list[Path]]:
+    """The words that are no assignments: a task by its name, and the path of a sweep file."""
+    others = [word for word in words if "=" not in word]
+    tasks = [w for w in others if w in NAMED or (":" in w and not Path(w).exists())]
+    return tasks, [Path(word).expanduser() for word in others if word not in tasks]
+
+
 def _runs(words: tuple[str, ...], task: str | None) -> tuple[list[Run], str]:
     """The runs that the words name, and the name of the folder for their records."""
-    files = [Path(word) for word in words if "=" not in word]
+    tasks, files = _tasks_and_files(words)
+    tasks += [task] if task else []
     overrides: dict[str, Any] = parse_assignments([word for word in words if "=" in word])
-    if len(files) > 1:
-        raise InputError(f"Expected one sweep file, got {', '.join(map(str, files))}.")
+    if len(tasks) > 1 or len(files) > 1:
+        many = ", ".join([*tasks, *map(str, files)])
+        raise InputError(f"Expected one task or one sweep file, got {many}.")
+    task = tasks[0] if tasks else None
     if not files:
         return expand(task or "mnist", [overrides]), "sweep"
     try:
-        text = files[0].read_text(encoding="utf-8")
+        text = files[0].read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The sweep file {files[0]} cannot be read: {error}.") from None
     try:

@@ -4,20 +4,18 @@ import dataclasses
 import inspect
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.measure.question import Question
-from subspace_nn.runs.run import BUILT_IN, Task, find_task
+from subspace_nn.measure.question import FULL, Question
+from subspace_nn.runs.run import find_task, resolve
 from subspace_nn.runs.sweep import as_word
+from subspace_nn.runs.task import NAMED, OWN, Result, Task
 
 LI = "Li et al. 2018"
-
-#: The task that trains what a function gives: a module and its data.
-_OWN = "subspace_nn.tasks.own:train"
 
 
 @dataclass(frozen=True)
@@ -53,93 +51,38 @@ class Known:
 _FIRST = "the first of a grid at 0.9 absolute"
 _OTHER_RECIPE = f"{_FIRST}; another recipe"
 
-#: What is published of the recipe of Li et al. for MNIST: Adam at a constant 0.001 on ω itself, 100
-#: epochs, fastfood; batches of 128 are that code's default. Their decay of the weights, 1e-4, and
-#: their initial weights (normal, after He) are not here.
-_RECIPE_OF_LI = {
-    "projection": "fastfood",
-    "scale": "none",
-    "lr": 0.001,
-    "schedule": "constant",
-    "batch_size": 128,
-    "epochs": 100,
-}
-
 #: Arguments that tell one task from another; in the others, the recipe, a task may differ from the
 #: one whose name it goes by.
 _SUBJECT = {"model", "problem", "data", "shuffled", "images"}
 
-_IMAGES, _TABLES = "subspace_nn.tasks.images:train", "subspace_nn.tasks.tabular"
+#: Values of Li et al. (2018), by the name of the task.
+_PUBLISHED = {
+    "toy": Published(LI, 10, "exact"),
+    "mnist-fc-2018": Published(LI, 750, _FIRST),
+    "mnist-lenet-2018": Published(LI, 290, _FIRST),
+    "mnist-fc": Published(LI, 750, _OTHER_RECIPE),
+    "mnist-lenet": Published(LI, 290, _OTHER_RECIPE),
+    "mnist-fc-pixels": Published(LI, 750, _OTHER_RECIPE),
+    "mnist-lenet-pixels": Published(LI, 1400, _OTHER_RECIPE),
+    "mnist-fc-labels": Published(
+        LI, 90_000, "784-400-400-400-400-400-10, at 0.89 absolute; another recipe"
+    ),
+    "cartpole": Published(LI, 25, "DQN, 200 steps; some runs solve it from d = 10 on"),
+}
 
-
-def _li(dim: int, note: str) -> tuple[Published, ...]:
-    return (Published(LI, dim, note),)
-
-
-def _mnist(model: str) -> Question:
-    return Question("mnist", {"model": model})
-
-
-def _mnist_of_li(model: str) -> Question:
-    return Question("mnist", {"model": model, **_RECIPE_OF_LI}, threshold=90.0, kind="absolute")
-
-
-def _images(model: str, **arguments: Any) -> Question:
-    return Question(_IMAGES, {"model": model, **arguments})
-
-
-#: Tasks by name, for `subspace-nn measure NAME`.
+#: Every task with a name, as a measurement asks of it: `subspace-nn measure NAME`.
 KNOWN = {
-    "toy": Known(
-        "ten constraints on 1,000 weights",
-        Question("subspace_nn.tasks.toy:train", metric="performance"),
-        _li(10, "exact"),
-    ),
-    "mnist-fc-2018": Known(
-        "MNIST, 784-200-200-10, the recipe of 2018", _mnist_of_li("fc"), _li(750, _FIRST)
-    ),
-    "mnist-lenet-2018": Known(
-        "MNIST, LeNet, the recipe of 2018", _mnist_of_li("lenet"), _li(290, _FIRST)
-    ),
-    "mnist-fc": Known("MNIST, 784-200-200-10", _mnist("fc"), _li(750, _OTHER_RECIPE)),
-    "mnist-lenet": Known("MNIST, LeNet", _mnist("lenet"), _li(290, _OTHER_RECIPE)),
-    "mnist-conv": Known("MNIST, the conv net of 2017", _mnist("conv")),
-    "mnist-fc-pixels": Known(
-        "MNIST with shuffled pixels, 784-200-200-10",
-        _images("fc", shuffled="pixels"),
-        _li(750, _OTHER_RECIPE),
-    ),
-    "mnist-lenet-pixels": Known(
-        "MNIST with shuffled pixels, LeNet",
-        _images("lenet", shuffled="pixels"),
-        _li(1400, _OTHER_RECIPE),
-    ),
-    "mnist-fc-labels": Known(
-        "5,000 images of MNIST with shuffled labels, learned by heart, 784-200-200-10",
-        dataclasses.replace(
-            _images("fc", shuffled="labels", images=5000, epochs=100), metric="train_accuracy"
-        ),
-        _li(90_000, "784-400-400-400-400-400-10, at 0.89 absolute; another recipe"),
-    ),
-    "fashion-fc": Known("Fashion-MNIST, 784-200-200-10", _images("fc", data="fashion-mnist")),
-    "fashion-lenet": Known("Fashion-MNIST, LeNet", _images("lenet", data="fashion-mnist")),
-    "digits": Known(
-        "digits of 8 × 8 pixels, 64-64-10", Question(_OWN, {"problem": f"{_TABLES}:digits"})
-    ),
-    "breast-cancer": Known(
-        "30 properties of tumours, 30-64-32-2",
-        Question(_OWN, {"problem": f"{_TABLES}:breast_cancer"}),
-    ),
-    "cartpole": Known(
-        "CartPole, 4-20-20-2, by CMA-ES",
-        Question("subspace_nn.tasks.cartpole:train", metric="test_return"),
-        _li(25, "DQN, 200 steps; some runs solve it from d = 10 on"),
-    ),
+    name: Known(
+        named.title,
+        Question(named.task, named.arguments, **named.question),
+        (_PUBLISHED[name],) if name in _PUBLISHED else (),
+    )
+    for name, named in NAMED.items()
 }
 
 
 def question(
-    task: str | Task, arguments: Mapping[str, Any] | None = None, **definition: Any
+    task: str | Callable[..., Result], arguments: Mapping[str, Any] | None = None, **definition: Any
 ) -> Question:
     """What to ask of a task.
 
@@ -272,8 +215,8 @@ def _named(asked: Question) -> tuple[str, Question]:
     """What the command line calls a task, and what that asks."""
     if name := _nearest(asked):
         return name, KNOWN[name].question
-    if asked.task == _OWN and isinstance(problem := asked.arguments.get("problem"), str):
-        return problem, Question(_OWN, {"problem": problem})
+    if asked.task == OWN and isinstance(problem := asked.arguments.get("problem"), str):
+        return problem, Question(OWN, {"problem": problem})
     return asked.task, Question(asked.task)
 
 
@@ -296,18 +239,15 @@ def _nearest(asked: Question) -> str | None:
 def _base(task: str) -> Question:
     if task in KNOWN:
         return KNOWN[task].question
-    if task not in BUILT_IN and ":" not in task:
-        names = [*KNOWN, *BUILT_IN]
-        raise InputError(
-            f"{unknown_name('task', task, names)} A task of your own is package.module:function."
-        )
-    if "dim" not in inspect.signature(find_task(task)).parameters:
-        return Question(_OWN, {"problem": task})
-    return Question(task)
+    name, arguments = resolve(task, {"dim": FULL})
+    del arguments["dim"]
+    return Question(name, arguments)
 
 
-def _name_of(function: Task) -> str:
+def _name_of(function: Callable[..., Result]) -> str:
     """The name under which a worker can import a function."""
+    if isinstance(function, Task):
+        function = function.function
     if not inspect.isroutine(function):
         raise InputError(
             "A task is a name or a function at the top level of a file, for workers import it; got "
@@ -341,7 +281,7 @@ def _script() -> str:
     return spec.name if spec else Path(getattr(main, "__file__", "")).stem
 
 
-def _file(function: Task) -> str | None:
+def _file(function: Callable[..., Result]) -> str | None:
     """Where it is written; of a decorated one, what it wraps. None if that is not known."""
     try:
         return inspect.getsourcefile(inspect.unwrap(function))

@@ -17,9 +17,10 @@ from subspace_nn.measure.estimate import Estimate, Results, estimate
 from subspace_nn.measure.plan import Dim, first_dims, is_beyond, next_dims
 from subspace_nn.measure.question import Question, check_figures
 from subspace_nn.runs import engines
-from subspace_nn.runs.run import DONE, Run, Task
+from subspace_nn.runs.run import DONE, Run
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import Status, complete
+from subspace_nn.runs.task import Result
 
 #: Why a measurement ended: it is as tight as asked; it had as many runs as were granted; the full
 #: model itself does not reach an absolute threshold; the largest dimension to try falls short.
@@ -127,7 +128,7 @@ class Progress:
 
 
 def measure(
-    question: Question | str | Task,
+    question: Question | str | Callable[..., Result],
     folder: str | os.PathLike[str],
     *,
     budget: int = BUDGET,

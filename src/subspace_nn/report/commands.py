@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from subspace_nn.runs import sweep
-from subspace_nn.runs.run import BUILT_IN, find_task
+from subspace_nn.runs.run import find_task
+from subspace_nn.runs.task import NAMED
 
 
 def sweep_commands(records: Sequence[Mapping[str, Any]], folder: str) -> list[str]:
@@ -56,7 +57,7 @@ def _grids(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, list[Any]]]:
 
 def _without_defaults(runs: Sequence[Mapping[str, Any]], task: str) -> list[dict[str, Any]]:
     """The arguments without those that have their default in every run."""
-    if task not in BUILT_IN:  # one of the user's own may take long to import, or not be there
+    if task not in NAMED:  # one of the user's own may take long to import, or not be there
         return [dict(run) for run in runs]
     parameters = inspect.signature(find_task(task)).parameters
     usual = {

@@ -2,11 +2,10 @@
 
 import functools
 import importlib
-import inspect
 import reprlib
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,14 +22,7 @@ from subspace_nn.runs.record import (
     result_problems,
     run_id,
 )
-
-Task = Callable[..., Mapping[str, Any]]
-
-#: Tasks that go by a short name.
-BUILT_IN = {"mnist": "subspace_nn.tasks.run:train_mnist"}
-
-#: Kinds of parameters that stand for any number of arguments.
-VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+from subspace_nn.runs.task import NAMED, OWN, PLACES, VARIADIC, Task
 
 #: The task that is being imported.
 _IMPORTED: ContextVar[str | None] = ContextVar("_IMPORTED", default=None)
@@ -57,12 +49,9 @@ class Run:
     def of(cls, task: str, arguments: Mapping[str, Any]) -> "Run":
         """Check the arguments of a run, and add the defaults of those not given.
 
-        A task function may have an attribute `check`, which takes the arguments and returns a
-        list of sentences, one for each that is wrong.
-
         Args:
-            task: a built-in name, or `package.module:function`.
-            arguments: some or all of the function's.
+            task: as for `resolve`.
+            arguments: some or all of the task's.
 
         Returns:
             The run.
@@ -70,16 +59,15 @@ class Run:
         Raises:
             InputError: if the task or an argument is not known, or one is missing or wrong.
         """
-        function = find_task(task)
-        parameters = inspect.signature(function).parameters
-        named = {n: p for n, p in parameters.items() if p.kind not in VARIADIC}
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        task, arguments = resolve(task, arguments)
+        found = find_task(task)
+        named = [n for n, p in found.parameters.items() if p.kind not in VARIADIC]
         problems = [
             unknown_name(f"argument of {task}", name, named)
             for name in arguments
-            if name not in named and not takes_any
+            if name not in named and not found.takes_any
         ]
-        defaults = {n: p.default for n, p in named.items() if p.default is not p.empty}
+        defaults = found.defaults
         full = {**defaults, **arguments}
         problems += [
             f"{task} needs {name}, which is not given." for name in named if name not in full
@@ -95,8 +83,8 @@ class Run:
                     f"({error})."
                 )
         problems += [f"{task}: {problem}." for problem in argument_problems(values)]
-        if not problems and hasattr(function, "check"):
-            problems += function.check(values)
+        if not problems:
+            problems += found.check(values)
         if problems:
             raise InputError(*problems)
         return cls(task, values)
@@ -205,26 +193,57 @@ def being_imported() -> str | None:
     return _IMPORTED.get()
 
 
-def find_task(name: str) -> Task:
-    """The function of a task.
+def resolve(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The task and the arguments that a name stands for.
 
     Args:
-        name: a built-in name, or `package.module:function`.
+        name: one of `NAMED`; or `package.module:function`, which is a task or gives a module and
+            its data (`subspace_nn.tasks.own`). It gives them if it has no argument `dim` and is
+            given one, or another of that task's.
+        arguments: what is given; it takes precedence over what the name implies.
 
     Returns:
-        The function.
+        The task as runs name it, and all arguments that were given or implied.
+
+    Raises:
+        InputError: if there is no such task.
+
+    Example:
+        >>> resolve("mnist-fc", {"dim": 10})
+        ('mnist', {'model': 'fc', 'dim': 10})
+        >>> resolve("subspace_nn.tasks.tabular:digits", {"dim": 10})[0]
+        'subspace_nn.tasks.own:train'
+    """
+    if named := NAMED.get(name):
+        return named.task, {**named.arguments, **arguments}
+    found = find_task(name)
+    others = arguments.keys() - found.parameters.keys()
+    is_task = "dim" in found.parameters or found.takes_any or not others
+    if is_task or others.isdisjoint(find_task(OWN).parameters):
+        return name, dict(arguments)
+    return OWN, {"problem": name, **arguments}
+
+
+def find_task(name: str) -> Task:
+    """The task that runs name so.
+
+    Args:
+        name: `package.module:function`, or one of `PLACES`.
+
+    Returns:
+        The task.
 
     Raises:
         InputError: if there is none.
 
     Example:
-        >>> find_task("statistics:mean")([1, 2, 3])
-        2
+        >>> find_task("subspace_nn.tasks.toy:train").defaults["dim"]
+        10
     """
-    module, colon, function = BUILT_IN.get(name, name).partition(":")
+    module, colon, function = PLACES.get(name, name).partition(":")
     if not colon:
         raise InputError(
-            f"{unknown_name('task', name, BUILT_IN)} A task of your own is package.module:function."
+            f"{unknown_name('task', name, NAMED)} A task of your own is package.module:function."
         )
     before = _IMPORTED.set(name)
     try:
@@ -241,7 +260,6 @@ def find_task(name: str) -> Task:
     if not callable(found):
         raise InputError(f"The task {name!r} is not a function.")
     try:
-        inspect.signature(found)
+        return Task.of(found)
     except ValueError:
-        raise InputError(f"The task {name!r} does not tell its arguments; wrap it.") from None
-    return found
+        raise InputError(f"The task {name!r} has no signature: wrap it in a function.") from None

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -12,6 +10,7 @@ import torch
 from subspace_nn import bits
 from subspace_nn.common.checks import whole
 from subspace_nn.common.errors import problems_of, unknown_name
+from subspace_nn.runs.task import configured
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, mnist
 from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, fit
 from subspace_nn.tasks.run import FULL, RunConfig
@@ -83,49 +82,30 @@ class ImagesConfig(RunConfig):
         return self.recipe()
 
 
-class ImagesTask:
-    """The task: arguments are the fields of `ImagesConfig`."""
+@configured(ImagesConfig)
+def train(config: ImagesConfig) -> dict[str, Any]:
+    """Train on images, whole or shuffled: arguments are the fields of `ImagesConfig`.
 
-    __signature__ = inspect.signature(ImagesConfig)
+    Args:
+        config: what is trained, on which images, and how.
 
-    def __call__(self, **arguments: Any) -> dict[str, Any]:
-        """Train, and tell what came of it.
-
-        Args:
-            **arguments: the fields of `ImagesConfig`.
-
-        Returns:
-            `D`, `dim`, `steps`, `train_loss`, and every evaluation; `test_accuracy`, or
-            `train_accuracy` if the labels are shuffled, both in percent.
-        """
-        config = ImagesConfig(**arguments)
-        net = config.build()
-        data = prepared(config.data, config.shuffled, config.images)
-        history = fit(net, data, config.method(), seed=config.seed)
-        last = history.evaluations[-1]
-        measured = "train_accuracy" if config.shuffled == "labels" else "test_accuracy"
-        return {
-            "D": net.D,
-            "dim": net.dim,
-            "steps": history.steps,
-            "train_loss": last.train_loss,
-            measured: last.test_accuracy,
-            "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
-        }
-
-    def check(self, arguments: Mapping[str, Any]) -> list[str]:
-        """What is wrong with some arguments.
-
-        Args:
-            arguments: the fields of `ImagesConfig`.
-
-        Returns:
-            One sentence for each problem.
-        """
-        return ImagesConfig(**arguments).problems()
-
-
-train = ImagesTask()
+    Returns:
+        `D`, `dim`, `steps`, `train_loss`, and every evaluation; `test_accuracy`, or
+        `train_accuracy` if the labels are shuffled, both in percent.
+    """
+    net = config.build()
+    data = prepared(config.data, config.shuffled, config.images)
+    history = fit(net, data, config.method(), seed=config.seed)
+    last = history.evaluations[-1]
+    measured = "train_accuracy" if config.shuffled == "labels" else "test_accuracy"
+    return {
+        "D": net.D,
+        "dim": net.dim,
+        "steps": history.steps,
+        "train_loss": last.train_loss,
+        measured: last.test_accuracy,
+        "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
+    }
 
 
 @functools.lru_cache(maxsize=1)  # one process trains many times on the same images

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from subspace_nn.common.errors import InputError, problems_of
 from subspace_nn.projections import parse
-from subspace_nn.runs.run import VARIADIC, find_task
+from subspace_nn.runs.run import find_task
+from subspace_nn.runs.task import VARIADIC, checked
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.train import find_device
@@ -45,6 +46,28 @@ class Problem:
     score: Callable[[Tensor, Tensor], float] | None = None
 
 
+def _check(arguments: Mapping[str, Any]) -> list[str]:
+    epochs, lr, name = (arguments[name] for name in ("epochs", "lr", "problem"))
+    found = []
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+        found.append(f"epochs must be a whole number of at least 1, got {epochs!r}.")
+    if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < math.inf:
+        found.append(f"lr must be a number above 0, got {lr!r}.")
+    found += problems_of(lambda: parse(arguments["projection"]))
+    if wrong := problems_of(lambda: find_task(name)):
+        return found + wrong
+    parameters = inspect.signature(find_task(name)).parameters
+    needed = [n for n, p in parameters.items() if p.default is p.empty and n != "seed"]
+    needed = [n for n in needed if parameters[n].kind not in VARIADIC]
+    if needed:
+        found.append(
+            f"{name} needs {', '.join(needed)}. A function that gives a module and data takes "
+            "nothing, or the seed; a task of your own takes dim and seed."
+        )
+    return found
+
+
+@checked(_check)
 def train(
     *,
     problem: str,
@@ -101,30 +124,6 @@ def train(
         right = (outputs.argmax(1) == targets).double().mean()
         result["test_accuracy"] = 100 * float(right)
     return result
-
-
-def _check(arguments: Mapping[str, Any]) -> list[str]:
-    epochs, lr, name = (arguments[name] for name in ("epochs", "lr", "problem"))
-    found = []
-    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-        found.append(f"epochs must be a whole number of at least 1, got {epochs!r}.")
-    if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < math.inf:
-        found.append(f"lr must be a number above 0, got {lr!r}.")
-    found += problems_of(lambda: parse(arguments["projection"]))
-    if wrong := problems_of(lambda: find_task(name)):
-        return found + wrong
-    parameters = inspect.signature(find_task(name)).parameters
-    needed = [n for n, p in parameters.items() if p.default is p.empty and n != "seed"]
-    needed = [n for n in needed if parameters[n].kind not in VARIADIC]
-    if needed:
-        found.append(
-            f"{name} needs {', '.join(needed)}. A function that gives a module and data takes "
-            "nothing, or the seed; a task of your own takes dim and seed."
-        )
-    return found
-
-
-train.check = _check  # type: ignore[attr-defined]
 
 
 def _make(problem: str, seed: int) -> Problem:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import functools
-import inspect
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -13,6 +11,7 @@ from subspace_nn.common import environment
 from subspace_nn.common.checks import number, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.projections import make, parse
+from subspace_nn.runs.task import configured
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Scale, Subspace
 from subspace_nn.tasks.data import Dataset, mnist
@@ -140,49 +139,30 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-class MnistTask:
-    """The task "mnist" of a sweep: arguments are the fields of `RunConfig`."""
+@configured(RunConfig)
+def train_mnist(config: RunConfig) -> dict[str, Any]:
+    """The task "mnist" of a sweep: arguments are the fields of `RunConfig`.
 
-    __signature__ = inspect.signature(RunConfig)
+    Args:
+        config: what is trained and how.
 
-    def __call__(self, **arguments: Any) -> dict[str, Any]:
-        """Train, and tell what came of it.
-
-        Args:
-            **arguments: the fields of `RunConfig`.
-
-        Returns:
-            `D`, `dim`, the last evaluation's figures, every evaluation, and `loss_curve`: the
-            training loss, averaged over each hundredth of the steps.
-        """
-        config = RunConfig(**arguments)
-        net = config.build()
-        history = fit(net, _packaged(), config.recipe(), seed=config.seed)
-        last = history.evaluations[-1]
-        return {
-            "D": net.D,
-            "dim": net.dim,
-            "test_accuracy": last.test_accuracy,
-            "test_correct": last.test_correct,
-            "train_loss": last.train_loss,
-            "steps": history.steps,
-            "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
-            "loss_curve": _averages(history.losses, 100),
-        }
-
-    def check(self, arguments: Mapping[str, Any]) -> list[str]:
-        """What is wrong with some arguments.
-
-        Args:
-            arguments: the fields of `RunConfig`.
-
-        Returns:
-            One sentence for each problem.
-        """
-        return RunConfig(**arguments).problems()
-
-
-train_mnist = MnistTask()
+    Returns:
+        `D`, `dim`, the metrics of the last evaluation, every evaluation, and `loss_curve`: the
+        training loss, averaged over each hundredth of the steps.
+    """
+    net = config.build()
+    history = fit(net, _packaged(), config.recipe(), seed=config.seed)
+    last = history.evaluations[-1]
+    return {
+        "D": net.D,
+        "dim": net.dim,
+        "test_accuracy": last.test_accuracy,
+        "test_correct": last.test_correct,
+        "train_loss": last.train_loss,
+        "steps": history.steps,
+        "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
+        "loss_curve": _averages(history.losses, 100),
+    }
 
 
 def record(config: RunConfig, net: Subspace, history: History) -> dict[str, Any]:

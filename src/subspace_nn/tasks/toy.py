@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from subspace_nn import bits
 from subspace_nn.common.errors import problems_of
 from subspace_nn.projections import parse
+from subspace_nn.runs.task import checked
 from subspace_nn.subspace.wrapper import Subspace
 
 #: Standard deviation of the initial weights: each sum of 100 then starts at about ±1.
@@ -43,6 +44,11 @@ class Sums(nn.Module):
         return self.weights.sum(1)
 
 
+def _check(arguments: Mapping[str, Any]) -> list[str]:
+    return problems_of(lambda: parse(arguments["projection"]))
+
+
+@checked(_check)
 def train(
     *, dim: int | Literal["full"] = 10, projection: str = "hashed", seed: int = 0
 ) -> dict[str, Any]:
@@ -95,10 +101,3 @@ def train(
         "performance": math.exp(-loss),
         "steps": len(losses),
     }
-
-
-def _check(arguments: Mapping[str, Any]) -> list[str]:
-    return problems_of(lambda: parse(arguments["projection"]))
-
-
-train.check = _check  # type: ignore[attr-defined]

@@ -1,0 +1,227 @@
+"""Tasks: what one is, and those that go by a name. None is imported before it is used."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+Result = Mapping[str, Any]
+Check = Callable[[Mapping[str, Any]], list[str]]
+
+#: Kinds of parameters that stand for any number of arguments.
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Config(Protocol):
+    """A frozen dataclass whose fields are the arguments of a task."""
+
+    def problems(self) -> list[str]:
+        """One sentence for each value that is wrong."""
+        ...
+
+
+C = TypeVar("C", bound=Config)
+
+
+class Task:
+    """A function of keyword arguments that returns its results by name, and a check of them.
+
+    Any function will do as a task; this class adds the check, which runs before anything else.
+
+    Args:
+        function: takes keyword arguments with defaults, returns a dictionary that JSON can hold.
+        check: takes all arguments, returns one sentence for each that is wrong.
+        signature: the arguments; by default those of the function.
+
+    Example:
+        >>> double = Task(lambda *, x=1: {"y": 2 * x}, check=lambda a: ["x?"] if a["x"] < 0 else [])
+        >>> double(x=3), double.defaults, double.check({"x": -1})
+        ({'y': 6}, {'x': 1}, ['x?'])
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Result],
+        check: Check | None = None,
+        signature: inspect.Signature | None = None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.check = check or _accept
+        self.__signature__ = signature or inspect.signature(function)
+
+    def __call__(self, **arguments: Any) -> Result:
+        """Run it.
+
+        Args:
+            **arguments: those of the function.
+
+        Returns:
+            The results by name.
+        """
+        return self.function(**arguments)
+
+    @classmethod
+    def of(cls, function: Callable[..., Result]) -> "Task":
+        """A function as a task; an attribute `check` of the function is its check.
+
+        Args:
+            function: a task already, or any function.
+
+        Returns:
+            The task.
+        """
+        if isinstance(function, Task):
+            return function
+        return cls(function, getattr(function, "check", None))
+
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """Its arguments by name."""
+        return self.__signature__.parameters
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The values of the arguments that have one."""
+        named = self.parameters.items()
+        return {name: p.default for name, p in named if p.default is not p.empty}
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether it takes arguments of any name."""
+        return any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
+
+
+def checked(check: Check) -> Callable[[Callable[..., Result]], Task]:
+    """Make a task of the function below, with a check of its arguments.
+
+    Args:
+        check: as for `Task`.
+
+    Returns:
+        A decorator.
+    """
+    return lambda function: Task(function, check)
+
+
+def configured(config: type[C]) -> Callable[[Callable[[C], Result]], Task]:
+    """Make a task of the function below, whose arguments are the fields of a dataclass.
+
+    Args:
+        config: the dataclass; its `problems` is the check.
+
+    Returns:
+        A decorator of a function that takes the dataclass.
+    """
+
+    def make(function: Callable[[C], Result]) -> Task:
+        @functools.wraps(function)
+        def call(**arguments: Any) -> Result:
+            return function(config(**arguments))
+
+        def check(arguments: Mapping[str, Any]) -> list[str]:
+            return config(**arguments).problems()
+
+        return Task(call, check, inspect.signature(config))
+
+    return make
+
+
+def _accept(_: Mapping[str, Any]) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Named:
+    """A task that goes by a name.
+
+    Attributes:
+        title: what it is, in words.
+        task: the task of its runs: `package.module:function`, or a key of `PLACES`.
+        arguments: those that differ from the task's defaults.
+        question: fields of `subspace_nn.measure.Question` that differ from its defaults, for a
+            measurement.
+    """
+
+    title: str
+    task: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    question: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: Where a task is that stands in the ids of runs under another name.
+PLACES = {"mnist": "subspace_nn.tasks.run:train_mnist"}
+
+#: Trains what a function gives: a module and its data.
+OWN = "subspace_nn.tasks.own:train"
+
+_IMAGES, _TABLES = "subspace_nn.tasks.images:train", "subspace_nn.tasks.tabular"
+
+#: The recipe of Li et al. for MNIST, as published: Adam at a constant 0.001 on ω itself, 100
+#: epochs, fastfood; batches of 128 are the default of their code. Their weight decay, 1e-4, and
+#: their initial weights (normal, after He) are not reproduced.
+_RECIPE_2018 = {
+    "projection": "fastfood",
+    "scale": "none",
+    "lr": 0.001,
+    "schedule": "constant",
+    "batch_size": 128,
+    "epochs": 100,
+}
+_ABSOLUTE_90 = {"threshold": 90.0, "kind": "absolute"}
+_BY_HEART = {"model": "fc", "shuffled": "labels", "images": 5000, "epochs": 100}
+
+#: Every task with a name. To add one, write its file and add its entry here.
+NAMED = {
+    "mnist": Named("MNIST", "mnist"),
+    "toy": Named(
+        "ten constraints on 1,000 weights",
+        "subspace_nn.tasks.toy:train",
+        question={"metric": "performance"},
+    ),
+    "mnist-fc-2018": Named(
+        "MNIST, 784-200-200-10, the recipe of 2018",
+        "mnist",
+        {"model": "fc", **_RECIPE_2018},
+        _ABSOLUTE_90,
+    ),
+    "mnist-lenet-2018": Named(
+        "MNIST, LeNet, the recipe of 2018",
+        "mnist",
+        {"model": "lenet", **_RECIPE_2018},
+        _ABSOLUTE_90,
+    ),
+    "mnist-fc": Named("MNIST, 784-200-200-10", "mnist", {"model": "fc"}),
+    "mnist-lenet": Named("MNIST, LeNet", "mnist", {"model": "lenet"}),
+    "mnist-conv": Named("MNIST, the conv net of 2017", "mnist", {"model": "conv"}),
+    "mnist-fc-pixels": Named(
+        "MNIST with shuffled pixels, 784-200-200-10",
+        _IMAGES,
+        {"model": "fc", "shuffled": "pixels"},
+    ),
+    "mnist-lenet-pixels": Named(
+        "MNIST with shuffled pixels, LeNet", _IMAGES, {"model": "lenet", "shuffled": "pixels"}
+    ),
+    "mnist-fc-labels": Named(
+        "5,000 images of MNIST with shuffled labels, memorised, 784-200-200-10",
+        _IMAGES,
+        _BY_HEART,
+        {"metric": "train_accuracy"},
+    ),
+    "fashion-fc": Named(
+        "Fashion-MNIST, 784-200-200-10", _IMAGES, {"model": "fc", "data": "fashion-mnist"}
+    ),
+    "fashion-lenet": Named(
+        "Fashion-MNIST, LeNet", _IMAGES, {"model": "lenet", "data": "fashion-mnist"}
+    ),
+    "digits": Named("digits of 8 × 8 pixels, 64-64-10", OWN, {"problem": f"{_TABLES}:digits"}),
+    "breast-cancer": Named(
+        "30 properties of tumours, 30-64-32-2", OWN, {"problem": f"{_TABLES}:breast_cancer"}
+    ),
+    "cartpole": Named(
+        "CartPole, 4-20-20-2, by CMA-ES",
+        "subspace_nn.tasks.cartpole:train",
+        question={"metric": "test_return"},
+    ),
+}
