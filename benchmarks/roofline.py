@@ -138,7 +138,7 @@ def parts(device: torch.device, dim: int = 1000) -> list[dict[str, Any]]:
     """
     D = 10**7
     P, table = Hashed(D, dim, store=False), torch.randn(4 * dim, device=device)
-    _, index = next(P._hash.indices(device))
+    _, index = next(P._hash.indices(device, slice(0, P.D)))
     index = index[:PIECE].clone()
     long, out, theta = index.long(), torch.empty(len(index), device=device), torch.randn(D)
     there = theta.to(device)
@@ -148,7 +148,7 @@ def parts(device: torch.device, dim: int = 1000) -> list[dict[str, Any]]:
         "add where looked up": lambda: table.scatter_add_(0, long, out),
     }
     wholes = {
-        "make indices": lambda: [None for _ in P._hash.indices(device)],
+        "make indices": lambda: [None for _ in P._hash.indices(device, slice(0, P.D))],
         "write there": lambda: there.fill_(1.0),
         "write to new pages": lambda: torch.empty_like(there).fill_(1.0),
     }

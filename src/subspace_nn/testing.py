@@ -253,7 +253,7 @@ def sliced(P: Projection) -> None:
         torch.testing.assert_close(rows.T @ g[a:b], g[a:b] @ matrix[a:b], rtol=0, atol=1e-8)
     rows, part = P[P.D // 3 : P.D], matrix[P.D // 3 :]
     torch.testing.assert_close(torch.func.vmap(rows.__matmul__)(omega), omega @ part.T)
-    torch.testing.assert_close(torch.func.jacrev(rows.__matmul__)(omega[0]), part)
+    torch.testing.assert_close(torch.func.jacfwd(rows.__matmul__)(omega[0]), part)
     x = omega[0].clone().requires_grad_()
     (slope,) = torch.autograd.grad((rows @ x).pow(3).sum(), x, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.sum(), x)

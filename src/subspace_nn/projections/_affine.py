@@ -39,11 +39,12 @@ class AffineHash:
         self.D, self.dim, self.seed = D, dim, seed
         self.blocks = -(-D // dim)
 
-    def indices(self, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+    def indices(self, device: torch.device, rows: slice) -> Iterator[tuple[slice, Tensor]]:
         """The index of each weight into [ω, ω, -ω, -ω], piece by piece.
 
         Args:
             device: where to compute.
+            rows: which weights.
 
         Yields:
             Which weights, and their indices, int32 (int64 from d = 2^29 on), which the next ones
@@ -55,17 +56,17 @@ class AffineHash:
         m = min(math.isqrt(self.dim - 1) + 1, _ROW)
         columns = torch.arange(m, device=device)
         drawn, multipliers, offsets = range(0), columns, columns
-        for weights, blocks, places in self.pieces(device):
+        for weights, blocks, places in self.pieces(device, rows):
             if blocks.stop > drawn.stop:
-                end = max(blocks.stop, min(blocks.start + _BAND, self.blocks))
+                end = max(blocks.stop, min(blocks.start + _BAND, -(-rows.stop // self.dim)))
                 drawn = range(blocks.start, end)
                 multipliers, offsets = self.hashes(drawn, device)
             own = slice(blocks.start - drawn.start, blocks.stop - drawn.start)
             a, c = multipliers[own, None], offsets[own, None]
-            rows = torch.arange(places.start, places.stop, m, device=device)
-            A = ((a * rows + c) % self.dim).to(dtype)
+            firsts = torch.arange(places.start, places.stop, m, device=device)
+            A = ((a * firsts + c) % self.dim).to(dtype)
             C = (a * columns % self.dim).to(dtype)
-            torch.add(A[:, :, None], C[:, None], out=k.resize_(len(blocks), len(rows), m))
+            torch.add(A[:, :, None], C[:, None], out=k.resize_(len(blocks), len(firsts), m))
 
             shape = len(blocks), len(places)
             negative = self._negative(weights.start, math.prod(shape), device)
@@ -74,25 +75,27 @@ class AffineHash:
             torch.add(sums, sign, alpha=2 * self.dim, out=index.resize_(shape))
             yield weights, index.view(-1)[: weights.stop - weights.start]
 
-    def pieces(self, device: torch.device) -> Iterator[tuple[slice, range, range]]:
-        """Cut the weights into pieces to work on: some whole blocks, or a part of one.
+    def pieces(self, device: torch.device, rows: slice) -> Iterator[tuple[slice, range, range]]:
+        """Cut weights into pieces to work on: some whole blocks, or a part of one.
 
         Args:
             device: that works.
+            rows: which weights.
 
         Yields:
             Which weights, their blocks, and their places in each. The last block may end beyond
             the weights.
         """
         chunk = _CHUNK if device.type == "cpu" else _WIDE_CHUNK
-        step, width = max(1, chunk // self.dim), min(chunk, self.dim)
-        for block in range(0, self.blocks, step):
-            blocks = range(block, min(block + step, self.blocks))
-            for place in range(0, min(self.dim, self.D - block * self.dim), width):
-                places = range(place, min(place + width, self.dim))
-                begin = block * self.dim + place
-                end = min(begin + len(blocks) * len(places), self.D)
-                yield slice(begin, end), blocks, places
+        begin = rows.start
+        while begin < rows.stop:
+            block, place = divmod(begin, self.dim)
+            left = rows.stop - begin
+            count = 1 if place else max(1, min(chunk, left + self.dim - 1) // self.dim)
+            width = min(chunk, left, self.dim - place) if count == 1 else self.dim
+            end = min(begin + count * width, rows.stop)
+            yield slice(begin, end), range(block, block + count), range(place, place + width)
+            begin = end
 
     def hashes(self, blocks: range, device: torch.device) -> tuple[Tensor, Tensor]:
         """Multipliers and offsets of blocks.

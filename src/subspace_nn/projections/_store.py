@@ -4,13 +4,13 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections.base import Projection, RowWise
 
 #: What a word after the kind's name says of `store`.
 _WORDS = {"stored": True, "recomputed": False}
 
 
-class Storable(Projection):
+class Storable(RowWise):
     """A kind that is made with `store`; P is the same with it and without.
 
     Attributes:

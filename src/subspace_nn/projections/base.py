@@ -305,14 +305,16 @@ class Rows(LinearMap):
         return self.rows.stop - self.rows.start, self.projection.dim
 
     def _matvec(self, omega: Tensor) -> Tensor:
-        if not self.shape[0]:
+        count, P = self.shape[0], self.projection
+        if not count:
             return omega.new_empty((*omega.shape[:-1], 0))
-        return self.projection._matvec_rows(omega, self.rows)
+        return P._matvec(omega) if count == P.D else P._matvec_rows(omega, self.rows)
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
-        if not self.shape[0]:
-            return gradient.new_zeros((*gradient.shape[:-1], self.projection.dim))
-        return self.projection._rmatvec_rows(gradient, self.rows)
+        count, P = self.shape[0], self.projection
+        if not count:
+            return gradient.new_zeros((*gradient.shape[:-1], P.dim))
+        return P._rmatvec(gradient) if count == P.D else P._rmatvec_rows(gradient, self.rows)
 
     def __repr__(self) -> str:
         """As it is written."""

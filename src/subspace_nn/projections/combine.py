@@ -1,16 +1,17 @@
 """Projections made of projections: P + Q, [P | Q], P Q and the block diagonal."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections.base import Projection, RowWise
 
 
-class Combination(Projection):
+class Combination(RowWise):
     """What maps made of other maps share: everything that is asked of all the parts.
 
     A combination is portable if all of its parts are: their products have the same bits, and
@@ -104,13 +105,13 @@ class Sum(Combination):
         """
         return _widen_sum(self.parts, begin, end)
 
-    def _matvec(self, omega: Tensor) -> Tensor:
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         wide = _widened(omega)
-        return _total([part._matvec(wide) for part in self.parts]).to(omega.dtype)
+        return _total([part._matvec_rows(wide, rows) for part in self.parts]).to(omega.dtype)
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         wide = _widened(gradient)
-        return _total([part._rmatvec(wide) for part in self.parts]).to(gradient.dtype)
+        return _total([part._rmatvec_rows(wide, rows) for part in self.parts]).to(gradient.dtype)
 
 
 class HStack(Combination):
@@ -167,13 +168,13 @@ class HStack(Combination):
         """
         return _widen_sum(self.parts, begin, end)
 
-    def _matvec(self, omega: Tensor) -> Tensor:
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         pieces = _split(_widened(omega), self.parts)
-        terms = [part._matvec(x) for part, x in zip(self.parts, pieces, strict=True)]
+        terms = [part._matvec_rows(x, rows) for part, x in zip(self.parts, pieces, strict=True)]
         return _total(terms).to(omega.dtype)
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
-        return torch.cat([part._rmatvec(gradient) for part in self.parts], dim=-1)
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        return torch.cat([part._rmatvec_rows(gradient, rows) for part in self.parts], dim=-1)
 
 
 class BlockDiagonal(Combination):
@@ -220,21 +221,34 @@ class BlockDiagonal(Combination):
         Returns:
             The factor.
         """
-        squares, start = 0.0, 0
-        for part in self.parts:
-            first, last = max(begin - start, 0), min(end - start, part.D)
-            if first < last:
-                squares += (last - first) / part.widening(first, last) ** 2
-            start += part.D
+        squares = 0.0
+        for part, _, own in self._overlaps(slice(begin, end)):
+            squares += (own.stop - own.start) / part.widening(own.start, own.stop) ** 2
         return math.sqrt((end - begin) / squares)
 
-    def _matvec(self, omega: Tensor) -> Tensor:
-        pieces = _split(omega, self.parts)
-        return torch.cat([p._matvec(x) for p, x in zip(self.parts, pieces, strict=True)], dim=-1)
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        pieces = (
+            part[own]._matvec(omega[..., columns]) for part, columns, own in self._overlaps(rows)
+        )
+        return torch.cat(list(pieces), dim=-1)
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
-        pieces = gradient.split([part.D for part in self.parts], dim=-1)
-        return torch.cat([p._rmatvec(g) for p, g in zip(self.parts, pieces, strict=True)], dim=-1)
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        sums = gradient.new_zeros((*gradient.shape[:-1], self.dim))
+        begin = 0
+        for part, columns, own in self._overlaps(rows):
+            end = begin + own.stop - own.start
+            sums[..., columns] = part[own]._rmatvec(gradient[..., begin:end])
+            begin = end
+        return sums
+
+    def _overlaps(self, rows: slice) -> Iterator[tuple[Projection, slice, slice]]:
+        """Parts with some of these rows: the part, its place in ω, and which rows of its own."""
+        row = column = 0
+        for part in self.parts:
+            own = slice(max(rows.start - row, 0), min(rows.stop - row, part.D))
+            if own.start < own.stop:
+                yield part, slice(column, column + part.dim), own
+            row, column = row + part.D, column + part.dim
 
 
 class Composition(Combination):
@@ -297,13 +311,15 @@ class Composition(Combination):
         outer, inner = self.parts
         return outer.widening(begin, end) * inner.widening(0, inner.D)
 
-    def _matvec(self, omega: Tensor) -> Tensor:
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         outer, inner = self.parts
-        return outer._matvec(inner._matvec(_widened(omega))).to(omega.dtype)
+        middle = inner._matvec(_widened(omega))
+        return outer._matvec_rows(middle, rows).to(omega.dtype)
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         outer, inner = self.parts
-        return inner._rmatvec(outer._rmatvec(_widened(gradient))).to(gradient.dtype)
+        middle = outer._rmatvec_rows(_widened(gradient), rows)
+        return inner._rmatvec(middle).to(gradient.dtype)
 
 
 def _widened(x: Tensor) -> Tensor:

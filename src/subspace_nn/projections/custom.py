@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections.base import Projection, RowWise
 
 
-class Dense(Projection):
+class Dense(RowWise):
     """P is a given matrix, dense or sparse.
 
     Such as the leading directions of a training, or anything else that is not made from a seed.
@@ -62,19 +62,23 @@ class Dense(Projection):
         held = () if self._held is self.matrix else (self._held,)
         return sum(_nbytes(matrix) for matrix in (self.matrix, *held))
 
-    def _matvec(self, omega: Tensor) -> Tensor:
-        return _product(self._like(omega), omega)
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        return _product(self._like(omega, rows), omega)
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
-        return _product(self._like(gradient).T, gradient)
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        return _product(self._like(gradient, rows).T, gradient)
 
-    def _like(self, x: Tensor) -> Tensor:
-        """The matrix in the dtype and on the device of x."""
+    def _like(self, x: Tensor, rows: slice) -> Tensor:
+        """Rows of the matrix in the dtype and on the device of x."""
         # Sparse products take no half precision.
         dtype = torch.promote_types(x.dtype, torch.float32) if self.matrix.is_sparse else x.dtype
         if (self._held.dtype, self._held.device) != (dtype, x.device):
             self._held = self.matrix.to(device=x.device, dtype=dtype)
-        return self._held
+        if not self._held.is_sparse:
+            return self._held[rows]
+        if rows == slice(0, self.D):
+            return self._held
+        return self._held.narrow_copy(0, rows.start, rows.stop - rows.start)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the matrix."""

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections.base import RowWise
 from subspace_nn.projections.fwht import fwht
 
 #: The share of seeds for which `Fastfood.distortion` may be exceeded.
 _FAILURE = 1e-2
 
 
-class Fastfood(Projection):
+class Fastfood(RowWise):
     """Stacked blocks H G Π H B: nearly Gaussian entries in D log d time; PᵀP ≈ I.
 
     With b the power of two from d up and H the Walsh-Hadamard matrix of order b divided by √b,
@@ -96,33 +96,50 @@ class Fastfood(Projection):
         """Bytes of the signs, permutations and Gaussians held at this moment, on all devices."""
         return sum(t.nbytes for tables in self._tables.values() for t in tables)
 
-    def _matvec(self, omega: Tensor) -> Tensor:
-        B, order, _, G = self._on(omega.device)
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        blocks, place = self._covering(rows)
+        B, order, _, G = self._on(omega.device, blocks)
         wide = torch.promote_types(omega.dtype, torch.float32)
         x = torch.nn.functional.pad(omega.to(wide) * self._scale, (0, self.block - self.dim))
         x = x.new_empty((*x.shape[:-1], *B.shape)).copy_(B).mul_(x[..., None, :])
         y = fwht(x)
         torch.index_select(y.flatten(-2), -1, order, out=x.flatten(-2))
         fwht(x.mul_(G), out=y)
-        return y.flatten(-2)[..., : self.D].to(omega.dtype)
+        return y.flatten(-2)[..., place].to(omega.dtype)
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
-        B, _, inverse, G = self._on(gradient.device)
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        blocks, place = self._covering(rows)
+        B, _, inverse, G = self._on(gradient.device, blocks)
         wide = torch.promote_types(gradient.dtype, torch.float32)
-        x = torch.nn.functional.pad(gradient.to(wide), (0, B.numel() - self.D))
+        x = torch.nn.functional.pad(gradient.to(wide), (place.start, B.numel() - place.stop))
         x = x.contiguous().unflatten(-1, B.shape)
         y = fwht(x).mul_(G)
         torch.index_select(y.flatten(-2), -1, inverse, out=x.flatten(-2))
         x = fwht(x, out=y).mul_(B).sum(-2)[..., : self.dim]
         return x.mul(self._scale).to(gradient.dtype)
 
+    def _covering(self, rows: slice) -> tuple[slice, slice]:
+        """Which blocks make these rows, and where these are among theirs."""
+        b = self.block
+        blocks = slice(rows.start // b, -(-rows.stop // b))
+        return blocks, slice(rows.start - blocks.start * b, rows.stop - blocks.start * b)
+
     @property
     def _scale(self) -> float:
         """√(b / D), and 1/√b of each of the two transforms."""
         return 1 / math.sqrt(self.block * self.D)
 
-    def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """B, int8, and G, float32, both (L, b); between them Π and its inverse, int32 (L b,)."""
+    def _on(self, device: torch.device, blocks: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of some blocks B, int8, and G, float32, (L, b); between them Π and its inverse."""
+        B, order, inverse, G = self._all_on(device)
+        if blocks == slice(0, len(B)):
+            return B, order, inverse, G
+        first = blocks.start * self.block
+        some = slice(first, blocks.stop * self.block)
+        return B[blocks], order[some] - first, inverse[some] - first, G[blocks]
+
+    def _all_on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same of all blocks, the permutations as int32."""
         if device not in self._tables:
             b = self.block
             shape = -(-self.D // b), b

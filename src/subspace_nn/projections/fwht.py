@@ -153,7 +153,7 @@ def fwht_rows(x: Tensor, rows: Tensor) -> Tensor:
         tensor([ 3., -1.])
     """
     n, d = x.shape[-1], len(rows)
-    width = min(_WIDTH, 1 << (n // d).bit_length() - 1)
+    width = min(_WIDTH, 1 << max(1, n // d).bit_length() - 1)
     if width < _NARROW:
         return fwht(x, portable=True).index_select(-1, rows)
     y = x.to(torch.promote_types(x.dtype, torch.float32), copy=True)
@@ -164,6 +164,113 @@ def fwht_rows(x: Tensor, rows: Tensor) -> Tensor:
     high = _matrix(width // inner, y.dtype).to(x.device)[rows % width // inner]
     sums = blocks.unflatten(-1, (width // inner, inner)).mul_(low[:, None]).sum(-1)
     return sums.mul_(high).sum(-1).to(x.dtype)
+
+
+def fwht_block(x: Tensor, columns: Tensor, n: int, rows: slice) -> Tensor:
+    """Some consecutive rows of `fwht_columns`, with the same bits, in the memory of these rows.
+
+    Additions must be those of the whole transform, in its order, which starts at the smallest
+    distances. So every block of columns as wide as the rows is transformed, and of what follows
+    only the rows' share is computed: n log2 m additions for m rows, and fewer where columns are so
+    few that blocks are empty.
+
+    Args:
+        x: shape (*, d), of a floating-point dtype.
+        columns: numbers of d different columns, int64 (d,), on the device of x.
+        n: order of the matrix, a power of two.
+        rows: which rows of the result, 0 ≤ start < stop ≤ n.
+
+    Returns:
+        Shape (*, rows.stop - rows.start), dtype and device of x.
+
+    Example:
+        >>> fwht_block(torch.tensor([1.0, 2.0]), torch.tensor([0, 3]), 4, slice(1, 3))
+        tensor([-1., -1.])
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return _block(wide, columns, n, rows).to(x.dtype)
+
+
+def fwht_block_adjoint(y: Tensor, columns: Tensor, rows: slice) -> Tensor:
+    """The adjoint of `fwht_block`: some columns of some rows of H_n, transposed, times y.
+
+    Costs m log2 m additions for m rows, and d. The order of all sums is fixed.
+
+    Args:
+        y: shape (*, rows.stop - rows.start), of a floating-point dtype.
+        columns: numbers of d columns, int64 (d,), on the device of y.
+        rows: which rows, 0 ≤ start < stop ≤ n.
+
+    Returns:
+        Shape (*, d), dtype and device of y.
+
+    Example:
+        >>> fwht_block_adjoint(torch.tensor([1.0, 2.0]), torch.tensor([0, 3]), slice(1, 3))
+        tensor([ 3., -3.])
+    """
+    span = _span(rows)
+    wide = y.to(torch.promote_types(y.dtype, torch.float32))
+    sums = wide.new_zeros((*y.shape[:-1], len(columns)))
+    for block, among in _aligned(rows, span):
+        place = rows.start + among.start - block * span
+        padded = wide.new_zeros((*y.shape[:-1], span))
+        padded[..., place : place + among.stop - among.start] = wide[..., among]
+        sums += fwht_rows(padded, columns % span) * _parity_signs(columns // span & block)
+    return sums.to(y.dtype)
+
+
+def _block(x: Tensor, columns: Tensor, n: int, rows: slice) -> Tensor:
+    """`fwht_block` of a wide x: in halves while it is large, else all blocks of columns at once."""
+    span = _span(rows)
+    blocks, place = torch.unique(columns // span, return_inverse=True)
+    if n > span and len(blocks) > 1 and x[..., :1].numel() * len(blocks) * span > _BLOCK:
+        upper = columns >= n // 2
+        a = _block(x[..., ~upper], columns[~upper], n // 2, rows)
+        b = _block(x[..., upper], columns[upper] - n // 2, n // 2, rows)
+        return _stage(a, b, n // 2, rows)
+    y = x.new_zeros((*x.shape[:-1], len(blocks) * span))
+    y.index_copy_(-1, place * span + columns % span, x)
+    y = fwht(y.unflatten(-1, (len(blocks), span)), portable=True)
+    y = y[..., torch.arange(rows.start, rows.stop, device=x.device) % span]
+    distance = span
+    while distance < n:
+        blocks, place, odd = *torch.unique(blocks // 2, return_inverse=True), blocks % 2 == 1
+        a, b = (y.new_zeros((*y.shape[:-2], len(blocks), y.shape[-1])) for _ in range(2))
+        a[..., place[~odd], :] = y[..., ~odd, :]
+        b[..., place[odd], :] = y[..., odd, :]
+        y = _stage(a, b, distance, rows)
+        distance *= 2
+    return y.sum(-2)  # of one block, or none
+
+
+def _stage(a: Tensor, b: Tensor, distance: int, rows: slice) -> Tensor:
+    """Of the pairs (a + b, a - b) at a distance, rounded as in `_stages_`, what the rows need."""
+    total = a + b
+    for block, among in _aligned(rows, _span(rows)):
+        if block * _span(rows) & distance:
+            total[..., among].sub_(b[..., among], alpha=2)
+    return total
+
+
+def _span(rows: slice) -> int:
+    """The least power of two that is no less than the number of rows."""
+    return 1 << (rows.stop - rows.start - 1).bit_length()
+
+
+def _aligned(rows: slice, span: int) -> list[tuple[int, slice]]:
+    """Cut rows where a block of a span ends: the number of each part's block, and the part."""
+    block = rows.start // span
+    length = rows.stop - rows.start
+    cut = min((block + 1) * span - rows.start, length)
+    parts = [(block, slice(0, cut)), (block + 1, slice(cut, length))]
+    return [(number, part) for number, part in parts if part.start < part.stop]
+
+
+def _parity_signs(numbers: Tensor) -> Tensor:
+    """(-1)^popcount, int8."""
+    for shift in (32, 16, 8, 4, 2, 1):
+        numbers = numbers ^ (numbers >> shift)
+    return (1 - 2 * (numbers & 1)).to(torch.int8)
 
 
 def _first_stages(x: Tensor, out: Tensor, n: int) -> int:
@@ -231,4 +338,4 @@ def _stages_(x: Tensor) -> None:
         distance *= 2
 
 
-__all__ = ["fwht", "fwht_columns", "fwht_rows"]
+__all__ = ["fwht", "fwht_block", "fwht_block_adjoint", "fwht_columns", "fwht_rows"]

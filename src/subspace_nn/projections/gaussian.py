@@ -93,63 +93,67 @@ class Gaussian(Storable):
         """Bytes of the norms, and of the matrix if it is kept, once they are made."""
         return sum(t.nbytes for t in (self._norms, self._matrix) if t is not None)
 
-    def _matvec(self, omega: Tensor) -> Tensor:
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         if self.store:
-            return omega @ self._like(omega).T
+            return omega @ self._like(omega)[rows].T
         wide = torch.promote_types(omega.dtype, torch.float32)
         scaled = (omega / self._norms_on(omega.device)).to(wide)
         halves = scaled[..., ::2].contiguous(), scaled[..., 1::2].contiguous()
-        theta = omega.new_empty((*omega.shape[:-1], self.D))
-        for rows, *columns in self._halves(omega.device, wide):
+        theta = omega.new_empty((*omega.shape[:-1], rows.stop - rows.start))
+        for block, *columns in self._halves(omega.device, wide, rows):
             even, odd = (half @ part.T for half, part in zip(halves, columns, strict=True))
-            theta[..., rows] = even.add_(odd)
+            theta[..., block] = even.add_(odd)
         return theta
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         if self.store:
-            return gradient @ self._like(gradient)
+            return gradient @ self._like(gradient)[rows]
         wide = torch.promote_types(gradient.dtype, torch.float32)
         sums = gradient.new_zeros((*gradient.shape[:-1], self.dim), dtype=wide)
-        for rows, even, odd in self._halves(gradient.device, wide):
-            part = gradient[..., rows].to(wide)
+        for block, even, odd in self._halves(gradient.device, wide, rows):
+            part = gradient[..., block].to(wide)
             sums[..., ::2] += part @ even
             sums[..., 1::2] += part @ odd
         return (sums / self._norms_on(gradient.device)).to(gradient.dtype)
 
-    def _blocks(self, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
-        """G in blocks of whole rows: their place, and the rows as float64 (rows, d)."""
+    def _blocks(self, rows: slice) -> Iterator[tuple[slice, int]]:
+        """Cut rows into blocks: the place of each among them, and its first row."""
         step = max(1, _BLOCK // self.dim)
-        for begin in range(0, self.D, step):
-            rows = slice(begin, min(begin + step, self.D))
-            start, count = begin * self.dim, (rows.stop - begin) * self.dim
-            yield rows, bits.normal(self.seed, "gaussian", start, count, device).view(-1, self.dim)
+        for begin in range(rows.start, rows.stop, step):
+            end = min(begin + step, rows.stop)
+            yield slice(begin - rows.start, end - rows.start), begin
+
+    def _gauss(self, device: torch.device, rows: slice) -> Iterator[tuple[slice, Tensor]]:
+        """Rows of G block by block: the block's place among them, and float64 (n, d)."""
+        for block, begin in self._blocks(rows):
+            start, count = begin * self.dim, (block.stop - block.start) * self.dim
+            yield block, bits.normal(self.seed, "gaussian", start, count, device).view(-1, self.dim)
 
     def _halves(
-        self, device: torch.device, dtype: torch.dtype
+        self, device: torch.device, dtype: torch.dtype, rows: slice
     ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """The same blocks of G as its even and its odd columns, computed in a dtype."""
+        """The same blocks as the even and the odd columns, computed in a dtype."""
         if self.dim % 2:
-            for rows, gauss in self._blocks(device):
-                yield rows, gauss[:, ::2].to(dtype), gauss[:, 1::2].to(dtype)
+            for block, gauss in self._gauss(device, rows):
+                yield block, gauss[:, ::2].to(dtype), gauss[:, 1::2].to(dtype)
             return
         # The two normal numbers of a word lie side by side in one row.
-        half, step = self.dim // 2, max(1, _BLOCK // self.dim)
-        for begin in range(0, self.D, step):
-            rows = slice(begin, min(begin + step, self.D))
-            count = (rows.stop - begin) * half
+        half = self.dim // 2
+        for block, begin in self._blocks(rows):
+            count = (block.stop - block.start) * half
             words = bits.words(self.seed, "gaussian", begin * half, count, device)
             radius = (words >> 32).bitwise_and_(0xFFFFFFFF).to(dtype).add_(0.5).mul_(2.0**-32)
             # The highest words round to u = 1 in float32; no radius is 0, as none is in float64.
             radius = radius.log_().mul_(-2).clamp_(min=2.0**-32).sqrt_().view(-1, half)
             angle = words.bitwise_and_(0xFFFFFFFF).to(dtype).mul_(2 * math.pi * 2.0**-32)
             angle = angle.view(-1, half)
-            yield rows, angle.cos().mul_(radius), angle.sin_().mul_(radius)
+            yield block, angle.cos().mul_(radius), angle.sin_().mul_(radius)
 
     def _norms_on(self, device: torch.device) -> Tensor:
         """‖g_j‖, float64 (d,)."""
         if self._norms is None:
             squares = torch.zeros(self.dim, dtype=torch.float64, device=device)
-            for _, gauss in self._blocks(device):
+            for _, gauss in self._gauss(device, slice(0, self.D)):
                 squares += gauss.square().sum(0)
             self._norms = squares.sqrt()
         return self._norms.to(device)
@@ -160,6 +164,6 @@ class Gaussian(Storable):
         if held is None or (held.dtype, held.device) != (x.dtype, x.device):
             norms = self._norms_on(x.device)
             self._matrix = held = x.new_empty(self.shape)
-            for rows, gauss in self._blocks(x.device):
+            for rows, gauss in self._gauss(x.device, slice(0, self.D)):
                 held[rows] = (gauss / norms).to(x.dtype)
         return held

@@ -6,12 +6,17 @@ import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.projections._rows import Rows
+from subspace_nn.projections._folded import Folded
 from subspace_nn.projections.base import check_sizes
-from subspace_nn.projections.fwht import fwht_columns, fwht_rows
+from subspace_nn.projections.fwht import (
+    fwht_block,
+    fwht_block_adjoint,
+    fwht_columns,
+    fwht_rows,
+)
 
 
-class Hadamard(Rows):
+class Hadamard(Folded):
     """Random columns of a Walsh-Hadamard matrix, with random signs of its rows; PᵀP = I exactly.
 
     With n = 2^⌊log2 D⌋ and d ≤ n: cut the n columns of the Hadamard matrix H into d strata as
@@ -62,6 +67,15 @@ class Hadamard(Rows):
 
     def _core_adjoint(self, y: Tensor) -> Tensor:
         return fwht_rows(y, self._columns_on(y.device)).mul_(1 / math.sqrt(self.core))
+
+    def _core_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        columns = self._columns_on(omega.device)
+        return fwht_block(omega * (1 / math.sqrt(self.core)), columns, self.core, rows)
+
+    def _core_rows_adjoint(self, y: Tensor, rows: slice) -> Tensor:
+        return fwht_block_adjoint(y, self._columns_on(y.device), rows).mul_(
+            1 / math.sqrt(self.core)
+        )
 
     def stored_bytes(self) -> int:
         """Bytes of the signs and column numbers held at this moment, on all devices."""

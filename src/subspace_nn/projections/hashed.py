@@ -64,24 +64,25 @@ class Hashed(Storable):
         self._index: dict[torch.device, Tensor] = {}
         self._norms: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
-    def _matvec(self, omega: Tensor) -> Tensor:
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         # The indices point into [ω, -ω], so that the sign costs nothing.
         signed = torch.cat(2 * self._copies * (omega,), dim=-1)
         signed.mul_(self._norms_on(omega.device, omega.dtype))
         if self.store:
-            return signed.index_select(-1, self._index_on(omega.device))
-        theta = omega.new_empty((*omega.shape[:-1], self.D))
-        for weights, index in self._indices(omega.device):
-            torch.index_select(signed, -1, index, out=theta[..., weights])
+            return signed.index_select(-1, self._index_on(omega.device)[rows])
+        theta = omega.new_empty((*omega.shape[:-1], rows.stop - rows.start))
+        for weights, index in self._hash.indices(omega.device, rows):
+            torch.index_select(signed, -1, index, out=theta[..., _within(weights, rows)])
         return theta
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         # Half-precision sums of thousands of terms lose most of their digits.
         wide = torch.promote_types(gradient.dtype, torch.float32)
         size = 2 * self._copies * self.dim
         sums = gradient.new_zeros((*gradient.shape[:-1], size), dtype=wide)
-        for weights, index in self._indices(gradient.device):
-            self._add(gradient[..., weights].to(wide), index, sums, first=weights.start == 0)
+        for weights, index in self._indices(gradient.device, rows):
+            part = gradient[..., _within(weights, rows)].to(wide)
+            self._add(part, index, sums, first=weights.start == rows.start)
         if self._copies > 1:
             sums = sums.unflatten(-1, (2, self._copies, self.dim)).sum(-2).flatten(-2)
         plus, minus = sums.split(self.dim, dim=-1)
@@ -123,7 +124,7 @@ class Hashed(Storable):
         """The index into [ω, -ω] of each weight, int32 (D,)."""
         if device not in self._index:
             index = torch.empty(self.D, dtype=torch.int32, device=device)
-            for weights, part in self._hash.indices(device):
+            for weights, part in self._hash.indices(device, slice(0, self.D)):
                 index[weights] = part % self.dim + self.dim * (part >= 2 * self.dim)
             self._index[device] = index
         return self._index[device]
@@ -150,12 +151,17 @@ class Hashed(Storable):
         norms[(multiplier * torch.arange(rest, device=device) + offset) % self.dim] = other
         return norms
 
-    def _indices(self, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+    def _indices(self, device: torch.device, rows: slice) -> Iterator[tuple[slice, Tensor]]:
         """Which weights, and their indices into ω and -ω, which the next ones overwrite."""
         if not self.store:
-            return self._hash.indices(device)
+            return self._hash.indices(device, rows)
         index = self._index_on(device)
-        return ((weights, index[weights]) for weights, *_ in self._hash.pieces(device))
+        return ((weights, index[weights]) for weights, *_ in self._hash.pieces(device, rows))
+
+
+def _within(weights: slice, rows: slice) -> slice:
+    """Where some weights are among the rows that contain them."""
+    return slice(weights.start - rows.start, weights.stop - rows.start)
 
 
 def _sum_of_blocks(part: Tensor, places: Tensor, dim: int, size: int) -> Tensor:

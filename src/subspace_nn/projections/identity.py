@@ -35,5 +35,8 @@ class Identity(Projection):
     def _matvec(self, omega: Tensor) -> Tensor:
         return omega.clone()
 
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        return omega[..., rows].clone()
+
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         return gradient.clone()

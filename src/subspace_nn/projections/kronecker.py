@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.projections._rows import Rows
+from subspace_nn.projections._folded import Folded
 from subspace_nn.projections.base import check_sizes
 
 #: How often the rows of a factor are set to one norm and its columns made orthonormal again.
 _ROUNDS = 3
 
 
-class Kronecker(Rows):
+class Kronecker(Folded):
     """P = R1 ⊗ R2 with orthonormal factors of about √D × √d; PᵀP = I exactly.
 
     With D1 = ⌊√D⌋, D2 = ⌊D / D1⌋ and n = D1 D2, more than D - √D; and with d1 d2 ≥ d, d1 and d2
@@ -73,14 +73,37 @@ class Kronecker(Rows):
 
     def _core(self, omega: Tensor) -> Tensor:
         R1, R2 = self._factors_like(omega)
-        (_, d1), (_, d2) = self.factors
-        padded = torch.nn.functional.pad(omega, (0, d1 * d2 - omega.shape[-1]))
-        return (R1 @ (padded.unflatten(-1, (d1, d2)) @ R2.T)).flatten(-2)
+        return (R1 @ (self._square(omega) @ R2.T)).flatten(-2)
 
     def _core_adjoint(self, y: Tensor) -> Tensor:
         R1, R2 = self._factors_like(y)
         full = (R1.T @ y.unflatten(-1, (R1.shape[0], R2.shape[0]))) @ R2
         return full.flatten(-2)[..., : self.dim]
+
+    def _core_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        R1, R2 = self._factors_like(omega)
+        some, place = self._covering(rows)
+        return ((R1[some] @ self._square(omega)) @ R2.T).flatten(-2)[..., place]
+
+    def _core_rows_adjoint(self, y: Tensor, rows: slice) -> Tensor:
+        R1, R2 = self._factors_like(y)
+        some, place = self._covering(rows)
+        padded = y.new_zeros((*y.shape[:-1], (some.stop - some.start) * R2.shape[0]))
+        padded[..., place] = y
+        full = R1[some].T @ (padded.unflatten(-1, (-1, R2.shape[0])) @ R2)
+        return full.flatten(-2)[..., : self.dim]
+
+    def _square(self, omega: Tensor) -> Tensor:
+        """Ω: ω with zeros behind it, row by row, (*, d1, d2)."""
+        (_, d1), (_, d2) = self.factors
+        padded = torch.nn.functional.pad(omega, (0, d1 * d2 - omega.shape[-1]))
+        return padded.unflatten(-1, (d1, d2))
+
+    def _covering(self, rows: slice) -> tuple[slice, slice]:
+        """Which rows of R1 make these coordinates, and where these are among theirs."""
+        D2 = self.factors[1][0]
+        some = slice(rows.start // D2, -(-rows.stop // D2))
+        return some, slice(rows.start - some.start * D2, rows.stop - some.start * D2)
 
     def stored_bytes(self) -> int:
         """Bytes of the signs and factors held at this moment, on all devices."""

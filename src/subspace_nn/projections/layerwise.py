@@ -14,7 +14,7 @@ from torch import Tensor
 from subspace_nn import bits
 from subspace_nn.common.checks import whole
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections.base import Projection, RowWise
 from subspace_nn.projections.combine import BlockDiagonal
 from subspace_nn.projections.hashed import Hashed
 
@@ -25,7 +25,7 @@ GROUPS = ("tensor", "layer")
 SHARES = ("weights", "root", "equal")
 
 
-class Layerwise(Projection):
+class Layerwise(RowWise):
     """A block-diagonal P: each group of tensors has its own map and its own share of d.
 
     The tensors of θ are cut into m groups of consecutive ones. Group g, with n_g weights, gets d_g
@@ -170,11 +170,11 @@ class Layerwise(Projection):
         """Bytes that the groups' maps hold."""
         return self.blocks.stored_bytes()
 
-    def _matvec(self, omega: Tensor) -> Tensor:
-        return self.blocks._matvec(omega)
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        return self.blocks._matvec_rows(omega, rows)
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
-        return self.blocks._rmatvec(gradient)
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        return self.blocks._rmatvec_rows(gradient, rows)
 
     def _recipe(self) -> tuple[Any, ...]:
         return *super()._recipe(), (self.of.kind, self.of.version), self.sizes, self.dims

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections.base import Projection, RowWise
 
 
-class Orthonormal(Projection):
+class Orthonormal(RowWise):
     """Orthonormal columns from the QR decomposition of a Gaussian matrix.
 
         P R = [v, G],    PᵀP = I,    R upper triangular with a positive diagonal
@@ -95,11 +95,11 @@ class Orthonormal(Projection):
         """Bytes of the matrix, once it is made."""
         return 0 if self._matrix is None else self._matrix.nbytes
 
-    def _matvec(self, omega: Tensor) -> Tensor:
-        return omega @ self._like(omega).T
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        return omega @ self._like(omega)[rows].T
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
-        return gradient @ self._like(gradient)
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        return gradient @ self._like(gradient)[rows]
 
     def _like(self, x: Tensor) -> Tensor:
         """P in the dtype and on the device of x; made anew only if x is more precise."""

@@ -102,17 +102,17 @@ class Sparse(Storable):
         """Bytes of the index tables and norms held at this moment, on all devices."""
         return sum(hashed.stored_bytes() for hashed in self._maps)
 
-    def _matvec(self, omega: Tensor) -> Tensor:
+    def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         # Half precision would lose a digit in the sum.
         groups = _widened(omega).split([hashed.dim for hashed in self._maps], dim=-1)
-        theta = self._maps[0]._matvec(groups[0])
+        theta = self._maps[0]._matvec_rows(groups[0], rows)
         for hashed, group in zip(self._maps[1:], groups[1:], strict=True):
-            theta += hashed._matvec(group)
+            theta += hashed._matvec_rows(group, rows)
         return theta.to(omega.dtype)
 
-    def _rmatvec(self, gradient: Tensor) -> Tensor:
+    def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         wide = _widened(gradient)
-        sums = [hashed._rmatvec(wide) for hashed in self._maps]
+        sums = [hashed._rmatvec_rows(wide, rows) for hashed in self._maps]
         return torch.cat(sums, dim=-1).to(gradient.dtype)
 
 
