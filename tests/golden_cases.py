@@ -119,7 +119,7 @@ def path_of(name):
 def summary(net):
     """What a net is, for comparison: digests, and θ itself for kinds that are the same nearly."""
     theta, portable = net.theta().detach(), net.projection.portable
-    rest = {n: t for n, t in net.state_dict().items() if n != "omega"}
+    rest = {n: t for n, t in net.state_dict().items() if not n.startswith("module.subspace_")}
     return {
         "D": net.D,
         "projection": net.projection.label,

@@ -12,6 +12,9 @@ import subspace_nn as sn
 from subspace_nn import models, projections
 from tests.modules import CASES, Frozen, SharedSubmodule, Tied
 
+#: What every state_dict has.
+OWN = {"module.subspace_omega", "module.subspace_recipe"}
+
 ALL = pytest.mark.parametrize("case", list(CASES.values()), ids=list(CASES))
 
 
@@ -125,7 +128,7 @@ def test_state_dict_holds_omega_and_buffers_alone(case):
     module, net = wrapped(case)
     trained = {n for n, p in module.named_parameters(remove_duplicate=False) if p.requires_grad}
     rest = {f"module.{n}" for n in module.state_dict() if n not in trained}
-    assert set(net.state_dict()) == {"omega"} | rest
+    assert set(net.state_dict()) == OWN | rest
 
 
 @ALL
@@ -141,7 +144,7 @@ def test_state_dict_round_trip_also_inside_another_module(case):
 
 def test_state_dict_of_another_size_is_refused():
     net = sn.Subspace(nn.Linear(4, 4), 3)
-    with pytest.raises(RuntimeError, match="size mismatch for omega"):
+    with pytest.raises(RuntimeError, match=r"size mismatch for module\.subspace_omega"):
         net.load_state_dict({"omega": torch.zeros(4)})
     with pytest.raises(RuntimeError, match="Missing key"):
         net.load_state_dict({})
@@ -149,9 +152,9 @@ def test_state_dict_of_another_size_is_refused():
 
 def test_only_omega_is_a_parameter():
     net = sn.Subspace(models.build("conv"), 100)
-    assert [n for n, _ in net.named_parameters()] == ["omega"]
-    assert sum(p.numel() for p in net.parameters()) == 100
-    assert [n for n, _ in nn.Sequential(net)[0].named_parameters("x")] == ["x.omega"]
+    for prefix, root in (("module.", net), ("", net.module), ("0.module.", nn.Sequential(net))):
+        assert [n for n, _ in root.named_parameters()] == [f"{prefix}subspace_omega"]
+        assert list(root.parameters()) == [net.omega]
 
 
 def test_eval_and_train_reach_everything():
@@ -169,10 +172,10 @@ def test_eval_and_train_reach_everything():
 def test_shared_submodule_survives_many_calls():
     module = SharedSubmodule()
     net = randomise(sn.Subspace(module, 5, theta0="module"))
-    for _ in range(3):
-        net(CASES["shared submodule"].input())
-    assert torch.equal(net.module.first.weight, module.first.weight)
-    assert isinstance(net.module.first.weight, nn.Parameter)
+    x = CASES["shared submodule"].input()
+    assert torch.equal(net(x), net(x))
+    assert torch.equal(net.module.first.weight, net.merge().first.weight)
+    assert not torch.equal(net.module.first.weight, module.first.weight)
     assert net.module.second is net.module.first
 
 
@@ -321,9 +324,12 @@ def test_what_is_held_and_what_trains_beside_omega():
     net = sn.Subspace(module, 7, theta0="module", exclude="norm", train="head")
     assert net.D == 36
     assert [n for n, _ in net.named_parameters()] == [
-        "omega", "module.head.weight", "module.head.bias"
+        "module.subspace_omega", "module.norm.weight", "module.norm.bias", "module.head.weight",
+        "module.head.bias",
     ]  # fmt: skip
-    assert [n for n, _ in net.named_parameters("x", recurse=False)] == ["x.omega"]
+    assert {n for n, p in net.named_parameters() if not p.requires_grad} == {
+        "module.norm.weight", "module.norm.bias"
+    }  # fmt: skip
     assert "beside=14" in repr(net)
     optimizer = torch.optim.Adam(
         [
@@ -342,8 +348,8 @@ def test_what_is_held_and_what_trains_beside_omega():
     assert all(p.requires_grad for p in plain.parameters())
     x = torch.randn(3, 5)
     torch.testing.assert_close(plain(x), net(x), rtol=0, atol=0)
-    assert set(net.state_dict()) == {
-        "omega", "module.norm.weight", "module.norm.bias", "module.head.weight", "module.head.bias"
+    assert set(net.state_dict()) == OWN | {
+        "module.norm.weight", "module.norm.bias", "module.head.weight", "module.head.bias"
     }  # fmt: skip
 
 
@@ -494,7 +500,6 @@ def test_whole_models_move_to_another_dtype_after_training():
 
 
 def test_theta0_never_trains_even_if_it_is_asked_to():
-    """A larger module lists θ0 among its parameters: `requires_grad_()` on it reaches θ0."""
     outer = nn.Sequential(sn.Subspace(nn.Linear(6, 5), 4), nn.Linear(5, 2)).requires_grad_()
     theta0 = {name: tensor.detach().clone() for name, tensor in outer[0].theta0().items()}
     optimizer = torch.optim.AdamW(outer.parameters(), lr=0.1)

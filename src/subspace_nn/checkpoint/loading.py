@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -12,7 +12,8 @@ from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.projections import Gaussian, Layerwise, Orthonormal, Projection, Sparse
-from subspace_nn.subspace import calls, theta0
+from subspace_nn.subspace import theta0
+from subspace_nn.subspace.copies import copied, state
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.selection import Selection
 from subspace_nn.subspace.wrapper import BASE, DRAWN, STORED, Subspace
@@ -43,7 +44,7 @@ def load(
             number. `orthonormal` takes 24 bytes an entry, 6.4 GB at most by default.
 
     Returns:
-        The subspace, in evaluation mode if the module is.
+        The subspace, in evaluation mode.
 
     Raises:
         CheckpointError: if the file is damaged or of a newer format, if the module is of another
@@ -75,18 +76,16 @@ def _restore(
         seed=spec["seed"],
         theta0="seed" if drawn else "module",
         scale=spec.get("scale", "init"),
-        **_selection(spec).recipe(),
+        **cast("dict[str, Any]", _selection(spec).recipe()),
     )
     if projection is None:
         _check_entries(net.projection, max_entries)
     net.base = spec.get("base")
     if problems := list(_differences(spec, net)):
         raise CheckpointError(*problems)
-    tensors = {n: t for n, t in saved.tensors.items() if not n.startswith("theta0.")}
-    if "omega" not in spec:
-        net.omega.data = net.omega.data.to(saved.omega.dtype)
-    net.load_state_dict({**net.frozen(), **tensors, "omega": saved.omega})
-    return net
+    omega = saved.omega.to(net.omega.dtype) if "omega" in spec else saved.omega
+    net.load_values({**saved.tensors, "omega": omega})
+    return net.eval()
 
 
 def _target(spec: Mapping[str, Any], module: nn.Module | None) -> tuple[nn.Module, Layout]:
@@ -135,7 +134,7 @@ def _expected(
     own = dict(module.named_parameters(remove_duplicate=False))
     theta = {id(own[entry.name]) for entry in layout.entries}
     beside = {id(own[name]) for name in layout.beside}
-    for name, tensor in module.state_dict().items():
+    for name, tensor in state(module).items():
         is_frozen = name in own and id(own[name]) not in theta | beside
         left_out = is_frozen and spec["theta0_from"] == BASE
         if not left_out and not (name in own and id(own[name]) in theta):
@@ -151,7 +150,7 @@ def _stated(tensor: Tensor) -> Stated:
 
 def _with_weights(module: nn.Module, layout: Layout, tensors: Mapping[str, Tensor]) -> nn.Module:
     """A copy of the module with the θ0 of a file."""
-    filled = calls.copied(module)
+    filled = copied(module)
     parameters = dict(filled.named_parameters())
     for entry in layout.entries:
         parameters[entry.name].data.copy_(tensors[f"theta0.{entry.name}"])

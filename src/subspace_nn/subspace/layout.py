@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.subspace.copies import state
 from subspace_nn.subspace.selection import Selection
 
 
@@ -161,7 +162,7 @@ def _slots(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _saved_buffers(module: nn.Module) -> tuple[tuple[str, torch.Size], ...]:
-    saved = module.state_dict().keys()
+    saved = state(module).keys()
     return tuple((name, b.shape) for name, b in module.named_buffers() if name in saved)
 
 

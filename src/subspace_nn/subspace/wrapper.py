@@ -1,27 +1,27 @@
 """Any module in a subspace: θ = θ0 + σ √(D/d) ⊙ P ω."""
 
-import functools
-import math
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from subspace_nn import bits, models, projections
-from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.common.errors import InputError
 from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.projections import Projection
 from subspace_nn.projections.coordinates import coordinates
-from subspace_nn.subspace import calls
+from subspace_nn.subspace import copies, live
 from subspace_nn.subspace import theta0 as theta0_
 from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace.memory import Memory, Weights
 from subspace_nn.subspace.selection import Patterns, Selection
+from subspace_nn.subspace.theta import Scale, Theta, check_choices
 
 Theta0 = Literal["auto", "seed", "module"]
-Scale = Literal["init", "none", "learned"]
 
 #: How a checkpoint says where θ0 is from: drawn from the seed by this version, in the file, or
 #: the weights of a model that whoever loads it gives.
@@ -41,11 +41,15 @@ class Subspace(nn.Module):
     (Training in a random subspace: Greydanus, 2017; Li et al., "Measuring the intrinsic
     dimension of objective landscapes", 2018.)
 
-    The module given is copied and never changed. The only parameter of the wrapper is `omega`,
-    unless `train` adds some; it starts at zero, where the function is that of θ0.
+    `net.module` is the module with the weights θ(ω), always: whoever reads a weight computes it,
+    in any thread, from any caller. It is an instance of a subclass of its own class, and its
+    trainable parameters are ω, named `subspace_omega`, and what `train` adds. ω starts at zero,
+    where the function is that of θ0. Attributes and methods that the subspace does not have, such
+    as `net.config` and `net.generate(…)`, are the module's.
 
     Args:
-        module: any module. Parameters with `requires_grad=False` stay as they are, outside of D.
+        module: any module, copied unless `copy=False`. Parameters with `requires_grad=False` stay
+            as they are, outside of D.
         dim: number of free parameters d, from 1 to D.
         projection: the name of a kind, or a projection made for this D and dim. "hashed" by
             default. "orthonormal" is the form of 2017: θ = σ √(D/d) ⊙ P ω through the origin,
@@ -69,21 +73,27 @@ class Subspace(nn.Module):
         train: patterns of parameters, such as a new head, that are not in θ either, but train
             beside ω: parameters of this module, under their own names, with a learning rate in
             the units of weights. The optimiser needs a group of its own for them.
+        memory: how long computed weights live. "whole" makes all of them at once, once a call;
+            in evaluation mode without gradients once for each ω. "layer" makes a layer's weights
+            when it runs, keeps none of them for the backward pass, which makes them again, and
+            turns their gradient into d numbers at once: for large models. "auto", the default, is
+            "whole" up to 2^26 weights.
+        copy: whether to copy the module. Without a copy the module itself becomes `net.module`;
+            `release` gives it back as it was.
 
     Attributes:
-        omega: the parameter, shape (d,).
-        module: the copy of the module; its own parameters hold θ0.
-        projection: the map P.
+        module: the module with the weights θ(ω).
         layout: which tensors make up θ.
-        sigma: σ of each tensor, by name.
-        steps: factor before P ω for each tensor, by name: σ √(D/d), or 1; without λ.
-        theta0_from: "seed" or "module".
         selection: include, exclude and train.
+        seed: of P and θ0.
+        scale: as given.
         base: name of the model that θ0 is the weights of, if this was loaded with one.
 
     Raises:
         InputError: if an argument is out of range, "seed" is asked for and some parameter's
-            initialiser is not known, a pattern matches nothing, or the module is TorchScript.
+            initialiser is not known, a pattern matches nothing, or the module cannot live in a
+            subspace, or not be saved from it: TorchScript, compiled or sparse parts, extra state
+            that is no tensor.
 
     Example:
         >>> net = Subspace(nn.Linear(20, 10), dim=15)
@@ -92,8 +102,8 @@ class Subspace(nn.Module):
           D=210, dim=15, projection=hashed, seed=0, theta0=seed
           (module): Linear(in_features=20, out_features=10, bias=True)
         )
-        >>> net(torch.zeros(3, 20)).shape
-        torch.Size([3, 10])
+        >>> net(torch.zeros(3, 20)).shape, net.module.weight.shape
+        (torch.Size([3, 10]), torch.Size([10, 20]))
     """
 
     def __init__(
@@ -108,39 +118,61 @@ class Subspace(nn.Module):
         include: Patterns = "*",
         exclude: Patterns = (),
         train: Patterns = (),
+        memory: Memory = "auto",
+        copy: bool = True,
     ) -> None:
         super().__init__()
-        calls.check(module)
-        _check_choices(projection, theta0, scale)
+        choices = {"theta0": (theta0, Theta0), "scale": (scale, Scale), "memory": (memory, Memory)}
+        check_choices(projection, choices)
         self.selection = Selection.of(include, exclude, train)
         self.layout = Layout.of(module, self.selection)
+        live.check(module, self.layout)
         _, dim = projections.check_sizes(self.layout.D, dim)
-        self.module = calls.copied(module)
-        for name in self.layout.held:
-            self.module.get_parameter(name).requires_grad = False
-        self._placement = calls.Placement(self.module)
-        self.seed = seed = _common_seed(projection, seed)
-        self.scale = scale
-        self.theta0_from, self.sigma = _place(self.module, self.layout, seed, theta0)
-        origin = self.theta0()
-        factors = _count_factors(self.layout, dim, scale)
-        sigma = self.sigma if scale != "none" else None
-        self.projection = _project(
-            projection, dim - factors, seed=seed, layout=self.layout, origin=origin, sigma=sigma
-        )
-        self.steps = {
-            e.name: sigma[e.name] * self.projection.widening(e.start, e.start + e.numel)
-            if sigma
-            else 1.0
-            for e in self.layout.entries
-        }
-        # Half precision would lose the small steps of ω, which costs nothing to keep.
-        dtypes = (tensor.dtype for tensor in origin.values())
-        dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
-        device = next(iter(origin.values())).device
-        omega = torch.cat((self.projection.omega0(), torch.zeros(factors, dtype=torch.float64)))
-        self.omega = nn.Parameter(omega.to(device=device, dtype=dtype))
+        _check_state(module)
+        self.seed, self.scale = _common_seed(projection, seed), scale
         self.base: str | None = None
+        module = copies.copied(module) if copy else module
+        # What can fail comes first: a module that was not copied is as it was if something does.
+        self._originals = {e.name: module.get_parameter(e.name) for e in self.layout.entries}
+        laws = _laws(module, self.layout, self._originals, theta0)
+        theta = Theta(
+            self.layout, _own(self._originals) if laws and not copy else self._originals,
+            dim=dim, projection=projection, seed=self.seed, scale=scale, laws=laws,
+        )  # fmt: skip
+        device = next(iter(theta.origin.values())).device
+        omega = nn.Parameter(theta.start().to(device=device, dtype=theta.dtype))
+        written = live.written_to(module, self.layout)
+        self._weights = Weights(theta, module, live.OMEGA, memory, written)
+        self._places = live.install(module, self.layout, self._weights, omega, self._recipe(theta))
+        for name in self.layout.held:
+            module.get_parameter(name).requires_grad = False
+        self.training = module.training
+        self.module = module
+
+    @property
+    def omega(self) -> Tensor:
+        """The free parameters, shape (d,); a parameter of `module`."""
+        return self._weights.omega
+
+    @property
+    def projection(self) -> Projection:
+        """The map P."""
+        return self._theta.projection
+
+    @property
+    def sigma(self) -> dict[str, float]:
+        """σ of each tensor, by name."""
+        return dict(self._theta.sigma)
+
+    @property
+    def steps(self) -> dict[str, float]:
+        """Factor before P ω for each tensor, by name: σ √(D/d), or 1; without λ."""
+        return dict(self._theta.steps)
+
+    @property
+    def theta0_from(self) -> Literal["seed", "module"]:
+        """Where θ0 is from."""
+        return self._theta.source
 
     @property
     def D(self) -> int:
@@ -152,8 +184,8 @@ class Subspace(nn.Module):
         """Number of free parameters d."""
         return self.omega.numel()
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes with the weights θ(ω).
+    def forward(self, /, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes.
 
         Args:
             *args: passed on.
@@ -162,28 +194,7 @@ class Subspace(nn.Module):
         Returns:
             Whatever the module returns.
         """
-        return self.call("__call__", *args, **kwargs)
-
-    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """What another method of the module computes with the weights θ(ω).
-
-        Args:
-            method: its name, as "generate"; with dots for a submodule's, as "encoder.forward".
-            *args: passed on.
-            **kwargs: passed on.
-
-        Returns:
-            Whatever the method returns.
-
-        Example:
-            >>> net = Subspace(nn.Sequential(nn.Linear(4, 3), nn.Tanh()), dim=5)
-            >>> net.call("0.forward", torch.zeros(2, 4)).shape
-            torch.Size([2, 3])
-        """
-        weights = self.layout.fill_slots(self._tensors())
-        output = calls.call(self.module, method, weights, args, kwargs)
-        self._placement.in_backward_of(output, weights)
-        return output
+        return self.module(*args, **kwargs)
 
     def theta(self) -> Tensor:
         """All weights as one vector, differentiable in ω.
@@ -199,24 +210,42 @@ class Subspace(nn.Module):
         Returns:
             The tensors by name, not copied; tied ones once.
         """
-        own = dict(self.module.named_parameters()) | self._placement.own
-        return {entry.name: own[entry.name] for entry in self.layout.entries}
+        return {name: tensor.detach() for name, tensor in self._theta.origin.items()}
 
     def merge(self) -> nn.Module:
         """An ordinary module with the trained weights, independent of this one.
 
         Returns:
-            A copy of the wrapped module; its weights require gradients where the module's did.
+            A copy of the module; its weights require gradients where the module's did.
         """
-        self._placement.restore()
-        plain = calls.copied(self.module)
+        plain = cast("Subspace", copies.copied(self)).release()
         with torch.no_grad():
             for name, tensor in self._tensors().items():
                 plain.get_parameter(name).copy_(tensor)
-                plain.get_parameter(name).requires_grad = True
-        for name in self.layout.held:
-            plain.get_parameter(name).requires_grad = True
         return plain
+
+    def release(self) -> nn.Module:
+        """The module as it was before it was wrapped; this subspace ends.
+
+        The class, the parameters and which of them require gradients are those of before. What
+        `train` matched, buffers, device and dtype are as they are now. For the trained weights,
+        call `merge` first.
+
+        Returns:
+            The module, the very object where it was not copied.
+        """
+        origin = self._theta.origin
+        moved = [name for name, own in self._originals.items() if own is not origin[name]]
+        for name in moved if self._theta.laws else ():
+            like = origin[name]
+            self._originals[name].data = self._originals[name].data.to(like.device, like.dtype)
+        parameters = dict(enumerate(self._originals.values()))
+        live.release(self._weights, self._places, parameters)
+        for name in self.layout.held:
+            self.module.get_parameter(name).requires_grad = True
+        module = self.module
+        del self.module
+        return module
 
     def unmerge(self, module: nn.Module) -> None:
         """Take ω back from a plain module's weights: the inverse of `merge`.
@@ -249,9 +278,9 @@ class Subspace(nn.Module):
                     f"The module's weights do not lie in this subspace: {', '.join(outside)}. "
                     "Expected those of a merge of a Subspace with the same θ0, projection and seed."
                 )
-        rest = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
-        own = self.state_dict()
-        self.load_state_dict({name: rest.get(name, tensor) for name, tensor in own.items()})
+        rest = copies.state(module)
+        own = copies.state(self.module).keys() - {live.OMEGA}
+        copies.set_state(self.module, {name: rest[name] for name in own})
 
     def save(
         self,
@@ -281,44 +310,16 @@ class Subspace(nn.Module):
         checkpoint = self.to_checkpoint(base or self.base)
         container.write(checkpoint.rounded(dtype) if dtype else checkpoint, path)
 
-    def named_parameters(
-        self,
-        prefix: str = "",
-        recurse: bool = True,  # noqa: FBT001, FBT002  # nn.Module's signature
-        remove_duplicate: bool = True,  # noqa: FBT001, FBT002
-    ) -> Iterator[tuple[str, nn.Parameter]]:
-        """ω, and what `train` has matched: the other weights are not free.
+    def load_values(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what a checkpoint holds.
 
         Args:
-            prefix: put before the names.
-            recurse: whether to go into the module; without, only ω is left.
-            remove_duplicate: whether a tied parameter comes once.
-
-        Yields:
-            Names and parameters, first ("omega", ω).
+            tensors: ω under "omega", in any dtype; the module's under "module." and their name.
         """
-        beside = (self.module.get_parameter(name) for name in self.layout.beside)
-        free = {id(self.omega), *map(id, beside)}
-        for name, parameter in super().named_parameters(prefix, recurse, remove_duplicate):
-            if id(parameter) in free:
-                yield name, parameter
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # pyrefly: ignore[bad-override]
-        """ω, the module's buffers and its parameters outside of θ; never θ, θ0 or P.
-
-        Args:
-            *args: as for any module.
-            **kwargs: as for any module.
-
-        Returns:
-            The tensors by name.
-        """
-        self._placement.restore()
-        state = super().state_dict(*args, **kwargs)
-        prefix = kwargs.get("prefix", "")
-        for path in self._theta0_paths():
-            del state[f"{prefix}module.{path}"]
-        return state
+        omega = tensors["omega"]
+        self.omega.data = omega.to(self.omega.device, copy=True)
+        values = {name: tensor for name, tensor in tensors.items() if name.startswith("module.")}
+        copies.set_state(self.module, {n.removeprefix("module."): t for n, t in values.items()})
 
     def extra_repr(self) -> str:
         """D, d, and the recipe.
@@ -329,63 +330,19 @@ class Subspace(nn.Module):
         kind, source = self.projection.kind, self.theta0_from
         text = f"D={self.D}, dim={self.dim}, projection={kind}, seed={self.seed}, theta0={source}"
         if self.layout.beside:
-            beside = sum(parameter.numel() for parameter in self.parameters()) - self.dim
+            beside = sum(self.module.get_parameter(name).numel() for name in self.layout.beside)
             text += f", beside={beside}"
         return text
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles are made of.
-
-        Returns:
-            The attributes.
-        """
-        self._placement.restore()
-        return self.__dict__
-
-    def _apply(self, *args: Any, **kwargs: Any) -> "Subspace":
-        self._placement.restore()
-        return super()._apply(*args, **kwargs)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        self._placement.restore()
-        # A state holds no θ0, so the module below is handed its own: nothing is missing to it.
-        own = dict(self.module.named_parameters(remove_duplicate=False))
-        for path in self._theta0_paths():
-            state_dict[f"{prefix}module.{path}"] = own[path]
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    def _theta0_paths(self) -> list[str]:
-        """Every path that leads to a weight of θ, a shared submodule's second name included."""
-        members = {id(parameter) for parameter in self.theta0().values()}
-        named = self.module.named_parameters(remove_duplicate=False)
-        return [path for path, parameter in named if id(parameter) in members]
-
-    # A compiler cannot trace a Function with a forward derivative; the module is what it is for.
-    @torch.compiler.disable
-    def _tensors(self) -> dict[str, Tensor]:
-        """θ by entry name, each in the dtype of its θ0."""
-        omega, factors = self.omega.tensor_split([self.projection.dim])
-        moves = self.layout.split(self.projection @ omega)
-        if factors.numel():
-            moves = {n: m * (1 + f) for (n, m), f in zip(moves.items(), factors, strict=True)}
-        moves = {name: move * self.steps[name] for name, move in moves.items()}
-        origins = self.theta0()
-        if not self.projection.anchored:
-            moves = {name: _shifted(move, origins[name]) for name, move in moves.items()}
-        return {name: move.to(origins[name].dtype) for name, move in moves.items()}
 
     def frozen(self) -> dict[str, Tensor]:
         """The module's parameters that are neither in θ nor trained beside ω.
 
         Returns:
-            The tensors by the names that they have in `state_dict`, not copied.
+            The tensors by the names that they have in a checkpoint, not copied.
         """
-        theirs = {id(self.module.get_parameter(name)) for name in self.layout.beside}
-        theirs |= {id(tensor) for tensor in self.theta0().values()}
+        free = {id(self.module.get_parameter(name)) for name in (*self.layout.beside, live.OMEGA)}
         named = self.module.named_parameters(remove_duplicate=False)
-        return {f"module.{path}": p for path, p in named if id(p) not in theirs}
+        return {f"module.{path}": p for path, p in named if id(p) not in free}
 
     def to_checkpoint(self, base: str | None = None) -> Checkpoint:
         """What `save` writes.
@@ -397,14 +354,22 @@ class Subspace(nn.Module):
             The specification and the tensors.
 
         Raises:
-            InputError: if a base is named and θ0 was drawn from the seed.
+            InputError: if a base is named and θ0 was drawn from the seed, or θ0 was written to.
         """
         if base is not None and self.theta0_from == "seed":
             raise InputError(
                 f"base={base!r}: θ0 was drawn from the seed, it is no model's weights. Leave the "
                 'base out, or make the subspace with theta0="module".'
             )
-        tensors = dict(self.state_dict())
+        if changed := self._theta.changed():
+            raise InputError(
+                "Cannot be saved: θ0 was written to after the module was wrapped, "
+                f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
+            )
+        tensors = {"omega": self.omega.detach()}
+        tensors |= {
+            f"module.{n}": t for n, t in copies.state(self.module).items() if n != live.OMEGA
+        }
         source: dict[str, Any] = {"theta0_from": DRAWN if self.theta0_from == "seed" else STORED}
         if base is not None:
             frozen = {name: tensors.pop(name) for name in self.frozen()}
@@ -430,21 +395,54 @@ class Subspace(nn.Module):
         spec |= self.selection.recipe()
         return Checkpoint(spec | _named(self), tensors)
 
+    @property
+    def _theta(self) -> Theta:
+        theta = self._weights.theta
+        theta.settle()
+        return theta
 
-def _shifted(move: Tensor, origin: Tensor) -> Tensor:
-    """θ0 + move; in the place of the move where that has the sum's dtype."""
-    # Detached, for a larger module's requires_grad_() would reach θ0, too. And the move was scaled
-    # before, not by add(alpha=…): where a processor fuses it, it rounds differently.
-    if torch.promote_types(move.dtype, origin.dtype) == move.dtype:
-        return move.add_(origin.detach())
-    return move + origin.detach()
+    def _tensors(self) -> dict[str, Tensor]:
+        """θ by entry name, each in the dtype of its θ0."""
+        tensors = self._weights.theta.tensors(self.omega)
+        return {e.name: t for e, t in zip(self.layout.entries, tensors, strict=True)}
+
+    def _recipe(self, theta: Theta) -> Tensor:
+        parts = theta.projection._recipe(), self.scale, theta.source, self.layout.fingerprint()
+        return torch.tensor(list(hashlib.sha256(repr(parts).encode()).digest()[:8])).byte()
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        if f"{prefix}omega" in state_dict:  # as it was named before the module held it
+            state_dict[f"{prefix}module.{live.OMEGA}"] = state_dict.pop(f"{prefix}omega")
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """What the subspace does not have itself is the module's."""
+        own = vars(Subspace).get(name)
+        if isinstance(own, property):  # failed inside: not a missing attribute
+            return own.__get__(self)
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            module = self.__dict__.get("_modules", {}).get("module")
+            if module is None or name.startswith("__"):
+                raise
+        return getattr(module, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """ω is set where it is: in the module."""
+        if name == "omega":
+            self.module._parameters[live.OMEGA] = value
+        else:
+            super().__setattr__(name, value)
 
 
 def _named(net: Subspace) -> dict[str, str]:
     """The fields that name the net, if it is as `models.build` makes it, but for its dtype."""
     name = models.name_of(net.module)
-    rest = {n.removeprefix("module."): t for n, t in net.state_dict().items() if n != "omega"}
-    weights = rest | net.theta0()
+    weights = copies.state(net.module) | net.theta0()
+    del weights[live.OMEGA]
     dtypes = {str(t.dtype).removeprefix("torch.") for t in weights.values()}
     if name is None or len(dtypes) > 1 or not dtypes <= packing.FLOATS.keys():
         return {}
@@ -462,19 +460,35 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
-def _check_choices(projection: str | Projection, theta0: object, scale: object) -> None:
-    problems = []
-    if not isinstance(projection, Projection):
-        try:
-            projections.parse(projection)
-        except InputError as error:
-            problems += error.problems
-    if theta0 not in get_args(Theta0):
-        problems.append(unknown_name("theta0", theta0, get_args(Theta0)))
-    if scale not in get_args(Scale):
-        problems.append(unknown_name("scale", scale, get_args(Scale)))
-    if problems:
-        raise InputError(*problems)
+def _own(originals: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
+    """Tensors to draw into, so that those of a module that was not copied stay as they are."""
+    return {name: nn.Parameter(torch.empty_like(tensor)) for name, tensor in originals.items()}
+
+
+def _check_state(module: nn.Module) -> None:
+    odd = [name for name, value in copies.state(module).items() if not isinstance(value, Tensor)]
+    if odd:
+        raise InputError(
+            f"The module's extra state is no tensor, and no checkpoint could hold it: "
+            f"{', '.join(odd)}. Have get_extra_state return a tensor."
+        )
+
+
+def _laws(
+    module: nn.Module, layout: Layout, tensors: Mapping[str, Tensor], theta0: Theta0
+) -> dict[str, theta0_.AnyLaw] | None:
+    """The laws that θ0 is to be drawn from, if it is."""
+    if theta0 == "module":
+        return None
+    known = theta0_.laws(module, layout)
+    if theta0 == "auto":
+        return known if theta0_.is_fresh(tensors, known) else None
+    if missing := [name for name in tensors if name not in known]:
+        raise InputError(
+            "theta0='seed' needs PyTorch's default initialiser of every parameter; it is not "
+            f"known for {', '.join(missing)}. Use theta0='module'."
+        )
+    return known
 
 
 def _check_mergeable(net: Subspace, module: nn.Module) -> None:
@@ -504,68 +518,3 @@ def _common_seed(projection: str | Projection, seed: int | None) -> int:
             raise InputError(f"The projection has the seed {projection.seed}; got seed={seed}.")
         return projection.seed
     return bits.check_seed(0 if seed is None else seed)
-
-
-def _place(
-    module: nn.Module, layout: Layout, seed: int, theta0: Theta0
-) -> tuple[Literal["seed", "module"], dict[str, float]]:
-    """Put θ0 into the module's own parameters and freeze them; returns its source and σ."""
-    parameters = dict(module.named_parameters())
-    origin = {entry.name: parameters[entry.name] for entry in layout.entries}
-    known = theta0_.laws(module, layout)
-    drawn = theta0 == "seed" or (theta0 == "auto" and theta0_.is_fresh(origin, known))
-    if drawn:
-        _check_laws(origin, known)
-        for name, values in theta0_.draw(layout, known, seed).items():
-            origin[name].data.copy_(values)
-    for parameter in origin.values():
-        parameter.requires_grad = False
-        parameter.grad = None
-    sigma = theta0_.scales(origin, known if drawn else None)
-    return "seed" if drawn else "module", sigma
-
-
-def _check_laws(origin: Mapping[str, Tensor], known: Mapping[str, theta0_.AnyLaw]) -> None:
-    missing = [name for name in origin if name not in known]
-    if missing:
-        raise InputError(
-            "theta0='seed' needs PyTorch's default initialiser of every parameter; it is not "
-            f"known for {', '.join(missing)}. Use theta0='module'."
-        )
-
-
-def _count_factors(layout: Layout, dim: int, scale: Scale) -> int:
-    """How many of the d free parameters are factors λ of tensors."""
-    count = len(layout.entries) if scale == "learned" else 0
-    if dim <= count:
-        raise InputError(
-            f"scale='learned' takes one free parameter for each of the {count} tensors: dim must "
-            f"be at least {count + 1}, got {dim}."
-        )
-    return count
-
-
-def _project(
-    projection: str | Projection,
-    dim: int,
-    *,
-    seed: int,
-    layout: Layout,
-    origin: Mapping[str, Tensor],
-    sigma: Mapping[str, float] | None,
-) -> Projection:
-    if isinstance(projection, Projection):
-        if projection.shape != (layout.D, dim):
-            raise InputError(
-                f"The projection must be of shape {(layout.D, dim)}, got {projection.shape}."
-            )
-        return projection
-    options = {}
-    kind, words = projections.parse(projection)
-    if kind.takes_anchor and "anchor" not in words:
-        widen = math.sqrt(layout.D / dim)
-        steps = {name: sigma[name] * widen if sigma else 1.0 for name in origin}
-        scaled = {name: t.detach().cpu().double() / steps[name] for name, t in origin.items()}
-        options["anchor"] = layout.flatten(scaled)
-    tensors = {entry.name: entry.numel for entry in layout.entries}
-    return projections.make(projection, layout.D, dim, seed, tensors=tensors, **options)

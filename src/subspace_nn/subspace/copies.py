@@ -1,0 +1,98 @@
+"""Copies of modules, and their state by name."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_EXTRA = "_extra_state"
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A deep copy, also of a module that keeps tensors which a call has computed.
+
+    Pruning and the older weight normalisation keep a weight that they have made of others, some
+    models their attention maps. PyTorch refuses to copy such a tensor, for it has a history; here
+    the copy has its values alone.
+
+    Args:
+        module: any module.
+
+    Returns:
+        The copy.
+
+    Example:
+        >>> module = nn.Linear(2, 1)
+        >>> module.last = module(torch.ones(1, 2))
+        >>> bool(copied(module).last == module.last)
+        True
+    """
+    with _WithoutHistory():
+        return copy.deepcopy(module)
+
+
+def state(module: nn.Module) -> dict[str, Any]:
+    """Everything that a module's function depends on but its code: what a file must hold.
+
+    Parameters, the buffers that it saves, and its extra state, under the names of the places that
+    hold them. Hooks of `state_dict`, which may rename and drop what they like, have no say.
+
+    Args:
+        module: any module.
+
+    Returns:
+        The tensors, not copied, and extra state of any type; shared ones under every name.
+    """
+    return dict(_state(module))
+
+
+def set_state(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Put values where `state` has found them.
+
+    Args:
+        module: the module.
+        values: some of its state, by name.
+    """
+    parts = dict(module.named_modules(remove_duplicate=False))
+    own = state(module)
+    with torch.no_grad():
+        for name, value in values.items():
+            path, _, last = name.rpartition(".")
+            if last == _EXTRA:
+                parts[path].set_extra_state(value)
+            else:
+                own[name].copy_(value)
+
+
+def _state(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    for path, part in module.named_modules(remove_duplicate=False):
+        dot = f"{path}." if path else ""
+        for name, parameter in part._parameters.items():
+            if parameter is not None:
+                yield dot + name, parameter
+        for name, buffer in part._buffers.items():
+            if buffer is not None and name not in part._non_persistent_buffers_set:
+                yield dot + name, buffer
+        if type(part).get_extra_state is not nn.Module.get_extra_state:
+            yield dot + _EXTRA, part.get_extra_state()
+
+
+class _WithoutHistory(TorchFunctionMode):
+    """Copies a tensor that was computed as if it had been given."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return func(*args, **(kwargs or {}))
+
+
+__all__ = ["copied", "set_state", "state"]

@@ -1,0 +1,323 @@
+"""Modules whose weights are computed when they are read."""
+
+import copyreg
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from subspace_nn.common.errors import InputError
+from subspace_nn.subspace import memory
+from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace.memory import Weights
+
+#: Name of ω among the parameters of the live module, and of the recipe in its `state_dict`.
+OMEGA, RECIPE = "subspace_omega", "subspace_recipe"
+
+#: Where a module keeps its link, and a class what it was made of.
+_LINK, _MADE = "_subspace_link", "_subspace_made"
+
+
+@dataclass
+class Link:
+    """What a module knows of the subspaces that its weights are in.
+
+    Attributes:
+        slots: for each of its computed weights the subspace and the number of the entry.
+        cores: these subspaces.
+        recipe: 8 bytes that tell one recipe from another, if it holds ω.
+    """
+
+    slots: dict[str, tuple[Weights, int]] = field(default_factory=dict)
+    cores: tuple[Weights, ...] = ()
+    recipe: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A module as it was before its weights were computed.
+
+    Attributes:
+        module: the module.
+        kind: its class.
+        names: of its parameters, in order.
+    """
+
+    module: nn.Module
+    kind: type[nn.Module]
+    names: tuple[str, ...]
+
+
+class Live(nn.Module):
+    """Mixed into the class of a module some of whose weights are computed."""
+
+    @property
+    def subspace_recipe(self) -> Tensor | None:
+        """What `state_dict` holds under this name, where some ask the module for it."""
+        return self.__dict__[_LINK].recipe
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the module's own; what it reads lives until it has run."""
+        cores = self.__dict__[_LINK].cores
+        if torch.compiler.is_compiling() or not memory.opens(cores):
+            return super().__call__(*args, **kwargs)
+        with memory.calling(self, cores):
+            return super().__call__(*args, **kwargs)
+
+    def train(self, mode: bool = True) -> Any:  # noqa: FBT001, FBT002  # nn.Module's
+        """As the module's own, if it does not write to weights that are computed."""
+        with memory.watching(f"train({mode})"):
+            return super().train(mode)
+
+    def apply(self, fn: Callable[[nn.Module], None]) -> Any:
+        """As the module's own, if it does not write to weights that are computed."""
+        with memory.watching("apply"):
+            return super().apply(fn)
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """As the module's own, but for the weights that are computed."""
+        if name in self.__dict__[_LINK].slots:
+            _refuse(self, name)
+        super().register_parameter(name, param)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copy and pickle by the class that the user knows, for this one has no place."""
+        function, args, *rest = super().__reduce_ex__(protocol)
+        new = copyreg.__newobj__  # pyrefly: ignore[missing-attribute]  # undocumented, and stable
+        if function is new and args[0] is type(self):
+            return _new, (_describe(type(self)), *args[1:]), *rest
+        return function, args, *rest
+
+    def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        result = super()._apply(fn, *args, **kwargs)
+        for weights, index in self.__dict__[_LINK].slots.values():
+            weights.theta.move(index, fn)
+            weights.forget()
+        return result
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        link, errors = self.__dict__[_LINK], args[-1]
+        for name in [n for n in link.slots if prefix + n in state_dict]:
+            del state_dict[prefix + name]
+            errors.append(
+                f"{prefix}{name} is computed from ω: load it into the module before wrapping it."
+            )
+        if link.recipe is not None:
+            found = state_dict.pop(prefix + RECIPE, None)
+            if found is not None and not torch.equal(found.cpu(), link.recipe):
+                errors.append(
+                    f"{prefix}{OMEGA} is of another subspace: of another seed, projection, scale, "
+                    "selection or architecture. Make the Subspace with the arguments of that one."
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _save_to_state_dict(self, destination: Any, prefix: Any, keep_vars: Any) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if (recipe := self.__dict__[_LINK].recipe) is not None:
+            destination[prefix + RECIPE] = recipe
+
+
+def install(
+    module: nn.Module, layout: Layout, weights: Weights, omega: nn.Parameter, recipe: Tensor
+) -> list[Place]:
+    """Turn the weights of a module into computed ones.
+
+    Args:
+        module: changed in place; it becomes the owner of ω.
+        layout: which of its parameters are weights.
+        weights: what computes them.
+        omega: the parameter ω.
+        recipe: 8 bytes that tell this recipe from another.
+
+    Returns:
+        What `release` needs.
+    """
+    slots: dict[nn.Module, dict[str, int]] = {module: {}}
+    for index, entry in enumerate(layout.entries):
+        for slot in entry.slots:
+            path, _, name = slot.rpartition(".")
+            slots.setdefault(module.get_submodule(path), {})[name] = index
+    places = []
+    for part, names in slots.items():
+        places.append(Place(part, type(part), tuple(part._parameters)))
+        old: Link = part.__dict__.get(_LINK, Link())
+        new = {name: (weights, index) for name, index in names.items()}
+        for name in names:
+            del part._parameters[name]
+        part.__dict__[_LINK] = Link(old.slots | new, (*old.cores, weights), old.recipe)
+        part.__class__ = _live(type(part), tuple(names))
+    module.__dict__[_LINK].recipe = recipe
+    module._parameters[OMEGA] = omega
+    return places
+
+
+def release(
+    weights: Weights, places: Sequence[Place], parameters: Mapping[int, nn.Parameter]
+) -> None:
+    """Undo `install`.
+
+    Args:
+        weights: what computed the weights.
+        places: what `install` returned.
+        parameters: what is to hold each entry's values.
+
+    Raises:
+        InputError: if the class of a module was changed after that.
+    """
+    if changed := [
+        p for p in places if type(p.module).__dict__.get(_MADE, (None,))[0] is not p.kind
+    ]:
+        names = ", ".join(sorted({type(place.module).__name__ for place in changed}))
+        raise InputError(f"The class of a module was changed after it was wrapped: {names}.")
+    weights.owner._parameters.pop(OMEGA)
+    for place in places:
+        part, link = place.module, place.module.__dict__[_LINK]
+        own = {n: parameters[i] for n, (core, i) in link.slots.items() if core is weights}
+        rest = dict(part._parameters)
+        part._parameters.clear()
+        for name in dict.fromkeys([*place.names, *rest]):
+            part._parameters[name] = own[name] if name in own else rest[name]
+        part.__class__ = place.kind
+        kept = {n: slot for n, slot in link.slots.items() if n not in own}
+        cores = tuple(core for core in link.cores if core is not weights)
+        recipe = None if part is weights.owner else link.recipe
+        part.__dict__[_LINK] = Link(kept, cores, recipe)
+        if not cores:
+            del part.__dict__[_LINK]
+        if isinstance(part, nn.RNNBase):
+            part._init_flat_weights()
+
+
+def check(module: nn.Module, layout: Layout) -> None:
+    """Refuse a module whose weights cannot be computed when they are read.
+
+    Args:
+        module: any module.
+        layout: which of its parameters would be.
+
+    Raises:
+        InputError: if it is, or has in it, TorchScript, compiled code or a part of a module in a
+            subspace, or one of its weights has sparse gradients.
+    """
+    problems = []
+    parts = dict(module.named_modules())
+    inside = set(map(id, parts.values()))
+    if scripted := [p for p, part in parts.items() if isinstance(part, torch.jit.ScriptModule)]:
+        raise InputError(
+            "TorchScript cannot be called with other weights than its own: "
+            f"{scripted[0] or 'the whole'}. Expected the Python module that it was made of."
+        )
+    for path, part in parts.items():
+        where = path or "the whole"
+        if _LINK in part.__dict__ and (
+            OMEGA in module._parameters
+            or not all(id(core.owner) in inside for core in part.__dict__[_LINK].cores)
+        ):
+            problems.append(
+                f"Already in a subspace: {where}. Wrap the Subspace itself, or what its merge() or "
+                "release() gives."
+            )
+    for entry in layout.entries:
+        owner = module.get_submodule(entry.name.rpartition(".")[0])
+        if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.sparse:
+            problems.append(
+                f"{entry.name}: embeddings with sparse=True have sparse gradients, which P cannot "
+                "take. Use sparse=False, or leave it out of θ: exclude=…"
+            )
+    if problems:
+        raise InputError(*problems)
+
+
+def written_to(module: nn.Module, layout: Layout) -> frozenset[int]:
+    """The weights that their own modules write to: embeddings with `max_norm`.
+
+    Args:
+        module: the module.
+        layout: which of its parameters are weights.
+
+    Returns:
+        Numbers of entries.
+    """
+    owners = {
+        index: module.get_submodule(slot.rpartition(".")[0])
+        for index, entry in enumerate(layout.entries)
+        for slot in entry.slots
+    }
+    return frozenset(
+        index
+        for index, owner in owners.items()
+        if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.max_norm is not None
+    )
+
+
+def _computed(name: str) -> property:
+    def read(self: Any) -> Tensor:
+        weights, index = self.__dict__[_LINK].slots[name]
+        try:
+            return weights.read(index)
+        except AttributeError as error:  # which Python would take for a missing attribute
+            raise RuntimeError(f"{name} could not be computed: {error}") from error
+
+    return property(read, lambda self, _: _refuse(self, name))
+
+
+def _refuse(module: Any, name: str) -> None:
+    weights, index = module.__dict__[_LINK].slots[name]
+    raise weights.written(index)
+
+
+def _set_recurrent_state(module: Any, values: dict[str, Any]) -> None:
+    # RNNBase's own reads the weights, which are not there yet.
+    nn.Module.__setstate__(module, values)
+
+
+#: Recurrent modules keep their weights in a list, too.
+_RECURRENT: dict[str, Any] = {
+    "_flat_weights": property(
+        lambda self: [getattr(self, name) for name in self._flat_weights_names],
+        lambda _, __: None,
+    ),
+    "_init_flat_weights": lambda _: None,
+    "_weights_have_changed": lambda _: False,
+    "__setstate__": _set_recurrent_state,
+}
+
+
+@functools.cache
+def _live(kind: type[nn.Module], names: tuple[str, ...]) -> type[nn.Module]:
+    """The class of a module of some kind with computed weights of these names."""
+    body: dict[str, Any] = {name: _computed(name) for name in names}
+    if issubclass(kind, nn.RNNBase):
+        body |= _RECURRENT
+    body |= {_MADE: (kind, names), "__module__": kind.__module__, "__doc__": kind.__doc__}
+    body["__qualname__"] = kind.__qualname__
+    bases = (kind,) if issubclass(kind, Live) else (Live, kind)
+    return type(kind.__name__, bases, body)
+
+
+def _describe(kind: type) -> Any:
+    """A live class by the class that it was made of."""
+    if _MADE not in kind.__dict__:
+        return kind
+    base, names = kind.__dict__[_MADE]
+    return _describe(base), names
+
+
+def _new(description: Any, *args: Any) -> Any:
+    kind = _kind_of(description)
+    return kind.__new__(kind, *args)
+
+
+def _kind_of(description: Any) -> Any:
+    if not isinstance(description, tuple):
+        return description
+    base, names = description
+    return _live(_kind_of(base), names)
+
+
+__all__ = ["OMEGA", "RECIPE", "Link", "Live", "Place", "check", "install", "release", "written_to"]

@@ -1,0 +1,374 @@
+"""How long computed weights live: a call, a layer's run, or until ω changes."""
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch._C import _autograd
+from torch.autograd.graph import saved_tensors_hooks
+
+from subspace_nn.common.errors import InputError
+from subspace_nn.subspace.theta import Theta
+
+Memory = Literal["auto", "whole", "layer"]
+
+#: Up to this many weights "auto" makes all of them at once: 256 MiB of float32.
+WHOLE = 2**26
+
+#: Steps of autograd between a weight and what a layer keeps of it: views, and autocast's copies.
+_VIEWS = ("T", "Transpose", "Permute", "View", "Unsqueeze", "Squeeze", "Alias", "Expand")
+_CAST = "ToCopyBackward0"
+
+
+class _Thread(threading.local):
+    """What one thread is in the middle of."""
+
+    def __init__(self) -> None:
+        self.scopes: list[_Scope] = []
+        self.watched: list[tuple[Weights, int, Tensor]] | None = None
+
+
+_THREAD = _Thread()
+
+
+class Weights:
+    """Computes the weights of one subspace when a module reads them.
+
+    Args:
+        theta: the map from ω to the weights.
+        owner: the module that holds ω.
+        name: the name of ω there.
+        memory: as for `Subspace`.
+        written: numbers of the entries that their modules write to, as embeddings with `max_norm`
+            do: these get a copy of their own each time.
+    """
+
+    def __init__(
+        self,
+        theta: Theta,
+        owner: nn.Module,
+        name: str,
+        memory: Memory,
+        written: frozenset[int] = frozenset(),
+    ) -> None:
+        self.theta, self.owner, self.name = theta, owner, name
+        self.layered = memory == "layer" or (memory == "auto" and theta.layout.D > WHOLE)
+        self._written = written
+        self.forget()
+
+    @property
+    def omega(self) -> Tensor:
+        """The ω that holds now: a functional call's, too."""
+        return getattr(self.owner, self.name)
+
+    def forget(self) -> None:
+        """Drop what was kept for inference and for noticing writes."""
+        self._kept: _Kept | None = None
+        self._loose: tuple[int, Tensor, int] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles are made of.
+
+        Returns:
+            The attributes, without what can be computed again.
+        """
+        return {**self.__dict__, "_kept": None, "_loose": None}
+
+    def read(self, index: int) -> Tensor:
+        """The weight that a module asks for.
+
+        Args:
+            index: number of the entry.
+
+        Returns:
+            The tensor, with its gradient's way to ω where one is asked for.
+
+        Raises:
+            InputError: if a weight that was read before has been written to.
+        """
+        if torch.compiler.is_compiling():
+            return self.theta.tensors(self.omega, index)[0]
+        scope = next((s for s in reversed(_THREAD.scopes) if s.weights is self), None)
+        if scope:
+            tensor = scope.read(index)
+        elif self.is_constant():
+            tensor = self.constant()[index]
+        else:
+            self.check_unwritten()
+            tensor = _shielded(self.theta, self.omega, index)[0]
+            if not (self.layered or _transforming()):
+                self._loose = index, tensor, _version(tensor)
+        if _THREAD.watched is not None:
+            _THREAD.watched.append((self, index, tensor))
+        return tensor
+
+    def is_constant(self) -> bool:
+        """Whether weights may be kept until ω changes: for inference, without a gradient."""
+        flows = torch.is_grad_enabled() and self.omega.requires_grad
+        return not (flows or self.layered or self.owner.training or _transforming())
+
+    def constant(self) -> list[Tensor]:
+        """All weights, made once for each ω.
+
+        Returns:
+            One tensor for each entry.
+        """
+        omega, kept = self.omega, self._kept
+        if kept is None or not kept.holds(omega, self.theta):
+            with torch.inference_mode(mode=False), torch.no_grad():
+                kept = _Kept.of(omega, self.theta)
+            self._kept = kept
+        for index, (tensor, version) in enumerate(zip(kept.tensors, kept.versions, strict=True)):
+            if tensor._version != version:
+                self._kept = None
+                raise self.written(index)
+        return [t.clone() if i in self._written else t for i, t in enumerate(kept.tensors)]
+
+    def check_unwritten(self) -> None:
+        """Refuse to go on if the weight read last was written to, for the write is lost.
+
+        Raises:
+            InputError: if it was.
+        """
+        loose, self._loose = self._loose, None
+        if loose is not None and _version(loose[1]) != loose[2]:
+            raise self.written(loose[0])
+
+    def written(self, index: int) -> InputError:
+        """What to raise where a weight was written to.
+
+        Args:
+            index: number of the entry.
+
+        Returns:
+            The error.
+        """
+        return InputError(
+            f"{self.theta.layout.entries[index].name} was written to, but it is computed from ω "
+            "and keeps no value of its own. Change ω, take merge(), or leave the parameter out of "
+            "θ: Subspace(…, exclude=…)."
+        )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The weights of one ω, for inference."""
+
+    omega: Tensor
+    origins: tuple[tuple[int, int], ...]
+    tensors: list[Tensor]
+    versions: list[int]
+
+    @classmethod
+    def of(cls, omega: Tensor, theta: Theta) -> "_Kept":
+        tensors = theta.tensors(omega)
+        versions = [tensor._version for tensor in tensors]
+        return cls(omega.detach().clone(), _identities(theta), tensors, versions)
+
+    def holds(self, omega: Tensor, theta: Theta) -> bool:
+        # By value: `omega.data` changes without a change of its version.
+        same = self.omega.device == omega.device and self.omega.dtype == omega.dtype
+        return same and torch.equal(self.omega, omega) and self.origins == _identities(theta)
+
+
+class _Scope:
+    """The weights of one call of a module: made when they are first read."""
+
+    def __init__(self, weights: Weights, *, whole: bool) -> None:
+        self.weights, self.whole = weights, whole
+        self.omega: Tensor | None = None
+        self.state: tuple[Any, ...] = ()
+        self.made: dict[int, Tensor] = {}
+
+    def read(self, index: int) -> Tensor:
+        omega = self.weights.omega
+        level = torch._C._functorch.maybe_current_level() if _transforming() else None
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        state = _version(omega), level, modes
+        if self.omega is not omega or self.state != state:
+            self.omega, self.state = omega, state
+            self.made = {}
+        if index not in self.made:
+            self.made |= self._make(omega, index)
+        return self.made[index]
+
+    def _make(self, omega: Tensor, index: int) -> dict[int, Tensor]:
+        if self.weights.is_constant():
+            return dict(enumerate(self.weights.constant()))
+        theta = self.weights.theta
+        if self.whole:
+            return dict(enumerate(_shielded(theta, omega)))
+        return {index: _shielded(theta, omega, index)[0]}
+
+
+def opens(cores: tuple[Weights, ...]) -> bool:
+    """Whether the call of a module holds weights of its own, or uses those of the call around it.
+
+    Args:
+        cores: the subspaces that the module has weights of.
+
+    Returns:
+        True if `calling` has something to do.
+    """
+    active = {id(scope.weights) for scope in _THREAD.scopes}
+    return any(core.layered or id(core) not in active for core in cores)
+
+
+@contextmanager
+def calling(module: nn.Module, cores: tuple[Weights, ...]) -> Generator[None]:
+    """Hold the weights that are read while a module runs until it has run.
+
+    Args:
+        module: the module.
+        cores: the subspaces that it has weights of.
+
+    Yields:
+        Nothing.
+    """
+    scopes = _THREAD.scopes
+    active = {id(scope.weights) for scope in scopes}
+    new = [
+        _Scope(core, whole=core.owner is module and not core.layered)
+        for core in cores
+        if core.layered or id(core) not in active
+    ]
+    for scope in new:
+        if not scope.weights.layered:
+            scope.weights.check_unwritten()
+    scopes += new
+    streamed = [s for s in new if s.weights.layered and not _transforming()]
+    try:
+        if streamed and torch.is_grad_enabled():
+            with saved_tensors_hooks(*_stream(streamed)):
+                yield
+        else:
+            yield
+    finally:
+        del scopes[len(scopes) - len(new) :]
+        for scope in new:  # autograd keeps the hooks, which know the scope
+            scope.made = {}
+
+
+@contextmanager
+def watching(what: str) -> Generator[None]:
+    """Refuse what writes to computed weights: the writes would be lost.
+
+    Args:
+        what: what runs, for the message.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        InputError: if a weight that was read is not what it was.
+    """
+    if _THREAD.watched is not None:
+        yield
+        return
+    watched: list[tuple[Weights, int, Tensor]] = []
+    _THREAD.watched = watched
+    try:
+        yield
+    finally:
+        _THREAD.watched = None
+    for weights, index, tensor in watched:
+        with torch.no_grad():
+            expected = weights.theta.tensors(weights.omega, index)[0]
+        if tensor.shape != expected.shape or not torch.equal(tensor, expected):
+            weights.forget()
+            raise InputError(f"{what}: {weights.written(index)}")
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How to make a saved tensor again: a view of a weight, or of its copy in another dtype."""
+
+    weights: Weights
+    index: int
+    omega: Tensor
+    version: int
+    dtype: torch.dtype
+    size: torch.Size
+    stride: tuple[int, ...]
+    offset: int
+
+    @classmethod
+    def of(cls, tensor: Tensor, weights: Weights, index: int, omega: Tensor) -> "_Recipe":
+        place = tensor.size(), tensor.stride(), int(tensor.storage_offset())
+        return cls(weights, index, omega, _version(omega), tensor.dtype, *place)
+
+    def make(self) -> Tensor:
+        if _version(self.omega) != self.version:
+            raise RuntimeError(
+                "ω was changed between the forward and the backward pass: with memory='layer' the "
+                "weights of the forward pass cannot be made again. Call backward() before step()."
+            )
+        with torch.no_grad():
+            weight = self.weights.theta.tensors(self.omega, self.index)[0].to(self.dtype)
+        return weight.as_strided(self.size, self.stride, self.offset)
+
+
+def _stream(scopes: list[_Scope]) -> tuple[Any, Any]:
+    """Hooks that keep a recipe in the place of a weight; all else goes where it would have gone."""
+    outer = _top_hooks()
+
+    def pack(tensor: Tensor) -> Any:
+        for scope in scopes:
+            for index, weight in scope.made.items():
+                if _is_made_of(tensor, weight):
+                    return _Recipe.of(tensor, scope.weights, index, cast("Tensor", scope.omega))
+        return outer[0](tensor) if outer else tensor
+
+    def unpack(packed: Any) -> Tensor:
+        if isinstance(packed, _Recipe):
+            return packed.make()
+        return outer[1](packed) if outer else packed
+
+    return pack, unpack
+
+
+def _is_made_of(tensor: Tensor, weight: Tensor) -> bool:
+    """Whether a tensor is a view of a weight, or of its copy in another dtype."""
+    if tensor.untyped_storage().data_ptr() == weight.untyped_storage().data_ptr():
+        return tensor.numel() > 0
+    if tensor.untyped_storage().nbytes() != weight.numel() * tensor.itemsize:
+        return False
+    node, was_cast = tensor.grad_fn, False
+    while node is not None and node is not weight.grad_fn:
+        was_cast |= node.name() == _CAST
+        if node.name() != _CAST and not node.name().startswith(_VIEWS):
+            return False
+        node = node.next_functions[0][0] if node.next_functions else None
+    return was_cast and node is not None
+
+
+def _shielded(theta: Theta, omega: Tensor, index: int | None = None) -> list[Tensor]:
+    """θ, hidden from whoever counts or moves saved tensors, as activation checkpointing does."""
+    if _top_hooks() is None:
+        return theta.tensors(omega, index)
+    with saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+        return theta.tensors(omega, index)
+
+
+def _top_hooks() -> tuple[Any, Any] | None:
+    """The hooks on saved tensors that are in force."""
+    return _autograd._top_saved_tensors_default_hooks(False)  # noqa: FBT003
+
+
+def _identities(theta: Theta) -> tuple[tuple[int, int], ...]:
+    return tuple((tensor.data_ptr(), _version(tensor)) for tensor in theta.origin.values())
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _transforming() -> bool:
+    return torch._C._are_functorch_transforms_active()
+
+
+__all__ = ["WHOLE", "Memory", "Weights", "calling", "opens", "watching"]

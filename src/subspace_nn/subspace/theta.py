@@ -1,0 +1,226 @@
+"""θ from ω: everything that decides a subspace but ω, and the one place that computes weights."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from subspace_nn import projections
+from subspace_nn.common.checks import one_of, require
+from subspace_nn.common.errors import InputError
+from subspace_nn.projections import Projection
+from subspace_nn.subspace import theta0
+from subspace_nn.subspace.layout import Layout
+
+Scale = Literal["init", "none", "learned"]
+
+
+class Theta:
+    """The map θ(ω) = θ0 + σ √(D/d) ⊙ P ω of one module.
+
+    P, σ and the steps are functions of θ0. When θ0 changes its dtype they are derived again, so
+    that whoever has θ0 and the recipe can always compute them.
+
+    Args:
+        layout: which tensors make up θ.
+        origin: θ0 by entry name. Tensors that are drawn are overwritten.
+        dim: number of free parameters d.
+        projection: a name, or the map itself.
+        seed: of P, and of θ0 where it is drawn.
+        scale: as for `Subspace`.
+        laws: the law of each tensor, if θ0 is to be drawn from them.
+
+    Attributes:
+        origin: θ0 by entry name; moved and cast by the modules that own the weights.
+        projection: the map P.
+        sigma: σ by entry name.
+        steps: factor before P ω by entry name.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        origin: Mapping[str, Tensor],
+        *,
+        dim: int,
+        projection: str | Projection,
+        seed: int,
+        scale: Scale,
+        laws: Mapping[str, theta0.AnyLaw] | None,
+    ) -> None:
+        self.layout, self.origin, self.laws = layout, dict(origin), laws
+        self.seed, self.scale = seed, scale
+        self._given, self._stale = projection, False
+        self.factors = _count_factors(layout, dim, scale)
+        self._rank = dim - self.factors
+        self._derive()
+        self.projection = self._project()
+        self._scale_steps()
+
+    @property
+    def source(self) -> Literal["seed", "module"]:
+        """Where θ0 is from."""
+        return "seed" if self.laws else "module"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of ω: half precision would lose the small steps, which cost nothing to keep."""
+        dtype = torch.float32
+        for tensor in self.origin.values():
+            dtype = torch.promote_types(dtype, tensor.dtype)
+        return dtype
+
+    def start(self) -> Tensor:
+        """The ω to start from, at θ0: float64, shape (d,)."""
+        zeros = torch.zeros(self.factors, dtype=torch.float64)
+        return torch.cat((self.projection.omega0(), zeros))
+
+    def tensors(self, omega: Tensor, index: int | None = None) -> list[Tensor]:
+        """θ tensor by tensor, each in the dtype and on the device of its θ0; differentiable.
+
+        Args:
+            omega: shape (d,).
+            index: number of the one entry to compute, at the cost of its rows; all by default.
+
+        Returns:
+            One tensor for each entry, or the one.
+        """
+        self.settle()
+        entries = self.layout.entries if index is None else self.layout.entries[index : index + 1]
+        rows = self.projection
+        if index is not None:
+            rows = rows[entries[0].start : entries[0].start + entries[0].numel]
+        direction, factors = omega.tensor_split([self._rank])
+        moves = (rows @ direction).split([entry.numel for entry in entries], dim=-1)
+        tensors = []
+        for number, (entry, move) in enumerate(zip(entries, moves, strict=True), index or 0):
+            shaped = move.view(entry.shape)
+            if self.factors:
+                shaped = shaped * (1 + factors[number])
+            tensors.append(self._placed(shaped * self.steps[entry.name], self.origin[entry.name]))
+        return tensors
+
+    def move(self, index: int, fn: Any) -> None:
+        """Do to a tensor of θ0 what a module does to its parameters in `to`, `half`, `cuda` ….
+
+        Args:
+            index: number of the entry.
+            fn: makes a tensor from another.
+        """
+        name = self.layout.entries[index].name
+        held = self.origin[name]
+        with torch.no_grad():
+            moved = fn(held.data)
+        self._stale |= moved.dtype != held.dtype
+        if torch._has_compatible_shallow_copy_type(held, moved):
+            held.data = moved
+        else:
+            self.origin[name] = torch.nn.Parameter(moved, requires_grad=False)
+
+    def changed(self) -> list[str]:
+        """The tensors of θ0 that somebody has written to.
+
+        Returns:
+            Names of entries whose values are not the draw, or whose deviation is not σ any more.
+        """
+        self.settle()
+        sigma = theta0.scales(self.origin, self.laws)
+        drawn = theta0.draw(self.layout, self.laws, self.seed) if self.laws else {}
+        return [
+            name
+            for name, held in self.origin.items()
+            if not math.isclose(sigma[name], self.sigma[name], rel_tol=1e-9)
+            or (name in drawn and not torch.equal(drawn[name].to(held.dtype), held.detach().cpu()))
+        ]
+
+    def settle(self) -> None:
+        """Derive anew what depends on θ0, if that has changed its dtype."""
+        if not self._stale:
+            return
+        self._stale = False
+        self._derive()
+        if self.projection.anchored and not isinstance(self._given, Projection):
+            self.projection = self._project()
+        self._scale_steps()
+
+    def _placed(self, move: Tensor, origin: Tensor) -> Tensor:
+        """θ0 + move, in the place of the move where that has the sum's dtype."""
+        move = move.to(origin.device)
+        if self.projection.anchored:
+            return move.to(origin.dtype)
+        # Detached, for nothing may train θ0. And the move was scaled before, not by
+        # add(alpha=…): where a processor fuses it, it rounds differently.
+        if torch.promote_types(move.dtype, origin.dtype) == move.dtype:
+            return move.add_(origin.detach()).to(origin.dtype)
+        return (move + origin.detach()).to(origin.dtype)
+
+    def _derive(self) -> None:
+        """Draw θ0, where it is drawn, and measure σ."""
+        if self.laws:
+            for name, values in theta0.draw(self.layout, self.laws, self.seed).items():
+                self.origin[name].data.copy_(values)
+        self.sigma = theta0.scales(self.origin, self.laws)
+
+    def _project(self) -> Projection:
+        given, D = self._given, self.layout.D
+        if isinstance(given, Projection):
+            if given.shape != (D, self._rank):
+                expected = (D, self._rank)
+                raise InputError(f"The projection must be of shape {expected}, got {given.shape}.")
+            return given
+        options = {}
+        kind, words = projections.parse(given)
+        if kind.takes_anchor and "anchor" not in words:
+            widen = math.sqrt(D / self._rank)
+            options["anchor"] = self.layout.flatten({
+                name: tensor.detach().cpu().double()
+                / (1.0 if self.scale == "none" else self.sigma[name] * widen)
+                for name, tensor in self.origin.items()
+            })  # fmt: skip
+        tensors = {entry.name: entry.numel for entry in self.layout.entries}
+        return projections.make(given, D, self._rank, self.seed, tensors=tensors, **options)
+
+    def _scale_steps(self) -> None:
+        widening = self.projection.widening
+        self.steps = {
+            e.name: 1.0
+            if self.scale == "none"
+            else self.sigma[e.name] * widening(e.start, e.start + e.numel)
+            for e in self.layout.entries
+        }
+
+
+def check_choices(projection: str | Projection, choices: Mapping[str, tuple[object, Any]]) -> None:
+    """Check arguments that are one of a few names, all of them at once.
+
+    Args:
+        projection: a name, or a projection.
+        choices: what was chosen, and the literal type of the valid names, by argument.
+
+    Raises:
+        InputError: if a name is unknown.
+    """
+    problems: list[str] = []
+    if not isinstance(projection, Projection):
+        try:
+            projections.parse(projection)
+        except InputError as error:
+            problems += error.problems
+    names = (one_of(argument, got, get_args(valid)) for argument, (got, valid) in choices.items())
+    require(problems, *names)
+
+
+def _count_factors(layout: Layout, dim: int, scale: Scale) -> int:
+    """How many of the d free parameters are factors λ of tensors."""
+    count = len(layout.entries) if scale == "learned" else 0
+    if dim <= count:
+        raise InputError(
+            f"scale='learned' takes one free parameter for each of the {count} tensors: dim must "
+            f"be at least {count + 1}, got {dim}."
+        )
+    return count
+
+
+__all__ = ["Scale", "Theta", "check_choices"]
