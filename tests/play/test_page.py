@@ -1,0 +1,153 @@
+"""The page in a real browser: its own engine against PyTorch, file by file and image by image."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+import subspace_nn as sn
+from subspace_nn import models
+from subspace_nn.play import look, packaged, page
+from subspace_nn.tasks.data import mnist
+from subspace_nn.tasks.train import as_input
+
+CHROMIUM = shutil.which("chromium")
+IMAGES = 200
+
+#: What the page's own code says of each file: fingerprints, a digest of θ, and logits.
+PROBE = """
+<script id="probe" type="application/json">%s</script>
+<script>
+addEventListener("load", async () => {
+  const { files, images } = JSON.parse(document.getElementById("probe").textContent);
+  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const pixels = bytes(images);
+  const out = [];
+  for (const file of files) {
+    await play.take(new File([bytes(file)], "mine.safetensors"));
+    const problem = document.getElementById("problem").textContent;
+    if (problem) { out.push({ problem }); continue; }
+    const { net } = play.current();
+    const logits = [];
+    for (let i = 0; i < pixels.length; i += 784) {
+      const image = Float32Array.from(pixels.subarray(i, i + 784), (v) => v / 255);
+      logits.push(Array.from(play.put(image)));
+    }
+    const theta = SubspaceNN.digest(new Uint8Array(net.theta.buffer));
+    const guess = document.getElementById("guess").textContent;
+    out.push({ checks: net.checks, theta, logits, guess });
+  }
+  const result = document.createElement("pre");
+  result.id = "result";
+  result.textContent = JSON.stringify(out);
+  document.body.append(result);
+});
+</script>
+</body>"""
+
+
+def run_in_browser(folder, files, images):
+    """Open the page headless, hand it the files, and return what it computed."""
+    given = json.dumps(
+        {
+            "files": [base64.b64encode(content).decode() for content in files],
+            "images": base64.b64encode(bytes(images.flatten().tolist())).decode(),
+        }
+    )
+    path = folder / "play.html"
+    path.write_text(page().replace("</body>", PROBE % given), encoding="utf-8")
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000",
+         f"--user-data-dir={folder}/profile", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    (result,) = re.findall(r'<pre id="result">(.*?)</pre>', done.stdout, re.DOTALL)
+    return json.loads(result.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+
+
+def checkpoint(folder, name, model, dim, seed, dtype=None, *, init=None, **options):
+    module = models.build(model)
+    if init is not None:
+        models.initialise_2017(module, init)
+    net = sn.Subspace(module, dim=dim, seed=seed, **options)
+    with torch.no_grad():
+        net.omega.copy_(torch.randn(dim, generator=torch.Generator().manual_seed(seed % 1000)))
+    path = folder / name
+    net.save(path, dtype=dtype)
+    return path
+
+
+CASES = {
+    "conv": ("conv", 1000, 0),
+    "largest seed": ("conv", 3, 2**64 - 1),
+    "seed above 2^53": ("conv", 300, 2**53 + 1, "int4"),
+    "all weights": ("conv", 21840, 3),
+    "one": ("conv", 1, 3),
+    "fc": ("fc", 1000, 5, "int8"),
+    "fc bfloat16": ("fc", 10_000, 1, "bfloat16"),
+    "float16": ("conv", 100, 7, "float16"),
+    "unscaled": ("conv", 50, 2, None, {"scale": "none"}),
+    "weights of 2017": ("conv", 50, 2, None, {"init": 3}),
+    "weights of 2017, unscaled": ("fc", 50, 2, None, {"init": 3, "scale": "none"}),
+}
+
+
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is not installed (Debian's package chromium)"
+)
+def test_the_browser_has_the_bits_and_the_answers_of_pytorch(tmp_path):
+    paths = []
+    for number, (model, dim, seed, *rest) in enumerate(CASES.values()):
+        dtype, options = [*rest, None, None][:2]
+        paths.append(checkpoint(tmp_path, f"{number}", model, dim, seed, dtype, **(options or {})))
+    first = base64.b64decode(packaged()[0]["file"])
+    damaged = bytearray(paths[0].read_bytes())
+    damaged[-1] ^= 1
+    foreign = tmp_path / "foreign"
+    sn.Subspace(models.build("lenet"), dim=5).save(foreign)
+    other = checkpoint(tmp_path, "other", "conv", 8, 0, projection="hadamard")
+    odd = [bytes(damaged), foreign.read_bytes(), other.read_bytes(), b"", b"no file" * 10]
+    test = mnist().test.images[:IMAGES]
+    got = run_in_browser(tmp_path, [first, *(p.read_bytes() for p in paths), *odd], test)
+
+    (tmp_path / "packaged").write_bytes(first)
+    for path, found in zip([tmp_path / "packaged", *paths], got, strict=False):
+        assert all(here == file for here, file in found["checks"].values()), path
+        net = sn.load(path).eval()
+        theta = net.theta().detach()
+        want = hashlib.sha256(theta.numpy().tobytes()).hexdigest()[:16]
+        assert found["theta"] == want, path
+        with torch.no_grad():
+            logits = net(as_input(test))
+        torch.testing.assert_close(torch.tensor(found["logits"]), logits, rtol=0, atol=1e-4)
+        assert found["guess"] == str(int(logits[-1].argmax()))
+    problems = [found["problem"] for found in got[-len(odd) :]]
+    for problem, word in zip(
+        problems, ["damaged", "lenet", "hadamard", "short", "safetensors"], strict=True
+    ):
+        assert word in problem
+
+
+def test_the_packaged_nets_are_what_a_look_at_their_files_gives(tmp_path):
+    net = packaged()[3]
+    path = tmp_path / "net"
+    path.write_bytes(base64.b64decode(net["file"]))
+    assert look(path) == net
+
+
+def test_the_page_needs_nothing_from_outside():
+    text = page()
+    assert not re.findall(r'(?:src|href)\s*=\s*"(?!data:)', text)
+    assert "http" not in re.sub(r'<script id="nets".*?</script>', "", text, flags=re.DOTALL)
+
+
+def test_the_slider_goes_up_in_d_and_in_accuracy():
+    nets = packaged()
+    assert [net["dim"] for net in nets] == [3, 10, 30, 100, 300, 1000, 3000, 10_000]
+    accuracies = [net["accuracy"] for net in nets]
+    assert accuracies == sorted(accuracies)
