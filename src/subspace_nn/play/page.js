@@ -200,7 +200,7 @@ function show() {
 
 function drawChart() {
   const svg = $("chart"), width = 640, height = 150, left = 40, bottom = 24, top = 10;
-  const x = (d) => left + 12 + (width - left - 30) * Math.log(d / 3) / Math.log(10000 / 3);
+  const x = (d) => left + 12 + (width - left - 36) * Math.log(d / 3) / Math.log(10000 / 3);
   const y = (share) => top + (height - top - bottom) * (1 - share);
   const lines = [0, 0.5, 1].map((s) =>
     `<line class="grid" x1="${left}" x2="${width}" y1="${y(s)}" y2="${y(s)}"/><text x="${left - 6}" y="${y(s) + 4}" text-anchor="end">${100 * s} %</text>`);
