@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.step_time import training_step
 from subspace_nn import models
+from subspace_nn.tasks.classifier import as_input
 from subspace_nn.tasks.data import mnist
-from subspace_nn.tasks.train import as_input
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from benchmarks import timing
 from subspace_nn import Subspace, models
 from subspace_nn.projections import Dense, Hashed, Projection, make
+from subspace_nn.tasks.classifier import as_input
 from subspace_nn.tasks.data import mnist
-from subspace_nn.tasks.train import as_input
 
 #: (kind, dim) for each net, and the rounds.
 CASES: dict[str, tuple[list[tuple[str, int]], int]] = {

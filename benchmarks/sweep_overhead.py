@@ -25,7 +25,7 @@ from typing import Any
 from subspace_nn.common import environment
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.runs.store import Store
-from subspace_nn.tasks.run import train_mnist
+from subspace_nn.tasks.images import train_mnist
 
 TASK = "benchmarks.sweep_overhead:training"
 JOBS = 2

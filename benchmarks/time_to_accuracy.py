@@ -32,9 +32,9 @@ from subspace_nn.common import environment
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.runs.store import Store
+from subspace_nn.tasks.classifier import Progress, as_input, count_correct, fit
+from subspace_nn.tasks.config import RunConfig
 from subspace_nn.tasks.data import Dataset, mnist
-from subspace_nn.tasks.run import RunConfig
-from subspace_nn.tasks.train import Progress, as_input, count_correct, fit
 
 RECORDS = Path("results/conv-large-2017")
 
@@ -147,7 +147,7 @@ def old_recipe(dim: int, data: Dataset) -> Callable[[], None]:
         dropout=0.5,
     )
     net, size = config.build(), config.batch_size
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.lr, betas=config.recipe().betas)
+    optimizer = config.optimizer(net, config.seed)
     x, y = as_input(data.train.images[:size]), data.train.labels[:size].long()
 
     def step() -> None:
@@ -199,7 +199,7 @@ def train(case: Case, seed: int, data: Dataset, old_step: Callable[[], None]) ->
                 old_ms.append(1e3 * (time.perf_counter() - before))
         last = time.perf_counter()
 
-    fit(net, data, config.recipe(), seed=seed, on_progress=watch)
+    fit(net, data, config, seed=seed, on_progress=watch)
     return {"seed": seed, "course": course, "old_ms": old_ms}
 
 

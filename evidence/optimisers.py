@@ -18,8 +18,10 @@ import torch
 
 from subspace_nn import Subspace, models
 from subspace_nn.common.atomic import write_atomically
+from subspace_nn.tasks.classifier import fit
 from subspace_nn.tasks.data import mnist
-from subspace_nn.tasks.optimise import CMAES, LBFGS, Recipe, fit
+from subspace_nn.tasks.optimise import CMAES, LBFGS
+from subspace_nn.tasks.recipe import Recipe
 
 DIMS, SEEDS = (10, 100, 1000), 3
 MANY = 1_000_000  # the clock ends it

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 import subspace_nn as sn
+from subspace_nn.tasks.classifier import count_correct
 from subspace_nn.tasks.data import Split, mnist
-from subspace_nn.tasks.train import count_correct
 
 WAYS = [(bits, block) for bits in (8, 4) for block in (32, 64, 1000)]
 

@@ -29,8 +29,9 @@ from IPython.display import Markdown
 
 import subspace_nn as sn
 from subspace_nn import models
+from subspace_nn.tasks.classifier import fit
 from subspace_nn.tasks.data import Dataset, Split, mnist
-from subspace_nn.tasks.train import Recipe, fit
+from subspace_nn.tasks.recipe import Recipe
 
 torch.set_num_threads(1)
 SMALL = os.environ.get("SUBSPACE_NN_NOTEBOOK", "small") != "full"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from subspace_nn import bits, cli
-from subspace_nn.tasks.run import RunConfig
+from subspace_nn.tasks.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "subspace_nn"

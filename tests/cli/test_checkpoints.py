@@ -18,7 +18,7 @@ from subspace_nn.cli import checkpoints, training
 from subspace_nn.format import container
 from subspace_nn.tasks.data import mnist
 from tests.golden_cases import CASES, path_of
-from tests.tasks.test_train import subset
+from tests.tasks.test_classifier import subset
 
 NETS = """
 from tests.golden_cases import CASES

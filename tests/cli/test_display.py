@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from subspace_nn.cli import display
-from subspace_nn.tasks.train import Evaluation, Progress, Recipe
+from subspace_nn.tasks.classifier import Evaluation, Progress
+from subspace_nn.tasks.recipe import Recipe
 
 EPOCHS, PER_EPOCH = 3, 400
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")

@@ -21,11 +21,11 @@ from subspace_nn import cli
 from subspace_nn.cli import training
 from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint
+from subspace_nn.tasks.classifier import count_correct
+from subspace_nn.tasks.config import RunConfig
 from subspace_nn.tasks.data import Dataset, Split, mnist
-from subspace_nn.tasks.run import RunConfig
-from subspace_nn.tasks.train import count_correct
 from tests.command import COMMAND
-from tests.tasks.test_train import subset
+from tests.tasks.test_classifier import subset
 
 PACKAGED = Path(subspace_nn.__file__).parent / "tasks" / "mnist"
 FILES = ["curve.png", "history.json", "omega.safetensors"]

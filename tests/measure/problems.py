@@ -1,9 +1,12 @@
 """Modules and data as a user would give them."""
 
+import functools
+
 import torch
 from torch import nn
 
 from subspace_nn import Subspace
+from subspace_nn.tasks.optimise import CMA
 from subspace_nn.tasks.own import Problem
 
 
@@ -96,3 +99,39 @@ def named():
 def triples():
     """Batches of three."""
     return nn.Linear(8, 3), [(x, y, y) for x, y in batches(50, 0)], batches(50, 1)
+
+
+def floats():
+    """A regression as a plain tuple, for which there is no default loss."""
+    pairs = [(x, x[:, :1]) for x, _ in batches(100, 0)]
+    return nn.Linear(8, 1), pairs, pairs
+
+
+def small_integers():
+    """Classes of a type that cross-entropy itself refuses."""
+    module, train, test = digits()
+    return module, [(x, y.to(torch.uint8)) for x, y in train], [(x, y.int()) for x, y in test]
+
+
+def soft():
+    """Classes as probabilities, by a loss that is given."""
+    pairs = [(x, nn.functional.one_hot(y, 3).float()) for x, y in batches(400, 0)]
+    return Problem(nn.Linear(8, 3), pairs, pairs, loss=nn.functional.cross_entropy)
+
+
+def optimised(name: str = "SGD", decay: float = 0.0, schedule: str = "one-cycle"):
+    """Another optimiser, by arguments of its own."""
+    classes = {"SGD": torch.optim.SGD, "AdamW": torch.optim.AdamW, "LBFGS": torch.optim.LBFGS}
+    more = {"weight_decay": decay} if decay else {}
+    made = CMA if name == "CMA" else functools.partial(classes[name], **more)
+    return Problem(*digits(), optimizer=made, schedule=schedule)
+
+
+def bound_lr():
+    """A learning rate that is the run's."""
+    return Problem(*digits(), optimizer=functools.partial(torch.optim.SGD, lr=0.1))
+
+
+def no_optimizer():
+    """An optimiser that is none."""
+    return Problem(*digits(), optimizer=lambda parameters, lr: (list(parameters), lr))

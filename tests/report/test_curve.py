@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from subspace_nn import report
-from subspace_nn.tasks.train import Evaluation, History
+from subspace_nn.tasks.classifier import Evaluation, History
 
 PER_EPOCH = 60
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from subspace_nn.report.sizes import checkpoint_bytes
-from subspace_nn.tasks.run import RunConfig
+from subspace_nn.tasks.config import RunConfig
 
 OLD = {"init": "2017", "scale": "none"}
 

@@ -9,7 +9,7 @@ from torch import nn
 import subspace_nn as sn
 from subspace_nn.common.errors import InputError
 from subspace_nn.format import container
-from subspace_nn.tasks.run import RunConfig
+from subspace_nn.tasks.config import RunConfig
 from tests.modules import CASES, Tied
 
 KINDS = ["hashed", "layerwise", "fastfood", "orthonormal"]

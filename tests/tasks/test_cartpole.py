@@ -64,5 +64,5 @@ def test_one_candidate_plays_as_the_plain_environment():
 
 @pytest.mark.parametrize("arguments", [{"width": 0}, {"evaluations": 0}, {"episodes": -1}])
 def test_mistakes(arguments):
-    with pytest.raises(InputError, match="must be at least 1"):
+    with pytest.raises(InputError, match="must be a whole number of at least 1"):
         cartpole.train(dim=2, **arguments)

@@ -12,7 +12,6 @@ from subspace_nn.tasks import data
 from subspace_nn.tasks.data import fashion_mnist, mnist
 from subspace_nn.tasks.images import ImagesConfig, prepared, train
 from subspace_nn.tasks.optimise import CMAES, LBFGS
-from subspace_nn.tasks.train import Recipe
 
 TASK = "subspace_nn.tasks.images:train"
 #: Where the four files are, for the tests that need them.
@@ -70,7 +69,8 @@ def test_results(arguments, metric):
 
 
 @pytest.mark.parametrize(("optimiser", "kind"), [
-    ("adam", Recipe(epochs=3)), ("l-bfgs", LBFGS(rounds=3)), ("cma-es", CMAES(generations=150)),
+    ("adam", ImagesConfig(epochs=3)), ("l-bfgs", LBFGS(rounds=3)),
+    ("cma-es", CMAES(generations=150)),
 ])  # fmt: skip
 def test_optimisers(optimiser, kind):
     assert ImagesConfig(epochs=3, optimiser=optimiser).method() == kind

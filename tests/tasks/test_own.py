@@ -45,6 +45,29 @@ def test_a_loss_and_a_score_of_its_own():
     assert "test_score" not in run("plain_loss", dim=9)
 
 
+def test_targets_of_other_types():
+    assert run("small_integers") == run("digits")
+    assert run("soft", dim=20)["test_accuracy"] > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "lr"), [("SGD", 2.0), ("AdamW", 0.4), ("LBFGS", 0.01), ("CMA", 0.5)]
+)
+def test_other_optimisers(name, lr):
+    result = run("optimised", dim=10, lr=lr, name=name, schedule="constant", epochs=4)
+    start = run("optimised", dim=10, lr=1e-9, name="SGD", schedule="constant", epochs=1)
+    assert result["train_loss"] < start["train_loss"]
+    assert result["test_accuracy"] > 40
+
+
+def test_weight_decay_and_schedule_count():
+    losses = {
+        run("optimised", name="AdamW", epochs=1, **more)["train_loss"]
+        for more in ({}, {"decay": 0.5}, {"schedule": "constant"})
+    }
+    assert len(losses) == 3
+
+
 def test_other_initial_weights_depend_on_the_seed():
     losses = {run("seeded", dim=5, lr=1e-9, seed=seed)["test_loss"] for seed in (0, 1)}
     assert len(losses) == 2
@@ -67,6 +90,12 @@ def test_the_generator_is_put_back():
     ("untested", {"dim": 9}, "test data have no batch"),
     ("digits", {"lr": 1e30}, "smaller lr"),
     ("wrapped_with_a_head", {"dim": 9}, "one learning rate"),
+    ("floats", {"dim": 9}, "default loss is cross-entropy.* loss=torch.nn.functional.mse_loss"),
+    ("bound_lr", {}, "called with the parameters and the run's lr"),
+    ("no_optimizer", {}, "must be a class such as torch.optim.SGD, .* got .*tuple"),
+    ("optimised", {"schedule": "cosine"}, "Unknown schedule 'cosine'"),
+    ("digits", {"width": 3}, "Unknown argument of tests.measure.problems:digits 'width'"),
+    ("digits", {"dim": 0}, "dim must be a whole number"),
 ])  # fmt: skip
 def test_mistakes_in_a_run(problem, more, message):
     with pytest.raises(InputError, match=message):

@@ -24,8 +24,8 @@ from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.models import MODELS
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.classifier import count_correct
 from subspace_nn.tasks.data import mnist
-from subspace_nn.tasks.train import count_correct
 
 #: Exit code of `diff` where two files differ.
 DIFFERENT = 1

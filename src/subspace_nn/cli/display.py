@@ -22,7 +22,8 @@ from subspace_nn.runs import tables
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import Status
-from subspace_nn.tasks.train import Evaluation, Progress, Recipe
+from subspace_nn.tasks.classifier import Evaluation, Progress
+from subspace_nn.tasks.recipe import Recipe
 
 
 @contextmanager

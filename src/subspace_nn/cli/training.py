@@ -26,16 +26,16 @@ from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.format.packing import ROUNDED
 from subspace_nn.subspace.wrapper import Subspace
-from subspace_nn.tasks.data import Split, mnist
-from subspace_nn.tasks.run import RunConfig, record
-from subspace_nn.tasks.train import (
+from subspace_nn.tasks.classifier import (
     DivergedError,
     History,
     InterruptedTraining,
     count_correct,
-    find_device,
     fit,
 )
+from subspace_nn.tasks.config import RunConfig, record
+from subspace_nn.tasks.data import Split, mnist
+from subspace_nn.tasks.loop import find_device
 
 CHECKPOINT, HISTORY, CURVE = "omega.safetensors", "history.json", "curve.png"
 
@@ -72,16 +72,15 @@ def train(
     )
     folder.mkdir(parents=True, exist_ok=True)
     net: Subspace = checked["net"]
-    recipe = config.recipe()
     console = Terminal()
     console.print(f"{config.model}: {net.dim:,} free parameters for {net.D:,} weights")
     stop: DivergedError | InterruptedTraining | None = None
     try:
-        with display.progress(console, recipe) as show:
+        with display.progress(console, config) as show:
             history = fit(
                 net,
                 checked["digits"],
-                recipe,
+                config,
                 seed=config.seed,
                 device=device,
                 on_progress=show,

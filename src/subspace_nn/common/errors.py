@@ -32,13 +32,14 @@ class CheckpointError(InputError):
     """A checkpoint cannot be read, or does not fit the module it is loaded into."""
 
 
-def unknown_name(what: str, got: object, valid: Iterable[str]) -> str:
-    """The sentence for a name that is not one of the valid ones, with the nearest suggested.
+def unknown_name(what: str, got: object, valid: Iterable[str], meant: str | None = None) -> str:
+    """Say that a name is not one of the valid ones, and suggest the nearest.
 
     Args:
-        what: what the name is for, as the caller would say it.
+        what: what the name is for, in the caller's words.
         got: the name that was given.
-        valid: the names that would have been right.
+        valid: the valid names.
+        meant: the name to suggest; by default the most similar one, if any is.
 
     Returns:
         One sentence.
@@ -48,7 +49,7 @@ def unknown_name(what: str, got: object, valid: Iterable[str]) -> str:
         "Unknown model 'cnov'. Did you mean 'conv'? Valid: conv, fc."
     """
     names = list(valid)
-    near = difflib.get_close_matches(str(got), names, n=1)
+    near = [meant] if meant else difflib.get_close_matches(str(got), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"Unknown {what} {got!r}.{hint} Valid: {', '.join(names)}."
 

@@ -22,7 +22,7 @@ from subspace_nn.report.sections import (
 )
 from subspace_nn.report.sizes import checkpoint_bytes
 from subspace_nn.runs.run import DONE
-from subspace_nn.tasks.run import RunConfig
+from subspace_nn.tasks.config import RunConfig
 
 _FLOAT32 = 4
 

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from subspace_nn.tasks.train import History
+from subspace_nn.tasks.classifier import History
 
 _INK, _BLUE, _ORANGE = "#222222", "#1f5f8b", "#d1603d"
 

@@ -13,7 +13,7 @@ from subspace_nn.format.container import Checkpoint
 from subspace_nn.projections import KINDS
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import DRAWN, STORED
-from subspace_nn.tasks.run import RunConfig
+from subspace_nn.tasks.config import RunConfig
 
 #: In place of a fingerprint.
 _DIGITS = "0" * 16

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from subspace_nn.common.checks import require
+
 Result = Mapping[str, Any]
 Check = Callable[[Mapping[str, Any]], list[str]]
 
@@ -52,14 +54,19 @@ class Task:
         self.__signature__ = signature or inspect.signature(function)
 
     def __call__(self, **arguments: Any) -> Result:
-        """Run it.
+        """Check the arguments and run the function.
 
         Args:
             **arguments: those of the function.
 
         Returns:
             The results by name.
+
+        Raises:
+            InputError: if the check finds any argument wrong.
         """
+        self.__signature__.bind(**arguments)
+        require(self.check({**self.defaults, **arguments}))
         return self.function(**arguments)
 
     @classmethod
@@ -151,7 +158,7 @@ class Named:
 
 
 #: Where a task is that stands in the ids of runs under another name.
-PLACES = {"mnist": "subspace_nn.tasks.run:train_mnist"}
+PLACES = {"mnist": "subspace_nn.tasks.images:train_mnist"}
 
 #: Trains what a function gives: a module and its data.
 OWN = "subspace_nn.tasks.own:train"

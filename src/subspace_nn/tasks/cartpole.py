@@ -1,20 +1,36 @@
 """CartPole by CMA-ES: reinforcement learning in d free parameters, without a gradient."""
 
 import importlib
-import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from subspace_nn.common.errors import InputError
+from subspace_nn.common.checks import number, whole
+from subspace_nn.common.errors import InputError, problems_of
+from subspace_nn.projections import parse
+from subspace_nn.runs.task import checked
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.optimise import CMA
 
-#: What a state's entries are divided by: about what they come to.
+#: A state's entries are divided by these, which are about their largest values.
 _SCALE = np.array((2.4, 3.0, 0.21, 3.0), dtype=np.float32)
+#: More weights than this would make CMA-ES hold a matrix of gigabytes.
+_MOST = 10_000
 
 
+def _check(arguments: Mapping[str, Any]) -> list[str]:
+    counts = ("width", "evaluations", "episodes")
+    return [
+        *(problem for name in counts for problem in whole(name, arguments[name], 1)),
+        *number("sigma", arguments["sigma"], above=0),
+        *problems_of(lambda: parse(arguments["projection"])),
+    ]
+
+
+@checked(_check)
 def train(
     *,
     dim: int | Literal["full"] = 25,
@@ -28,51 +44,38 @@ def train(
     """Balance a pole with a net 4-width-width-2 whose weights CMA-ES finds.
 
     The environment is gymnasium's CartPole-v1: a step is worth 1, and an episode ends when the
-    pole falls or after 500. Candidates of a generation play the same episodes. (CMA-ES: Hansen
-    and Ostermeier, 2001. Li et al., 2018, have the same net, D = 562, on the older environment of
-    200 steps, by deep Q-learning.)
+    pole falls or after 500 steps. All candidates of a generation play the same episodes. (CMA-ES:
+    Hansen and Ostermeier, 2001. Li et al., 2018, use the same net, D = 562, on the older
+    environment of 200 steps, with deep Q-learning.)
 
     Args:
         dim: number of free parameters d, or "full" for all weights.
         projection: as for `Subspace`.
-        width: of both hidden layers.
-        evaluations: candidates in all, whatever d is.
-        episodes: that each candidate plays.
+        width: units in each of the two hidden layers.
+        evaluations: least number of candidates in total, for any d.
+        episodes: number of episodes per candidate.
         sigma: initial step of CMA-ES, in standard deviations of the initial weights.
         seed: of P, θ0, CMA-ES and the episodes.
 
     Returns:
-        `D`, `dim`, `evaluations`, and `test_return`, the mean return of 100 new episodes by the
-        final mean of CMA-ES.
+        `D`, `dim`, `evaluations`, and `test_return`, the mean return of 100 new episodes with
+        the final mean of CMA-ES.
 
     Raises:
-        InputError: if gymnasium or cma is not installed, or a number is below 1.
+        InputError: if gymnasium or cma is not installed, or a number is out of range.
     """
-    if wrong := [v for v in (width, evaluations, episodes) if v < 1]:
-        raise InputError(f"width, evaluations and episodes must be at least 1, got {wrong[0]}.")
-    cma, gymnasium = _require("cma"), _require("gymnasium")
+    gymnasium = _gymnasium()
     net = Subspace(*_sized(width, dim), projection, seed=seed)
     generator = np.random.default_rng(seed)
+    optimizer = CMA(net.parameters(), sigma, generator=generator, most=_MOST)
 
-    def draw(*shape: int) -> Any:
-        return generator.standard_normal(shape)
+    def play(candidates: Sequence[Any], episodes: int = episodes) -> list[float]:
+        return _play(gymnasium, net, candidates, episodes, int(generator.integers(2**31)))
 
-    options = {
-        "seed": math.nan,  # NumPy's global generator is left alone
-        "randn": draw,
-        "verbose": -9,
-        "maxfevals": evaluations,
-    }
-    start = net.omega.detach().double().numpy()
-    strategy = cma.CMAEvolutionStrategy(start, sigma, options)
     done = 0
     while done < evaluations:
-        candidates = strategy.ask()
-        returns = _play(gymnasium, net, candidates, episodes, int(generator.integers(2**31)))
-        strategy.tell(candidates, [-value for value in returns])
-        done += len(candidates)
-    final = strategy.result.xfavorite
-    (value,) = _play(gymnasium, net, [final], 100, int(generator.integers(2**31)))
+        done += len(optimizer.generation(lambda found: [-value for value in play(found)]))
+    (value,) = play([optimizer.favourite], 100)
     return {"D": net.D, "dim": net.dim, "evaluations": done, "test_return": value}
 
 
@@ -85,7 +88,7 @@ def _sized(width: int, dim: int | Literal["full"]) -> tuple[nn.Module, int]:
 
 
 def _play(
-    gymnasium: Any, net: Subspace, candidates: list[Any], episodes: int, seed: int
+    gymnasium: Any, net: Subspace, candidates: Sequence[Any], episodes: int, seed: int
 ) -> list[float]:
     """Mean return of each candidate for ω; all play the same episodes."""
     count = len(candidates)
@@ -94,7 +97,7 @@ def _play(
         "CartPole-v1", num_envs=count * episodes, vectorization_mode="vector_entry_point"
     )
     states, _ = games.reset(seed=seed)
-    # The same beginnings for all: what follows is deterministic.
+    # All start from the same states; the rest is deterministic.
     first = states.reshape(count, episodes, 4)[:1].repeat(count, 0)
     games.unwrapped.state = first.reshape(-1, 4).T.astype(games.unwrapped.state.dtype)
     states = first.reshape(-1, 4)
@@ -107,7 +110,7 @@ def _play(
     return total.reshape(count, episodes).mean(1).tolist()
 
 
-def _layers(net: Subspace, candidates: list[Any]) -> list[tuple[Any, Any]]:
+def _layers(net: Subspace, candidates: Sequence[Any]) -> list[tuple[Any, Any]]:
     """Weights (count, in, out) and biases (count, 1, out) of each layer, for all candidates."""
     sets = []
     for candidate in candidates:
@@ -130,8 +133,8 @@ def _actions(layers: list[tuple[Any, Any]], states: Any, count: int) -> Any:
     return (x @ weight + bias).argmax(2).ravel()
 
 
-def _require(module: str) -> Any:
+def _gymnasium() -> Any:
     try:
-        return importlib.import_module(module)
+        return importlib.import_module("gymnasium")
     except ImportError:
-        raise InputError(f"CartPole needs {module}: pip install 'subspace-nn[tasks]'.") from None
+        raise InputError("CartPole needs gymnasium: pip install 'subspace-nn[tasks]'.") from None

@@ -1,40 +1,46 @@
-"""MNIST and Fashion-MNIST as a task, whole or with pixels or labels shuffled."""
+"""MNIST and Fashion-MNIST as tasks, whole or with pixels or labels shuffled."""
 
 import dataclasses
 import functools
+import itertools
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 
 from subspace_nn import bits
-from subspace_nn.common.checks import whole
-from subspace_nn.common.errors import problems_of, unknown_name
+from subspace_nn.common.checks import one_of, whole
+from subspace_nn.common.errors import problems_of
 from subspace_nn.runs.task import configured
+from subspace_nn.tasks.classifier import fit
+from subspace_nn.tasks.config import FULL, RunConfig
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, mnist
-from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, fit
-from subspace_nn.tasks.run import FULL, RunConfig
-from subspace_nn.tasks.train import Recipe
+from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS
+from subspace_nn.tasks.recipe import Method
 
 Source = Literal["mnist", "fashion-mnist"]
 Shuffled = Literal["nothing", "pixels", "labels"]
 Optimiser = Literal["adam", "l-bfgs", "cma-es"]
 
-#: What an epoch is for an optimiser without epochs: generations of CMA-ES.
+#: An epoch of an optimiser without epochs: generations of CMA-ES.
 _GENERATIONS = 50
 
 
 @dataclass(frozen=True)
 class ImagesConfig(RunConfig):
-    """What is trained, on which images, and how.
+    """A training on images of a data set, some of them, whole or shuffled.
 
     Attributes:
         data: The images: mnist or fashion-mnist.
-        shuffled: nothing; pixels, all images in the same way; or the labels of the training
-            images, which are then what the net is tested on: it can only learn them by heart.
-        images: Training images, the first so many.
-        optimiser: adam; l-bfgs, an epoch being a round on 8,192 images; or cma-es, an epoch
-            being 50 generations.
+        shuffled: nothing; pixels (the same way in all images); or labels of the training images,
+            with which the net is then evaluated: it can only memorise them.
+        images: Number of training images (the first n).
+        optimiser: adam; l-bfgs (an epoch is a round on 8,192 images); or cma-es (an epoch is 50
+            generations).
+
+    Example:
+        >>> ImagesConfig(shuffled="pixel").problems()
+        ["Unknown shuffled 'pixel'. Did you mean 'pixels'? Valid: nothing, pixels, labels."]
     """
 
     data: Source = "mnist"
@@ -43,20 +49,15 @@ class ImagesConfig(RunConfig):
     optimiser: Optimiser = "adam"
 
     def problems(self) -> list[str]:
-        """What is wrong with the values, all of it.
+        """Check all values.
 
         Returns:
-            One sentence for each, none if all is well.
-
-        Example:
-            >>> ImagesConfig(shuffled="pixel").problems()
-            ["Unknown shuffled 'pixel'. Did you mean 'pixels'? Valid: nothing, pixels, labels."]
+            One sentence for each value that is wrong.
         """
         found = super().problems()
         choices = {"data": Source, "shuffled": Shuffled, "optimiser": Optimiser}
         for name, valid in choices.items():
-            if (value := getattr(self, name)) not in get_args(valid):
-                found.append(unknown_name(name, value, get_args(valid)))
+            found += one_of(name, getattr(self, name), get_args(valid))
         found += whole("images", self.images, 1, 60_000)
         if self.data == "fashion-mnist":
             found += problems_of(fashion_mnist)
@@ -64,30 +65,56 @@ class ImagesConfig(RunConfig):
         if self.optimiser == "cma-es" and many:
             found.append(
                 f"cma-es is for at most {CMAES_MOST:,} free parameters, got dim {self.dim!r}. A "
-                "measurement also trains the full model: for a net as large as these take "
-                "l-bfgs, or compare single dims by a sweep."
+                "measurement also trains the full model: for a net of this size use l-bfgs, or "
+                "compare single dims in a sweep."
             )
         return found
 
-    def method(self) -> Recipe | LBFGS | CMAES:
-        """The part of the configuration that the optimiser takes.
+    def method(self) -> Method:
+        """Choose the recipe of the optimiser.
 
         Returns:
-            A recipe of `subspace_nn.tasks.optimise`.
+            This configuration for Adam, else a recipe of `subspace_nn.tasks.optimise`.
         """
         if self.optimiser == "l-bfgs":
             return LBFGS(rounds=self.epochs)
         if self.optimiser == "cma-es":
             return CMAES(generations=_GENERATIONS * self.epochs)
-        return self.recipe()
+        return self
+
+
+@configured(RunConfig)
+def train_mnist(config: RunConfig) -> dict[str, Any]:
+    """Train on MNIST, the task "mnist": its arguments are the fields of `RunConfig`.
+
+    Args:
+        config: the configuration.
+
+    Returns:
+        `D`, `dim`, the metrics of the last evaluation, every evaluation, and `loss_curve`: the
+        training loss, averaged over each hundredth of the steps.
+    """
+    net = config.build()
+    history = fit(net, prepared("mnist", "nothing", 60_000), config, seed=config.seed)
+    last = history.evaluations[-1]
+    return {
+        "D": net.D,
+        "dim": net.dim,
+        "test_accuracy": last.test_accuracy,
+        "test_correct": last.test_correct,
+        "train_loss": last.train_loss,
+        "steps": history.steps,
+        "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
+        "loss_curve": _averages(history.losses, 100),
+    }
 
 
 @configured(ImagesConfig)
 def train(config: ImagesConfig) -> dict[str, Any]:
-    """Train on images, whole or shuffled: arguments are the fields of `ImagesConfig`.
+    """Train on images, whole or shuffled: the arguments are the fields of `ImagesConfig`.
 
     Args:
-        config: what is trained, on which images, and how.
+        config: the configuration.
 
     Returns:
         `D`, `dim`, `steps`, `train_loss`, and every evaluation; `test_accuracy`, or
@@ -108,14 +135,14 @@ def train(config: ImagesConfig) -> dict[str, Any]:
     }
 
 
-@functools.lru_cache(maxsize=1)  # one process trains many times on the same images
+@functools.lru_cache(maxsize=1)  # a process trains many times on the same images
 def prepared(data: Source, shuffled: Shuffled, images: int) -> Dataset:
-    """The images of a configuration. What is shuffled is so in the same way for every seed.
+    """Prepare the images of a configuration; the shuffling is the same for every seed.
 
     Args:
-        data: which images.
-        shuffled: what of them.
-        images: training images to keep, the first so many.
+        data: the data set.
+        shuffled: nothing, pixels or labels.
+        images: number of training images to keep (the first n).
 
     Returns:
         The data set; with shuffled labels its test set is its training set.
@@ -139,3 +166,9 @@ def _first(split: Split, count: int) -> Split:
 
 def _reordered(split: Split, order: torch.Tensor) -> Split:
     return Split(split.images.flatten(1)[:, order].view_as(split.images), split.labels)
+
+
+def _averages(values: list[float], count: int) -> list[float]:
+    edges = [len(values) * i // count for i in range(count + 1)]
+    spans = [values[a:b] for a, b in itertools.pairwise(edges) if b > a]
+    return [round(sum(span) / len(span), 5) for span in spans]

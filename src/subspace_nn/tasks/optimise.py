@@ -1,54 +1,43 @@
-"""Other optimisers than Adam, for few free parameters: L-BFGS and CMA-ES."""
+"""Optimisers for few free parameters, other than Adam: L-BFGS and CMA-ES."""
 
-import dataclasses
 import importlib
-import itertools
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
 from subspace_nn import bits
+from subspace_nn.common.checks import number, whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.subspace.wrapper import Subspace
-from subspace_nn.tasks import train
-from subspace_nn.tasks.data import Dataset
-from subspace_nn.tasks.train import (
-    DivergedError,
-    Evaluation,
-    History,
-    Progress,
-    Recipe,
-    as_input,
-    count_correct,
-    find_device,
-)
+from subspace_nn.tasks.recipe import Method
 
 #: CMA-ES holds a d × d matrix, and needs about 10 d evaluations or more to learn it.
 CMAES_MOST = 1000
-#: L-BFGS looks at the clock once in so many iterations.
+#: Number of iterations of L-BFGS in a step: the time is checked between steps.
 _CHUNK = 5
+#: Number of evaluations in a training with CMA-ES.
+_EVALUATIONS = 10
 
 
 @dataclass(frozen=True)
-class LBFGS:
-    """How to train by L-BFGS: rounds of iterations, each on one large sample of the images.
+class LBFGS(Method):
+    """How to train with L-BFGS: rounds of iterations, each on one large sample of the images.
 
     (Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989. Within
-    a round the loss is one fixed function, as the method needs; a new round begins without memory.)
+    a round the loss is one fixed function, as the method needs; each round starts without memory.)
+    A step is five iterations, its loss that before them; an epoch is a round.
 
     Attributes:
-        rounds: samples of images, one after the other.
-        images: images in each, without replacement within it.
-        iterations: of L-BFGS in each round.
+        rounds: number of samples of images.
+        images: images per sample, drawn without replacement.
+        iterations: of L-BFGS per round.
         history: number of past steps that approximate the curvature.
-        seconds: no iteration begins after so long; no limit by default.
+        seconds: no step begins after this time; no limit by default.
     """
 
     rounds: int = 4
@@ -57,20 +46,55 @@ class LBFGS:
     history: int = 20
     seconds: float = math.inf
 
+    averages: ClassVar[bool] = False
+    remedy: ClassVar[str] = "Try fewer iterations, or Adam."
+
+    @property
+    def limit(self) -> float:
+        """The field `seconds`."""
+        return self.seconds
+
+    @property
+    def label(self) -> str:
+        """The optimiser's name."""
+        return "L-BFGS"
+
+    def problems(self) -> list[str]:
+        """As `Method` says."""
+        names = ("rounds", "images", "iterations", "history")
+        found = [problem for name in names for problem in whole(name, getattr(self, name), 1)]
+        return found + _time(self.seconds)
+
+    def lengths(self, count: int) -> list[int]:  # noqa: ARG002
+        """As `Method` says."""
+        return [-(-self.iterations // _CHUNK)] * self.rounds
+
+    def rows(self, epoch: int, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+        """One sample, for all steps of the round."""
+        sample = _sample(epoch, self.images, count, seed, device)
+        for _ in range(self.lengths(count)[epoch]):
+            yield sample
+
+    def optimizer(self, net: nn.Module, seed: int) -> torch.optim.Optimizer:  # noqa: ARG002
+        """L-BFGS that forgets after each round."""
+        return _Rounds(
+            net.parameters(), every=-(-self.iterations // _CHUNK), history_size=self.history
+        )
+
 
 @dataclass(frozen=True)
-class CMAES:
-    """How to train by CMA-ES, without gradients: generations of candidates for ω.
+class CMAES(Method):
+    """How to train with CMA-ES, without gradients: generations of candidates for ω.
 
-    (Hansen and Ostermeier, "Completely derandomized self-adaptation in evolution strategies",
-    2001; the package `cma`.)
+    A step is a generation, its loss the candidates' mean; the favourite is evaluated about ten
+    times. `CMA` is the optimiser.
 
     Attributes:
-        generations: number of them.
-        images: images on which the candidates of a generation are compared; the same for all.
-        population: candidates in a generation; 0, the default, is 4 + 3 ln d.
+        generations: number of generations.
+        images: images on which the candidates of a generation are compared.
+        population: candidates per generation; 0, the default, is 4 + 3 ln d.
         sigma: initial step, in standard deviations of the initial weights.
-        seconds: no generation begins after so long; no limit by default.
+        seconds: no generation begins after this time; no limit by default.
     """
 
     generations: int = 200
@@ -79,183 +103,189 @@ class CMAES:
     sigma: float = 0.5
     seconds: float = math.inf
 
+    averages: ClassVar[bool] = False
+    remedy: ClassVar[str] = "Try a smaller sigma."
 
-def fit(
-    net: Subspace,
-    data: Dataset,
-    recipe: Recipe | LBFGS | CMAES,
-    *,
-    seed: int = 0,
-    device: str = "auto",
-    clock: Callable[[], float] = time.perf_counter,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-) -> History:
-    """Train a classifier by the optimiser that the recipe is for.
+    @property
+    def limit(self) -> float:
+        """The field `seconds`."""
+        return self.seconds
+
+    @property
+    def label(self) -> str:
+        """The optimiser's name."""
+        return "CMA-ES"
+
+    def problems(self) -> list[str]:
+        """As `Method` says."""
+        return [
+            *whole("generations", self.generations, 1),
+            *whole("images", self.images, 1),
+            *whole("population", self.population, 0),
+            *number("sigma", self.sigma, above=0),
+            *_time(self.seconds),
+        ]
+
+    def lengths(self, count: int) -> list[int]:  # noqa: ARG002
+        """As `Method` says."""
+        often = max(1, self.generations // _EVALUATIONS)
+        whole_ones, rest = divmod(self.generations, often)
+        return [often] * whole_ones + [rest] * bool(rest)
+
+    def rows(self, epoch: int, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+        """A sample for each generation."""
+        lengths = self.lengths(count)
+        first = sum(lengths[:epoch])
+        for generation in range(first, first + lengths[epoch]):
+            yield _sample(generation, self.images, count, seed, device)
+
+    def optimizer(self, net: nn.Module, seed: int) -> torch.optim.Optimizer:
+        """CMA-ES."""
+        return CMA(
+            net.parameters(), self.sigma, population=self.population, generator=_generator(seed)
+        )
+
+
+class CMA(torch.optim.Optimizer):
+    """CMA-ES as an optimiser of PyTorch: a step is a generation of candidates.
+
+    (Hansen and Ostermeier, "Completely derandomized self-adaptation in evolution strategies",
+    2001; the package `cma`.) After a step the parameters are the favourite, the mean of the search
+    distribution. No gradient is computed.
 
     Args:
-        net: a subspace, moved to the device and trained in place.
-        data: training and test set.
-        recipe: of Adam, L-BFGS or CMA-ES.
-        seed: of the samples of images, of dropout, and of CMA-ES.
-        device: as for `subspace_nn.tasks.train.fit`.
-        clock: what the limit in seconds is compared with, for optimisers other than Adam; wall
-            time by default.
-        on_progress: called after each evaluation.
-
-    Returns:
-        The history. For L-BFGS a step is five iterations, its loss that of the sample before
-        them, and an epoch of the evaluations is a round. For CMA-ES a step is a generation, its
-        loss the candidates' mean; its favourite is evaluated ten times in all.
+        params: the parameters.
+        lr: initial step σ; in a `Subspace`, in standard deviations of the initial weights.
+        population: candidates per generation; 0 is 4 + 3 ln d.
+        generator: of the candidates; by default one seeded with PyTorch's initial seed.
+        most: largest number of parameters; CMA-ES holds a matrix of its square.
 
     Raises:
-        InputError: if a value is out of range, or CMA-ES gets more than 1,000 free parameters.
-        DivergedError: if the loss is no longer finite.
+        InputError: if the parameters are too many, or the package `cma` is not installed.
+
+    Example:
+        >>> import torch
+        >>> x = torch.nn.Parameter(torch.ones(3))
+        >>> optimizer = CMA([x], 0.5, generator=np.random.default_rng(0))
+        >>> losses = [float(optimizer.step(lambda: x.square().sum())) for _ in range(30)]
+        >>> losses[-1] < 0.1
+        True
     """
-    if isinstance(recipe, Recipe):
-        return train.fit(net, data, recipe, seed=seed, device=device, on_progress=on_progress)
-    if problems := _problems(recipe, net):
-        raise InputError(*problems)
-    where = find_device(device)
-    there = dataclasses.replace(data, train=data.train.to(where), test=data.test.to(where))
-    loop = _Loop(net.to(where), there, seed, clock, on_progress)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        loop.run(_lbfgs(loop, recipe) if isinstance(recipe, LBFGS) else _cma_es(loop, recipe))
-    return loop.history
-
-
-class _Loop:
-    """What both optimisers need: samples of images, the loss, evaluations."""
 
     def __init__(
         self,
-        net: Subspace,
-        data: Dataset,
-        seed: int,
-        clock: Callable[[], float],
-        on_progress: Callable[[Progress], None],
+        params: Iterable[Tensor],
+        lr: float = 0.5,
+        *,
+        population: int = 0,
+        generator: np.random.Generator | None = None,
+        most: int = CMAES_MOST,
     ) -> None:
-        self.net, self.data, self.seed = net, data, seed
-        self.clock, self.on_progress = clock, on_progress
-        self.history = History(steps=0)
-        self.start = clock()
+        super().__init__(params, {"lr": lr})
+        self._parameters = [p for group in self.param_groups for p in group["params"]]
+        if (count := sum(p.numel() for p in self._parameters)) > most:
+            raise InputError(
+                f"CMA-ES is for at most {most:,} free parameters, got {count:,}. "
+                "Use L-BFGS or Adam."
+            )
+        generator = generator or _generator(torch.initial_seed())
+
+        def draw(*shape: int) -> Any:
+            return generator.standard_normal(shape)
+
+        options = {
+            "seed": math.nan,  # NumPy's global generator is left alone
+            "randn": draw,
+            "verbose": -9,
+            **({"popsize": population} if population else {}),
+        }
+        start = parameters_to_vector(self._parameters).detach().cpu().double().numpy()
+        self._strategy = _cma().CMAEvolutionStrategy(start, lr, options)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Compare the candidates of one generation.
+
+        Args:
+            closure: computes the loss at the present parameters.
+
+        Returns:
+            The candidates' mean loss, a float64 tensor.
+
+        Raises:
+            InputError: if there is no closure.
+        """
+        if closure is None:
+            raise InputError("CMA-ES needs step(closure): it compares losses.")
+
+        def loss_at(candidate: Any) -> float:
+            self.put(candidate)
+            return float(closure())
+
+        with torch.no_grad():
+            losses = self.generation(lambda candidates: [loss_at(one) for one in candidates])
+        return torch.tensor(sum(losses) / len(losses), dtype=torch.float64, device="cpu")
+
+    def generation(self, losses_of: Callable[[Sequence[Any]], Sequence[float]]) -> list[float]:
+        """Compare the candidates of one generation, all at once.
+
+        Args:
+            losses_of: takes the candidates, arrays of shape (d,), and returns their losses.
+
+        Returns:
+            Their losses.
+        """
+        candidates = self._strategy.ask()
+        losses = list(losses_of(candidates))
+        self._strategy.tell(candidates, losses)
+        self.put(self.favourite)
+        return losses
 
     @property
-    def seconds(self) -> float:
-        return self.clock() - self.start
+    def favourite(self) -> Any:
+        """The mean of the search distribution, an array of shape (d,)."""
+        return self._strategy.result.xfavorite
 
-    def run(self, rounds: Iterator[int]) -> None:
-        """Go through the rounds, evaluating after each."""
-        self.net.train()
-        for steps in rounds:
-            self._evaluate()
-            if not math.isfinite(self.history.losses[-1]):
-                self.history.stopped = f"the loss became {self.history.losses[-1]}"
-                raise DivergedError(f"Stopped: {self.history.stopped}.", self.history)
-            self._tell(steps)
-        self.history.steps = len(self.history.losses)
+    @torch.no_grad()
+    def put(self, values: Any) -> None:
+        """Set the parameters.
 
-    def sample(self, count: int, index: int) -> tuple[Tensor, Tensor]:
-        """The index-th sample of training images and labels."""
-        images, labels = self.data.train.images, self.data.train.labels
-        order = bits.permutation(self.seed, f"sample/{index}", len(labels), labels.device)
-        rows = order[: min(count, len(labels))]
-        return as_input(images[rows]), labels[rows].long()
-
-    def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(self.net(x), y)
-
-    def _evaluate(self) -> None:
-        history, test = self.history, self.data.test
-        correct, test_loss = count_correct(self.net, test)
-        history.evaluations.append(
-            Evaluation(
-                epoch=len(history.evaluations) + 1,
-                step=len(history.losses),
-                train_loss=history.losses[-1],
-                test_loss=test_loss,
-                test_correct=correct,
-                test_accuracy=100 * correct / len(test.labels),
-                seconds=self.seconds,
-            )
+        Args:
+            values: array of shape (d,).
+        """
+        pieces = torch.as_tensor(np.asarray(values), device="cpu").split(
+            [p.numel() for p in self._parameters]
         )
-
-    def _tell(self, steps: int) -> None:
-        last = self.history.evaluations[-1]
-        done = len(self.history.losses)
-        self.on_progress(Progress(last.epoch, done, steps, self.history.losses[-1], last))
+        for parameter, piece in zip(self._parameters, pieces, strict=True):
+            parameter.copy_(piece.view_as(parameter))
 
 
-def _lbfgs(loop: _Loop, recipe: LBFGS) -> Iterator[int]:
-    """Rounds of L-BFGS; gives the number of iterations there will be, after each."""
-    for number in range(recipe.rounds):
-        x, y = loop.sample(recipe.images, number)
-        optimizer = torch.optim.LBFGS(
-            loop.net.parameters(),
-            max_iter=_CHUNK,
-            history_size=recipe.history,
-            line_search_fn="strong_wolfe",
+class _Rounds(torch.optim.LBFGS):
+    """L-BFGS that starts without memory every n steps."""
+
+    def __init__(self, params: Iterable[Tensor], *, every: int, history_size: int) -> None:
+        super().__init__(
+            params, max_iter=_CHUNK, history_size=history_size, line_search_fn="strong_wolfe"
         )
+        self._every, self._done = every, 0
 
-        def closure(
-            x: Tensor = x, y: Tensor = y, optimizer: torch.optim.Optimizer = optimizer
-        ) -> Tensor:
-            optimizer.zero_grad()
-            loss = loop.loss(x, y)
-            loss.backward()
-            return loss
-
-        for _ in range(-(-recipe.iterations // _CHUNK)):
-            if loop.seconds > recipe.seconds:
-                break
-            loop.history.losses.append(float(optimizer.step(closure).detach()))
-        yield recipe.rounds * -(-recipe.iterations // _CHUNK)
-        if loop.seconds > recipe.seconds:
-            return
+    def step(self, closure: Callable[[], Any]) -> Any:
+        if self._done % self._every == 0:
+            self.state.clear()
+        self._done += 1
+        return super().step(closure)
 
 
-def _cma_es(loop: _Loop, recipe: CMAES) -> Iterator[int]:
-    """Generations of CMA-ES; gives their number ten times in all, with its mean as ω."""
-    cma = _cma()
-    omega = loop.net.omega
-    generator = np.random.default_rng(loop.seed)
-
-    def draw(*shape: int) -> Any:
-        return generator.standard_normal(shape)
-
-    options = {
-        "seed": math.nan,  # NumPy's global generator is left alone
-        "randn": draw,
-        "verbose": -9,
-        **({"popsize": recipe.population} if recipe.population else {}),
-    }
-    start = omega.detach().cpu().double().numpy()
-    strategy = cma.CMAEvolutionStrategy(start, recipe.sigma, options)
-    often = max(1, recipe.generations // 10)
-    for number in itertools.count():
-        if number == recipe.generations or loop.seconds > recipe.seconds:
-            _set(omega, strategy.result.xfavorite)
-            yield recipe.generations
-            return
-        x, y = loop.sample(recipe.images, number)
-        candidates = strategy.ask()
-        losses = [_loss_at(loop, candidate, x, y) for candidate in candidates]
-        strategy.tell(candidates, losses)
-        loop.history.losses.append(sum(losses) / len(losses))
-        if (number + 1) % often == 0 and number + 1 < recipe.generations:
-            _set(omega, strategy.result.xfavorite)
-            yield recipe.generations
+def _sample(index: int, images: int, count: int, seed: int, device: torch.device) -> Tensor:
+    """The row numbers of the index-th sample."""
+    return bits.permutation(seed, f"sample/{index}", count, device)[: min(images, count)]
 
 
-def _loss_at(loop: _Loop, candidate: Any, x: Tensor, y: Tensor) -> float:
-    _set(loop.net.omega, candidate)
-    with torch.no_grad():
-        return float(loop.loss(x, y))
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
 
 
-def _set(omega: Tensor, values: Any) -> None:
-    with torch.no_grad():
-        omega.copy_(torch.as_tensor(np.asarray(values)))
+def _time(seconds: float) -> list[str]:
+    return [] if seconds == math.inf else number("seconds", seconds, above=0)
 
 
 def _cma() -> Any:
@@ -265,17 +295,3 @@ def _cma() -> Any:
         raise InputError(
             "CMA-ES needs the package cma: pip install 'subspace-nn[tasks]'."
         ) from None
-
-
-def _problems(recipe: LBFGS | CMAES, net: Subspace) -> list[str]:
-    found = [
-        f"{name} must be above 0, got {value!r}."
-        for name, value in dataclasses.asdict(recipe).items()
-        if value <= 0 and name != "population"
-    ]
-    if isinstance(recipe, CMAES) and net.dim > CMAES_MOST:
-        found.append(
-            f"CMA-ES is for at most {CMAES_MOST:,} free parameters, got {net.dim:,}. "
-            "Use L-BFGS or Adam."
-        )
-    return found

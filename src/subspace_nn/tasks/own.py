@@ -1,7 +1,5 @@
-"""A module and data of the user's own as a task: one loop over data loaders."""
+"""A module and data of the user's own as a task."""
 
-import inspect
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,15 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from subspace_nn.common.errors import InputError, problems_of
+from subspace_nn.common.checks import number, one_of, plain, require, whole
+from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.projections import parse
 from subspace_nn.runs.run import find_task
 from subspace_nn.runs.task import VARIADIC, checked
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Subspace
-from subspace_nn.tasks.train import find_device
+from subspace_nn.tasks.loop import find_device, steps
+from subspace_nn.tasks.recipe import Recipe, Schedule
 
-#: So many types are told in a message.
+#: A message names the types of at most this many parts.
 _FEW = 5
 
 #: Batches of (inputs, targets), such as a `DataLoader` or a list.
@@ -27,43 +27,60 @@ Batches = Collection[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is trained on what. A tuple of the first three will do for a classifier.
+    """A module, its data, and how to train it. A tuple of the first three will do for a classifier.
 
     Attributes:
         module: any module, untrained or pretrained; or a `Subspace` of one, whose θ0, scale,
             include and exclude count. Its d, projection and seed do not: they are the run's.
         train: batches to train on, such as a `DataLoader` that shuffles.
         test: batches to test on.
-        loss: of outputs and targets, a mean over the batch; cross-entropy by default.
+        loss: of outputs and targets, a mean over the batch; by default cross-entropy, which needs
+            classes as targets.
         score: of all outputs and targets of the test set, a number; by default the accuracy in
-            percent if the loss is cross-entropy, and nothing else.
+            percent if the loss is cross-entropy, else nothing.
+        optimizer: called with the parameters and the run's learning rate; Adam by default. Any of
+            `torch.optim` will do, with weight decay as in
+            `functools.partial(torch.optim.AdamW, weight_decay=0.01)`, and
+            `subspace_nn.tasks.optimise.CMA`.
+        schedule: schedule of the learning rate, "one-cycle" or "constant".
     """
 
     module: nn.Module
     train: Batches
     test: Batches
-    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
     score: Callable[[Tensor, Tensor], float] | None = None
+    optimizer: Callable[[Iterable[Tensor], float], torch.optim.Optimizer] | None = None
+    schedule: Schedule = Recipe.schedule
 
 
 def _check(arguments: Mapping[str, Any]) -> list[str]:
-    epochs, lr, name = (arguments[name] for name in ("epochs", "lr", "problem"))
-    found = []
-    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-        found.append(f"epochs must be a whole number of at least 1, got {epochs!r}.")
-    if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < math.inf:
-        found.append(f"lr must be a number above 0, got {lr!r}.")
-    found += problems_of(lambda: parse(arguments["projection"]))
+    name, dim, lr = (arguments[name] for name in ("problem", "dim", "lr"))
+    found = [
+        *(whole("dim", dim, 1) if dim != "full" else ()),
+        *whole("epochs", arguments["epochs"], 1),
+        *number("lr", lr, above=0),
+        *whole("seed", arguments["seed"], 0, 2**64 - 1),
+        *problems_of(lambda: parse(arguments["projection"])),
+    ]
     if wrong := problems_of(lambda: find_task(name)):
         return found + wrong
-    parameters = inspect.signature(find_task(name)).parameters
-    needed = [n for n, p in parameters.items() if p.default is p.empty and n != "seed"]
-    needed = [n for n in needed if parameters[n].kind not in VARIADIC]
+    return found + _option_problems(name, arguments.keys() - train.parameters.keys())
+
+
+def _option_problems(name: str, given: Iterable[str]) -> list[str]:
+    """What is wrong with the arguments of the function itself."""
+    function = find_task(name)
+    named = {n: p for n, p in function.parameters.items() if p.kind not in VARIADIC}
+    valid = [*named, *(n for n, p in train.parameters.items() if p.kind not in VARIADIC)]
+    found = [
+        unknown_name(f"argument of {name}", option, valid)
+        for option in sorted(given)
+        if option not in named and not function.takes_any
+    ]
+    needed = [n for n, p in named.items() if p.default is p.empty and n not in {"seed", *given}]
     if needed:
-        found.append(
-            f"{name} needs {', '.join(needed)}. A function that gives a module and data takes "
-            "nothing, or the seed; a task of your own takes dim and seed."
-        )
+        found.append(f"{name} needs {', '.join(needed)}, which is not given.")
     return found
 
 
@@ -73,17 +90,18 @@ def train(
     problem: str,
     dim: int | Literal["full"] = "full",
     projection: str = "hashed",
-    epochs: int = 5,
-    lr: float = 0.4,
+    epochs: int = Recipe.epochs,
+    lr: float = Recipe.lr,
     device: str = "auto",
     seed: int = 0,
+    **options: Any,
 ) -> dict[str, Any]:
     """Train the module that a function gives, in d free parameters.
 
-    Adam with a one-cycle schedule, as for the built-in nets. PyTorch's generator is
-    seeded before the function is called, so that initial weights of the module's own and the
-    order of a shuffling loader depend on the seed; it is put back afterwards. Data that are
-    drawn at random must come from a generator of their own, or each run has its own data.
+    PyTorch's generator is seeded before the function is called, so initial weights of the module's
+    own and the order of a shuffling loader depend on the seed; its state is restored afterwards.
+    Data that are drawn at random must come from a generator of their own, or each run has its own
+    data.
 
     Args:
         problem: `package.module:function`; it gives a `Problem` or (module, train, test). It is
@@ -91,59 +109,60 @@ def train(
         dim: number of free parameters d, or "full" for all weights.
         projection: as for `Subspace`.
         epochs: passes over the training batches.
-        lr: peak learning rate, in standard deviations of the initial weights per step.
+        lr: peak learning rate; with Adam, initial standard deviations per step.
         device: "auto", "cpu", "cuda", …
         seed: of P, θ0, and PyTorch's generator.
+        **options: further arguments of the function.
 
     Returns:
-        `D`, `dim`, `steps`, `train_loss` (mean of the last epoch), `test_loss`, and
+        `D`, `dim`, `steps`, `train_loss` (mean over the last epoch), `test_loss`, and
         `test_accuracy` in percent or `test_score`.
 
     Raises:
         InputError: if the function does not give a problem, or a `Subspace` with parameters that
-            train beside ω (their learning rate would be another), or the loss is not finite.
+            train in addition to ω (they need another learning rate), or the loss is not finite.
     """
     where = find_device(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = _make(problem, seed)
-        net = _subspace(made.module, dim, projection, seed)
-        losses = _fit(net.to(where), made, epochs, lr, where)
+        made = _make(problem, seed, options)
+        net = _subspace(made.module, dim, projection, seed).to(where)
+        losses = _fit(net, made, Recipe(epochs=epochs, lr=lr, schedule=made.schedule), seed, where)
         outputs, targets = _outputs(net, made.test, where)
     last = losses[-(len(losses) // epochs) :]
-    result = {
+    return {
         "D": net.D,
         "dim": net.dim,
         "steps": len(losses),
         "train_loss": sum(last) / len(last),
-        "test_loss": float(made.loss(outputs, targets)),
+        "test_loss": float(_loss(made)(outputs, targets)),
+        **_score(made, outputs, targets),
     }
-    if made.score is not None:
-        result["test_score"] = float(made.score(outputs, targets))
-    elif made.loss is cross_entropy:
-        right = (outputs.argmax(1) == targets).double().mean()
-        result["test_accuracy"] = 100 * float(right)
-    return result
 
 
-def _make(problem: str, seed: int) -> Problem:
+def _make(problem: str, seed: int, options: Mapping[str, Any]) -> Problem:
     function = find_task(problem)
-    takes_seed = "seed" in inspect.signature(function).parameters
-    made: Any = function(seed=seed) if takes_seed else function()
+    seeded = {"seed": seed} if "seed" in function.parameters else {}
+    made: Any = function(**seeded, **options)
     if isinstance(made, (tuple, list)) and len(made) == 3 and isinstance(made[0], nn.Module):
         made = Problem(*made)
     if not isinstance(made, Problem):
         raise InputError(
             f"{problem} must give a Problem or (module, train, test), got {_kind(made)}."
         )
-    if odd := [
-        f"The {role} data must be batches that can be counted and gone through again, such as a "
-        f"DataLoader or a list, got {_kind(data)}."
-        for role, data in (("training", made.train), ("test", made.test))
-        if not isinstance(data, Sized) or not isinstance(data, Iterable)
-    ]:
-        raise InputError(*odd)
+    require(
+        _data_problems("training", made.train),
+        _data_problems("test", made.test),
+        one_of("schedule", made.schedule, ("one-cycle", "constant")),
+    )
     return made
+
+
+def _data_problems(role: str, data: object) -> list[str]:
+    if isinstance(data, Sized) and isinstance(data, Iterable):
+        return []
+    got = f"such as a DataLoader or a list, got {_kind(data)}."
+    return [f"The {role} data must be batches that can be counted and iterated again, {got}"]
 
 
 def _kind(value: object) -> str:
@@ -175,8 +194,8 @@ def _subspace(
         return Subspace(module, D if dim == "full" else dim, projection, seed=seed)
     if module.selection.train:
         raise InputError(
-            "This loop has one learning rate, and parameters that train beside ω need another. "
-            "Write the whole training as a task."
+            "This loop has one learning rate, and parameters that train in addition to ω need "
+            "another. Write the whole training as a task."
         )
     return Subspace(
         module.merge(),
@@ -190,29 +209,56 @@ def _subspace(
     )
 
 
-def _fit(net: Subspace, made: Problem, epochs: int, lr: float, where: torch.device) -> list[float]:
+def _fit(
+    net: Subspace, made: Problem, recipe: Recipe, seed: int, where: torch.device
+) -> list[float]:
     """Train; returns the loss of each step."""
-    steps = epochs * len(made.train)
-    if not steps:
+    if not len(made.train):
         raise InputError("The training data have no batch.")
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False
-    )
-    losses: list[Tensor] = []
+    optimizer = _optimizer(net, made, recipe, seed)
+    scheduler = recipe.scheduler(optimizer, recipe.epochs * len(made.train))
+    losses: list[float] = []
     net.train()
-    for _ in range(epochs):
-        for x, y in _pairs(made.train, where):
-            loss = made.loss(net(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-    values = torch.stack(losses)
-    if not bool(values.isfinite().all()):
-        raise InputError("The loss stopped being a finite number. Try a smaller lr.")
-    return values.tolist()
+    for _ in range(recipe.epochs):
+        batches = _pairs(made.train, where)
+        found = torch.stack(list(steps(net, batches, _loss(made), optimizer, scheduler)))
+        if not bool(found.isfinite().all()):
+            raise InputError("The loss stopped being a finite number. Try a smaller lr.")
+        losses += found.tolist()
+    return losses
+
+
+def _optimizer(net: Subspace, made: Problem, recipe: Recipe, seed: int) -> torch.optim.Optimizer:
+    if made.optimizer is None:
+        return recipe.optimizer(net, seed)
+    try:
+        optimizer: Any = made.optimizer(net.parameters(), recipe.lr)
+    except TypeError as error:
+        raise InputError(
+            "The optimizer of a Problem is called with the parameters and the run's lr, as in "
+            f"torch.optim.SGD(parameters, lr): {error}."
+        ) from None
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise InputError(
+            "The optimizer of a Problem must be a class such as torch.optim.SGD, or a function "
+            f"that gives an optimizer; got one that gives {_kind(optimizer)}."
+        )
+    return optimizer
+
+
+def _loss(made: Problem) -> Callable[[Tensor, Tensor], Tensor]:
+    return _classify if made.loss is None else made.loss
+
+
+def _classify(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy, for targets that are classes."""
+    if targets.is_floating_point() or targets.is_complex():
+        raise InputError(
+            f"The targets are numbers of type {targets.dtype}, and the default loss is "
+            "cross-entropy, which needs classes (whole numbers). For a regression give the loss: "
+            "Problem(module, train, test, loss=torch.nn.functional.mse_loss)."
+        )
+    return cross_entropy(outputs, targets.long())
 
 
 def _outputs(net: Subspace, test: Batches, where: torch.device) -> tuple[Tensor, Tensor]:
@@ -223,3 +269,13 @@ def _outputs(net: Subspace, test: Batches, where: torch.device) -> tuple[Tensor,
         raise InputError("The test data have no batch.")
     outputs, targets = zip(*pairs, strict=True)
     return torch.cat(outputs), torch.cat(targets)
+
+
+def _score(made: Problem, outputs: Tensor, targets: Tensor) -> dict[str, Any]:
+    """The test metric: the problem's own, or the accuracy in percent of a classifier."""
+    if made.score is not None:
+        return {"test_score": float(plain(made.score(outputs, targets)))}
+    if made.loss not in {None, cross_entropy}:
+        return {}
+    classes = targets.argmax(1) if targets.is_floating_point() else targets
+    return {"test_accuracy": 100 * float((outputs.argmax(1) == classes).double().mean())}

@@ -1,5 +1,6 @@
-"""The toy of Li et al. (2018): ten constraints on 1,000 weights, so that the answer is 10."""
+"""The toy of Li et al. (2018): ten constraints on 1,000 weights, so the answer is 10."""
 
+import collections
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from subspace_nn.common.errors import problems_of
 from subspace_nn.projections import parse
 from subspace_nn.runs.task import checked
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.loop import steps
 
 #: Standard deviation of the initial weights: each sum of 100 then starts at about ±1.
 _SPREAD = 0.1
@@ -35,8 +37,11 @@ class Sums(nn.Module):
         start = bits.normal(seed, "toy/theta0", 0, D) * _SPREAD
         self.weights = nn.Parameter(start.view(groups, D // groups))
 
-    def forward(self) -> Tensor:
-        """The sums.
+    def forward(self, _: object = None) -> Tensor:
+        """Sum each group; there is no input.
+
+        Args:
+            _: not used.
 
         Returns:
             Shape (groups,).
@@ -52,12 +57,12 @@ def _check(arguments: Mapping[str, Any]) -> list[str]:
 def train(
     *, dim: int | Literal["full"] = 10, projection: str = "hashed", seed: int = 0
 ) -> dict[str, Any]:
-    """Train the weights so that the first hundred of them add up to 1, the second to 2, … 10.
+    """Train the weights so that the first hundred add up to 1, the second hundred to 2, … 10.
 
     The loss is the sum of the squared differences, and the performance exp(-loss) (Li et al.,
-    "Measuring the intrinsic dimension of objective landscapes", 2018). It is quadratic in ω, and
-    L-BFGS in float64 goes on until it no longer falls. A solution has D - 10 dimensions, so that a
-    subspace of d dimensions meets it where d is at least 10.
+    "Measuring the intrinsic dimension of objective landscapes", 2018). The loss is quadratic in ω,
+    and L-BFGS in float64 runs until it no longer falls. The solutions form a space of D - 10
+    dimensions, so a subspace of d dimensions meets it if d is at least 10.
 
     Args:
         dim: number of free parameters d, or "full" for all 1,000.
@@ -82,22 +87,20 @@ def train(
         tolerance_change=1e-14,
         line_search_fn="strong_wolfe",
     )
-    losses: list[float] = []
+    evaluations = 0
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = (net() - target).square().sum()
-        loss.backward()
-        losses.append(loss.item())
-        return loss
+    def loss(sums: Tensor, wanted: Tensor) -> Tensor:
+        nonlocal evaluations
+        evaluations += 1
+        return (sums - wanted).square().sum()
 
-    optimizer.step(closure)
+    collections.deque(steps(net, [(None, target)], loss, optimizer), maxlen=0)
     with torch.no_grad():
-        loss = float((net() - target).square().sum())
+        final = float((net() - target).square().sum())
     return {
         "D": D,
         "dim": net.dim,
-        "loss": loss,
-        "performance": math.exp(-loss),
-        "steps": len(losses),
+        "loss": final,
+        "performance": math.exp(-final),
+        "steps": evaluations,
     }

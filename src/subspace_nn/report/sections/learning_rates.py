@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from subspace_nn.report import text
 from subspace_nn.report.document import Section, Table
 from subspace_nn.report.groups import ACCURACY, Group, Summary
-from subspace_nn.tasks.run import RunConfig
+from subspace_nn.tasks.config import RunConfig
 
 #: From this d on the default is to be within so many points of the best.
 FROM_DIM, POINTS = 100, 1.0

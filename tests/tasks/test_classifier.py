@@ -11,19 +11,18 @@ from torch import nn
 
 from subspace_nn import Subspace, bits, models
 from subspace_nn.common.errors import InputError
-from subspace_nn.tasks.data import Dataset, Split, mnist
-from subspace_nn.tasks.train import (
-    DEVICES,
+from subspace_nn.tasks.classifier import (
     DivergedError,
     History,
     InterruptedTraining,
     Progress,
-    Recipe,
     as_input,
     count_correct,
-    find_device,
     fit,
 )
+from subspace_nn.tasks.data import Dataset, Split, mnist
+from subspace_nn.tasks.loop import DEVICES, find_device
+from subspace_nn.tasks.recipe import Recipe
 
 STEPS = 10  # an epoch of the small set, in batches of 60
 RECIPE = Recipe(epochs=2, batch_size=60)

@@ -1,49 +1,26 @@
-"""One loop that trains a classifier and tells what happened."""
+"""Train a classifier of 28 × 28 images and keep its history."""
 
 import copy
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
 from torch import Tensor, nn
 
-from subspace_nn import bits
-from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.common.checks import require
+from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.data import Dataset, Split
+from subspace_nn.tasks.loop import find_device, steps
+from subspace_nn.tasks.recipe import Method, Recipe
 
-Schedule = Literal["one-cycle", "constant"]
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
-#: Losses are read from the device, and progress told, once in so many steps.
+#: Number of steps between two looks at the losses, which wait for the device.
 _CHECK = 10
-#: The training loss that decides which weights are the best so far is the mean of so many steps.
+#: The weights are the best so far if the mean training loss of this many steps is the lowest.
 _WINDOW = 50
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: Adam with a one-cycle schedule.
-
-    Attributes:
-        epochs: passes over the training set, at least 1.
-        batch_size: images a step; the last, smaller batch of an epoch is used too.
-        lr: peak learning rate; in a `Subspace`, standard deviations of the initial weights per
-            step.
-        betas: Adam's decay rates; 2017 had (0.9, 0.99).
-        schedule: "one-cycle" (Smith and Topin, "Super-convergence", 2018: up over the first 30 %
-            of the steps from lr/25, then down to nearly nothing, both along a cosine) or
-            "constant".
-    """
-
-    epochs: int = 5
-    batch_size: int = 256
-    lr: float = 0.4
-    betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Schedule = "one-cycle"
 
 
 @dataclass(frozen=True)
@@ -56,8 +33,8 @@ class Evaluation:
         train_loss: mean cross-entropy over the epoch's batches, in nats; after a stop, over the
             last 50 steps; None if no step was done.
         test_loss: mean cross-entropy over the whole test set, in nats.
-        test_correct: test images classified right.
-        test_accuracy: the same as a percentage of the whole test set.
+        test_correct: number of test images classified correctly.
+        test_accuracy: the same as a percentage of the test set.
         seconds: since the start, evaluations included.
     """
 
@@ -72,14 +49,13 @@ class Evaluation:
 
 @dataclass
 class History:
-    """What happened in a training.
+    """The course of a training.
 
     Attributes:
-        steps: number of steps the recipe asks for.
-        losses: training loss of each step done, in nats.
-        evaluations: one for each epoch done; after a stop before the end, one more of the
-            weights that were kept.
-        stopped: why it ended early, if it did.
+        steps: number of steps that the recipe asks for, or that were done if its time was up.
+        losses: training loss of each step, in nats.
+        evaluations: one per epoch; after an early stop, one more of the weights that were kept.
+        stopped: why it ended early; None if it did not.
     """
 
     steps: int
@@ -90,14 +66,14 @@ class History:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is.
+    """The progress of a training.
 
     Attributes:
         epoch: the epoch under way, from 1.
-        step: steps done.
-        steps: steps there will be in all.
-        loss: mean training loss of the last steps.
-        evaluation: the latest, if there was one.
+        step: number of steps done.
+        steps: number of steps in total.
+        loss: mean training loss of the last 50 steps.
+        evaluation: the latest evaluation; None before the first.
     """
 
     epoch: int
@@ -111,7 +87,7 @@ class DivergedError(InputError):
     """The loss is no longer a finite number; the module holds the best weights from before.
 
     Attributes:
-        history: what happened until then.
+        history: the course up to then.
     """
 
     def __init__(self, message: str, history: History) -> None:
@@ -120,10 +96,10 @@ class DivergedError(InputError):
 
 
 class InterruptedTraining(KeyboardInterrupt):  # an interrupt is no error
-    """Ctrl-C: the module holds the best weights so far.
+    """Ctrl-C was pressed; the module holds the best weights so far.
 
     Attributes:
-        history: what happened until then.
+        history: the course up to then.
     """
 
     def __init__(self, history: History) -> None:
@@ -134,59 +110,64 @@ class InterruptedTraining(KeyboardInterrupt):  # an interrupt is no error
 def fit(
     net: nn.Module,
     data: Dataset,
-    recipe: Recipe,
+    recipe: Method = Recipe(),  # noqa: B008  # frozen
     *,
     seed: int = 0,
     device: str = "auto",
+    clock: Callable[[], float] = time.perf_counter,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> History:
     """Train a classifier of 28 × 28 images and evaluate it on the whole test set each epoch.
 
-    The data lie on the device as whole tensors. The order of the images comes from `bits`, that
-    of the dropout from PyTorch's generator, both from the seed; no global state is changed.
+    The data lie on the device as whole tensors. The order of the images comes from `bits`, the
+    dropout from PyTorch's generator, both from the seed; no global state changes.
 
     Args:
         net: takes float images in [0, 1] of shape (n, 1, 28, 28), returns logits; moved to the
             device and trained in place.
         data: training and test set.
-        recipe: how to train.
-        seed: of the order of the images and of dropout.
-        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", "mps".
+        recipe: how to train: `Recipe`, or `LBFGS` or `CMAES` of `subspace_nn.tasks.optimise`.
+        seed: of the order of the images, of dropout, and of CMA-ES.
+        device: "auto" (CUDA if available), "cpu", "cuda", "cuda:1", "mps".
+        clock: measures the seconds that a recipe may take; wall time by default.
         on_progress: called every few steps and after each evaluation.
 
     Returns:
         The history; its last evaluation is that of the final weights.
 
     Raises:
+        InputError: if a value of the recipe is out of range.
         DivergedError: if the loss is not finite. The best weights so far are restored (lowest
-            mean training loss of 50 steps) and evaluated once more.
+            mean training loss over 50 steps) and evaluated once more.
         InterruptedTraining: at Ctrl-C, likewise.
     """
+    require(recipe.problems())
     where = find_device(device)
     net.to(where)
-    loop = _Loop(
-        net,
-        train=data.train.to(where),
-        test=data.test.to(where),
-        recipe=recipe,
-        seed=seed,
-        on_progress=on_progress,
-    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        loop = _Training(
+            net,
+            train=data.train.to(where),
+            test=data.test.to(where),
+            recipe=recipe,
+            seed=seed,
+            clock=clock,
+            on_progress=on_progress,
+        )
         return loop.run()
 
 
 def count_correct(net: nn.Module, test: Split, batch_size: int = 1000) -> tuple[int, float]:
-    """Count what a classifier gets right.
+    """Count the images that a classifier gets right.
 
     Args:
-        net: as for `fit`; put in evaluation mode for the while.
+        net: as for `fit`; in evaluation mode meanwhile.
         test: images and labels, on the net's device.
-        batch_size: images at a time; no figure depends on it but by rounding.
+        batch_size: images per forward pass; it changes results by rounding only.
 
     Returns:
-        Number of images classified right, and mean cross-entropy in nats.
+        Number of images classified correctly, and mean cross-entropy in nats.
     """
     was_training = net.training
     net.eval()
@@ -203,10 +184,10 @@ def count_correct(net: nn.Module, test: Split, batch_size: int = 1000) -> tuple[
 def as_input(
     images: Tensor,  # (n, 28, 28) uint8
 ) -> Tensor:  # (n, 1, 28, 28) float32
-    """Pixels as numbers from 0 to 1, with a channel dimension.
+    """Scale pixels to numbers from 0 to 1 and add a channel dimension.
 
-    The channel lies innermost in memory (`channels_last`), with which a step of the conv net
-    takes about 0.6 of the time on a CPU: `benchmarks/memory_format.py`.
+    The memory format is `channels_last`, with which a step of the conv net takes about 0.6 of the
+    time on a CPU: `benchmarks/memory_format.py`.
 
     Args:
         images: uint8, shape (n, 28, 28).
@@ -217,38 +198,8 @@ def as_input(
     return images.unsqueeze(-1).permute(0, 3, 1, 2).float().div_(255)
 
 
-def find_device(name: str) -> torch.device:
-    """The device of a name.
-
-    Args:
-        name: "auto", "cpu", "cuda", "cuda:1", "mps".
-
-    Returns:
-        The device; for "auto" CUDA where there is one, else the CPU.
-
-    Raises:
-        InputError: if the name is unknown or the machine has no such device.
-    """
-    kind = name.partition(":")[0]
-    if kind not in DEVICES or name.startswith("auto:"):
-        raise InputError(unknown_name("device", name, DEVICES))
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        # PyTorch's reasons can be a screen long; the first sentence says what is wrong.
-        reason = reason.partition(". ")[0][:120].rstrip(".")
-        raise InputError(
-            f"Device {name!r} cannot be used here: {reason}. Use auto or cpu."
-        ) from None
-    return device
-
-
-class _Loop:
-    """The state of one training."""
+class _Training:
+    """The state of one training: the loop, watched."""
 
     def __init__(
         self,
@@ -256,24 +207,28 @@ class _Loop:
         *,
         train: Split,
         test: Split,
-        recipe: Recipe,
+        recipe: Method,
         seed: int,
+        clock: Callable[[], float],
         on_progress: Callable[[Progress], None],
     ) -> None:
         self.net, self.train, self.test = net, train, test
         self.recipe, self.seed, self.on_progress = recipe, seed, on_progress
-        self.per_epoch = -(-len(train.labels) // recipe.batch_size)
-        self.history = History(steps=recipe.epochs * self.per_epoch)
-        self.optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=recipe.betas)
-        self.scheduler = _schedule(self.optimizer, recipe, self.history.steps)
+        self.lengths = recipe.lengths(len(train.labels))
+        self.history = History(steps=sum(self.lengths))
+        self.optimizer = recipe.optimizer(net, seed)
+        self.scheduler = recipe.scheduler(self.optimizer, self.history.steps)
         self.unread: list[Tensor] = []
         self.best: tuple[float, dict[str, Any]] = (float("inf"), self._snapshot())
-        self.start = time.perf_counter()
+        self.clock, self.start = clock, clock()
 
     def run(self) -> History:
         try:
-            for epoch in range(self.recipe.epochs):
+            for epoch in range(len(self.lengths)):
                 self._run_epoch(epoch)
+                if self._is_late():
+                    self.history.steps = self._done
+                    break
         except KeyboardInterrupt:
             self._restore(f"interrupted after step {self._done}")
             raise InterruptedTraining(self.history) from None
@@ -281,24 +236,28 @@ class _Loop:
 
     def _run_epoch(self, epoch: int) -> None:
         self.net.train()
-        n = len(self.train.labels)
-        order = bits.permutation(self.seed, f"shuffle/{epoch}", n, self.train.labels.device)
-        for batch in order.split(self.recipe.batch_size):
-            x = as_input(self.train.images[batch])
-            loss = F.cross_entropy(self.net(x), self.train.labels[batch].long())
-            self.unread.append(loss.detach())
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            self.scheduler.step()
+        before = self._done
+        batches = self._batches(epoch)
+        for loss in steps(self.net, batches, F.cross_entropy, self.optimizer, self.scheduler):
+            self.unread.append(loss)
             if len(self.unread) == _CHECK:
                 self._check(epoch)
         self._check(epoch)
         # The last step's gradient, which no loss has shown yet, may have spoilt the weights.
         if not self._is_sound():
             self._stop_diverged(f"the weights stopped being finite at step {self._done}")
-        self._evaluate(epoch + 1, self.history.losses[-self.per_epoch :])
-        self._tell(epoch)
+        self._evaluate(epoch + 1, self.history.losses[before:])
+        self._report(epoch)
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        images, labels = self.train.images, self.train.labels
+        for rows in self.recipe.rows(epoch, len(labels), self.seed, labels.device):
+            if self._is_late():
+                return
+            yield as_input(images[rows]), labels[rows].long()
+
+    def _is_late(self) -> bool:
+        return self.recipe.limit < float("inf") and self._seconds > self.recipe.limit
 
     def _check(self, epoch: int) -> None:
         """Read the latest losses; remember the weights if they are the best so far."""
@@ -311,27 +270,34 @@ class _Loop:
         recent = self._recent_loss()
         if recent < self.best[0] and self._is_sound():
             self.best = recent, self._snapshot()
-        self._tell(epoch)
+        self._report(epoch)
 
     @property
     def _done(self) -> int:
         return len(self.history.losses)
 
+    @property
+    def _seconds(self) -> float:
+        return self.clock() - self.start
+
     def _stop_diverged(self, what: str) -> None:
-        self._restore(f"{what} of {self.history.steps}, lr {self.recipe.lr:g}")
+        self._restore(f"{what} of {self.history.steps}, {self.recipe.label}")
         raise DivergedError(
-            f"Stopped: {self.history.stopped}. The weights from before are kept. Try a smaller lr.",
+            f"Stopped: {self.history.stopped}. The best weights so far are kept. "
+            f"{self.recipe.remedy}",
             self.history,
         )
 
     def _restore(self, why: str) -> None:
         self.history.stopped = why
         self.net.load_state_dict(self.best[1])
-        done = self._done // self.per_epoch
+        ends = itertools.accumulate(self.lengths)
+        done = sum(end <= self._done for end in ends)
         self._evaluate(done, self.history.losses[-_WINDOW:])
 
     def _evaluate(self, epoch: int, losses: list[float]) -> None:
         correct, test_loss = count_correct(self.net, self.test)
+        losses = losses if self.recipe.averages else losses[-1:]
         self.history.evaluations.append(
             Evaluation(
                 epoch=epoch,
@@ -340,11 +306,11 @@ class _Loop:
                 test_loss=test_loss,
                 test_correct=correct,
                 test_accuracy=100 * correct / len(self.test.labels),
-                seconds=time.perf_counter() - self.start,
+                seconds=self._seconds,
             )
         )
 
-    def _tell(self, epoch: int) -> None:
+    def _report(self, epoch: int) -> None:
         latest = self.history.evaluations[-1] if self.history.evaluations else None
         self.on_progress(
             Progress(
@@ -365,13 +331,3 @@ class _Loop:
 
     def _snapshot(self) -> dict[str, Any]:
         return copy.deepcopy(self.net.state_dict())
-
-
-def _schedule(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    if recipe.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=recipe.lr, total_steps=steps, cycle_momentum=False
-    )

@@ -1,0 +1,156 @@
+"""Recipes: how to train. The default of every setting stands here and nowhere else."""
+
+import abc
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from subspace_nn import bits
+from subspace_nn.common.checks import number, one_of, whole
+
+Schedule = Literal["one-cycle", "constant"]
+
+
+class Method(abc.ABC):
+    """What the loop asks of a recipe, whatever its optimiser is."""
+
+    #: Whether the training loss of an epoch is the mean over its steps, or that of the last one.
+    averages: ClassVar[bool] = True
+    #: What to try if the loss is not finite.
+    remedy: ClassVar[str]
+
+    @property
+    def limit(self) -> float:
+        """The time in seconds after which no step begins."""
+        return math.inf
+
+    @property
+    @abc.abstractmethod
+    def label(self) -> str:
+        """The optimiser or its main setting, for messages."""
+
+    @abc.abstractmethod
+    def problems(self) -> list[str]:
+        """Check all values; returns one sentence for each that is wrong."""
+
+    @abc.abstractmethod
+    def lengths(self, count: int) -> list[int]:
+        """Count the steps of each epoch.
+
+        Args:
+            count: number of training examples.
+
+        Returns:
+            One number per epoch.
+        """
+
+    @abc.abstractmethod
+    def rows(self, epoch: int, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+        """Draw the examples of each step of an epoch.
+
+        Args:
+            epoch: from 0.
+            count: number of training examples.
+            seed: of the draw.
+            device: of the examples.
+
+        Returns:
+            The row numbers of the examples, for each step.
+        """
+
+    @abc.abstractmethod
+    def optimizer(self, net: nn.Module, seed: int) -> torch.optim.Optimizer:
+        """Make the optimiser.
+
+        Args:
+            net: with the parameters to train.
+            seed: of what the optimiser draws.
+
+        Returns:
+            The optimiser of all parameters.
+        """
+
+    def scheduler(
+        self,
+        optimizer: torch.optim.Optimizer,  # noqa: ARG002
+        steps: int,  # noqa: ARG002
+    ) -> LRScheduler | None:
+        """Make the schedule of the learning rate.
+
+        Args:
+            optimizer: any whose learning rate is to follow it.
+            steps: number of steps of the training.
+
+        Returns:
+            The scheduler, to be called after each step; None if the rate is constant.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Recipe(Method):
+    """How to train with Adam.
+
+    Attributes:
+        epochs: Passes over the training examples.
+        batch_size: Examples per step; the last, smaller batch of an epoch is used too.
+        lr: Peak learning rate. In a `Subspace` it counts initial standard deviations per step, and
+            one value serves every dim and model.
+        beta2: Adam's decay rate of the squared gradient, from 0 to below 1 (2017: 0.99).
+        schedule: Schedule of the learning rate: one-cycle (Smith and Topin, "Super-convergence",
+            2018: up from lr/25 over the first 30 % of the steps, then down to nearly 0, both along
+            a cosine) or constant.
+
+    Example:
+        >>> Recipe(lr=-1, epochs=0).problems()[0]
+        'epochs must be a whole number from 1 to 100,000, got 0.'
+    """
+
+    epochs: int = 5
+    batch_size: int = 256
+    lr: float = 0.4
+    beta2: float = 0.999
+    schedule: Schedule = "one-cycle"
+
+    remedy: ClassVar[str] = "Try a smaller lr."
+    #: Largest valid lr.
+    most_lr: ClassVar[float] = math.inf
+
+    @property
+    def label(self) -> str:
+        """The learning rate, for messages."""
+        return f"lr {self.lr:g}"
+
+    def problems(self) -> list[str]:
+        """As `Method` says."""
+        return [
+            *one_of("schedule", self.schedule, get_args(Schedule)),
+            *whole("epochs", self.epochs, 1, 100_000),
+            *whole("batch_size", self.batch_size, 1, 60_000),
+            *number("lr", self.lr, above=0, most=self.most_lr),
+            *number("beta2", self.beta2, least=0, below=1),
+        ]
+
+    def lengths(self, count: int) -> list[int]:
+        """As `Method` says."""
+        return [-(-count // self.batch_size)] * self.epochs
+
+    def rows(self, epoch: int, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+        """All examples in random order, batch by batch."""
+        order = bits.permutation(seed, f"shuffle/{epoch}", count, device)
+        return iter(order.split(self.batch_size))
+
+    def optimizer(self, net: nn.Module, seed: int) -> torch.optim.Optimizer:  # noqa: ARG002
+        """Adam."""
+        return torch.optim.Adam(net.parameters(), lr=self.lr, betas=(0.9, self.beta2))
+
+    def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
+        """As `Method` says."""
+        if self.schedule == "constant":
+            return None
+        return OneCycleLR(optimizer, max_lr=self.lr, total_steps=steps, cycle_momentum=False)
