@@ -121,7 +121,8 @@ def soft():
 
 def optimised(name: str = "SGD", decay: float = 0.0, schedule: str = "one-cycle"):
     """Another optimiser, by arguments of its own."""
-    classes = {"SGD": torch.optim.SGD, "AdamW": torch.optim.AdamW, "LBFGS": torch.optim.LBFGS}
+    l_bfgs = functools.partial(torch.optim.LBFGS, line_search_fn="strong_wolfe")
+    classes = {"SGD": torch.optim.SGD, "AdamW": torch.optim.AdamW, "LBFGS": l_bfgs}
     more = {"weight_decay": decay} if decay else {}
     made = CMA if name == "CMA" else functools.partial(classes[name], **more)
     return Problem(*digits(), optimizer=made, schedule=schedule)

@@ -99,6 +99,6 @@ def test_measures(results, names):
 def test_labels_tell_groups_apart():
     assert g.labels(group(r.CONV_NEW + r.CONV_FULL)) == ["100", "1,000", "3,000", "full"]
     assert (
-        g.labels(group(r.ZOO + r.CONV_FULL))[-1] == "conv, lr 0.4, schedule one-cycle, scale init"
+        g.labels(group(r.ZOO + r.CONV_FULL))[-1] == "conv, scale init, lr 0.4, schedule one-cycle"
     )
     assert len(set(g.labels(group(r.CONV_NEW + r.CONV_OLD + r.KINDS)))) == 10

@@ -51,7 +51,7 @@ def test_targets_of_other_types():
 
 
 @pytest.mark.parametrize(
-    ("name", "lr"), [("SGD", 2.0), ("AdamW", 0.4), ("LBFGS", 0.01), ("CMA", 0.5)]
+    ("name", "lr"), [("SGD", 2.0), ("AdamW", 0.4), ("LBFGS", 0.2), ("CMA", 0.5)]
 )
 def test_other_optimisers(name, lr):
     result = run("optimised", dim=10, lr=lr, name=name, schedule="constant", epochs=4)
