@@ -80,7 +80,10 @@ def _option_problems(name: str, given: Iterable[str]) -> list[str]:
     ]
     needed = [n for n, p in named.items() if p.default is p.empty and n not in {"seed", *given}]
     if needed:
-        found.append(f"{name} needs {', '.join(needed)}, which is not given.")
+        found.append(
+            f"{name} needs {', '.join(needed)}. Give it, as in {needed[0]}=3; a task of your own "
+            "takes dim and seed."
+        )
     return found
 
 
