@@ -13,8 +13,8 @@ import torch
 import subspace_nn as sn
 from subspace_nn import models
 from subspace_nn.play import look, packaged, page
+from subspace_nn.tasks.classifier import as_input
 from subspace_nn.tasks.data import mnist
-from subspace_nn.tasks.train import as_input
 
 CHROMIUM = shutil.which("chromium")
 IMAGES = 200

@@ -53,8 +53,8 @@ def look(path: str | os.PathLike[str]) -> dict[str, Any]:
     import torch  # noqa: PLC0415  # the packaged page needs no PyTorch
 
     from subspace_nn.checkpoint.loading import load  # noqa: PLC0415
+    from subspace_nn.tasks.classifier import as_input  # noqa: PLC0415
     from subspace_nn.tasks.data import mnist  # noqa: PLC0415
-    from subspace_nn.tasks.train import as_input  # noqa: PLC0415
 
     net = load(path).eval()
     test = mnist().test
