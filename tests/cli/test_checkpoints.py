@@ -286,3 +286,51 @@ def test_tied_weights_merge_under_each_name(command, here):
     assert isinstance(plain, nn.Module)
     plain.load_state_dict(safetensors.torch.load_file("model.safetensors"))
     assert plain.back.weight is plain.there.weight
+
+
+@pytest.mark.parametrize("verb", ["inspect", "verify", "evaluate", "merge"])
+def test_a_folder_stands_for_the_checkpoint_in_it(verb, command, here):
+    (here / "run").mkdir()
+    (here / "run" / "omega.safetensors").write_bytes((here / "conv").read_bytes())
+    assert command(verb, "run")[0] == 0
+
+
+@pytest.mark.parametrize("words", [
+    ["inspect", "~/conv"], ["inspect", "--file=~/conv"], ["diff", "conv", "~/conv"],
+    ["merge", "conv", "--out=~/merged"],
+])  # fmt: skip
+def test_a_tilde_is_the_home(words, command, here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    assert command(*words)[0] == 0
+    assert not (here / "~").exists()
+    assert (here / "merged").exists() == ("merge" in words)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "merge", "export"])
+def test_a_net_of_ones_own_needs_its_module(verb, command):
+    code, _, err = command(verb, path_of("hashed"))
+    assert code == 2
+    assert "load(path, module)" in err if verb == "evaluate" else "--module" in err
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "uint16", "bool", "complex64"])
+def test_tensors_of_any_dtype_are_compared(name, command, here):
+    for path, value in (("a", 0), ("b", 1)):
+        saved = container.read(path_of("hashed"))
+        tensor = torch.full((3,), value).to(getattr(torch, name))
+        tensors = {**saved.tensors, "module.x": tensor}
+        container.write(container.Checkpoint(saved.spec, tensors), here / path)
+    code, out, err = command("diff", "a", "b")
+    assert (code, err) == (1, "")
+    assert "module.x" in out
+
+
+@pytest.mark.parametrize("verb", ["inspect", "verify", "evaluate", "merge"])
+def test_a_d_beyond_any_number_is_refused(verb, command, here):
+    content = (here / "conv").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].replace(rb"\"D\":21840", rb"\"D\":1" + b"0" * 400)
+    (here / "huge").write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    code, _, err = command(verb, "huge")
+    assert code == 2
+    assert "D < 2^63" in err

@@ -420,7 +420,7 @@ BAD_TRAININGS = [
     ("--dim 1.5", [f"{DIM} '1.5'."]),
     ("--dim 21841", [f"{DIM} 21841."]),
     ("--dim 199211 --model fc", ["dim must be a whole number from 1 to 199,210, got 199211."]),
-    ("--dim", ["--dim requires an argument"]),
+    ("--dim", ["--dim needs a value"]),
     ("--model cnov", [MODEL]),
     ("--projection hahsed", ["Unknown projection 'hahsed'. Did you mean 'hashed'?"]),
     ("--schedule one-cycel", ["Unknown schedule 'one-cycel'. Did you mean 'one-cycle'?"]),
@@ -485,7 +485,6 @@ BAD_TRAININGS = [
 
 UNREADABLE = [
     ("nowhere", "cannot be read (No such file or directory)."),
-    ("incomplete", "not a file."),
     ("/dev/zero", "not a file."),
     ("empty", "the file is empty."),
     ("short", "truncated, or not a safetensors file"),
@@ -495,7 +494,7 @@ UNREADABLE = [
     ("foreign", "a safetensors file, but not a checkpoint of subspace-nn"),
     ("altered", "its content was altered"),
     ("newer", "of format 99, newer than 1"),
-    ("nothing", "expected 1 ≤ dim ≤ D, got 0"),
+    ("nothing", "expected 1 ≤ dim ≤ D < 2^63, got 0"),
 ]
 MISFITS = [
     ("architecture", "another architecture than the one it was saved with"),
@@ -503,18 +502,19 @@ MISFITS = [
     ("P", "another P than the one it was saved with"),
     ("stranger", "Unknown model '[/b]'. Valid: conv, fc,"),
     ("projection", "another version of projection 'hashed'"),
-    ("unnamed", "the file names no model"),
+    ("unnamed", "evaluate is for the packaged nets"),
 ]
 OTHER_MISTAKES = [
     ("trian", ['Unknown command "trian". Did you mean "train"?']),
-    ("evaluate", ["requires an argument"]),
+    ("evaluate", ["FILE is missing"]),
     ("evaluate fieldless", ["fieldless: unknown field 'more'", "field 'seed' must be of type int"]),
     (
         "evaluate empty --data nowhere --device cud --threads 0",
         ["empty: the file is empty.", "nowhere does not exist", DEVICE, f"{THREADS} 0."],
     ),
-    ("inspect", ["requires an argument"]),
+    ("inspect", ["FILE is missing"]),
     ("inspect random more", ["more"]),
+    ("inspect incomplete", ["incomplete/omega.safetensors: cannot be read"]),
 ]
 
 

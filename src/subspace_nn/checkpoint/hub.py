@@ -97,7 +97,11 @@ def from_pretrained(
         CheckpointError: as `load`.
     """
     folder = Path(source)
-    if folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:  # its name is too long
+        raise InputError(f"{source}: {error.strerror}.") from None
+    if is_folder:
         return load(folder / CHECKPOINT, module, projection, max_entries=max_entries)
     if not _REPOSITORY.fullmatch(str(source)):
         raise InputError(f"{source} is neither a folder nor a repository's name, as in owner/name.")

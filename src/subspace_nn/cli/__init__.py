@@ -9,7 +9,7 @@ from subspace_nn.cli._app import app, main, register
 __all__ = ["app", "main"]
 
 register("train", "training:train")
-register("evaluate", "training:evaluate")
+register("evaluate", "checkpoints:evaluate")
 register("inspect", "checkpoints:inspect")
 register("verify", "checkpoints:verify")
 register("diff", "checkpoints:diff")

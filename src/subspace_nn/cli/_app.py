@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
 
+from subspace_nn.cli.mistakes import explain
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.common.text import visible
@@ -36,6 +37,8 @@ def _convert(type_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
     text = tokens[0].value
     if int in {type_, *get_args(type_)}:  # cyclopts would round 1.5
         return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
+    if Path in {type_, *get_args(type_)}:
+        return expanded(text)
     try:
         return cyclopts.convert(type_, tokens)
     except cyclopts.CoercionError:
@@ -51,6 +54,14 @@ app = App(
     default_parameter=Parameter(negative="", converter=_convert),
     help_format="plaintext",
 )
+
+
+def expanded(path: str) -> Path:
+    """A path with `~` as the user's home: a shell leaves it in `--out=~/x` and in quotes."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # ~name of nobody
+        return Path(path)
 
 
 def register(verb: str, place: str) -> None:
@@ -77,6 +88,9 @@ class Terminal(Console):
     A reader may leave, as in `train | head -1`: the work goes on. Text from files of strangers
     cannot command the terminal: control characters are shown as escapes.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, **options)  # which cuts 1,000 in two
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -144,7 +158,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app.meta(sys.argv[1:], exit_on_error=False, print_error=False)
-    except (cyclopts.CycloptsError, InputError) as error:
+    except cyclopts.CycloptsError as error:
+        _fail(explain(app, error))
+    except InputError as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")

@@ -1,13 +1,14 @@
-"""`inspect`, `verify`, `diff`, `convert`, `merge`, `export`: what one does with a checkpoint."""
+"""The verbs of a checkpoint: evaluate, inspect, verify, diff, convert, merge and export."""
 
 import importlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import cyclopts
 import torch
 from cyclopts import Parameter
 from rich.table import Table
@@ -15,9 +16,19 @@ from rich.text import Text
 from torch import Tensor, nn
 
 from subspace_nn.checkpoint.export import onnx_bytes, onnx_difference, state_bytes
+from subspace_nn.checkpoint.hub import CHECKPOINT
 from subspace_nn.checkpoint.loading import MAX_ENTRIES, load
 from subspace_nn.cli import display
-from subspace_nn.cli._app import Data, Terminal, Trust, gather
+from subspace_nn.cli._app import (
+    Data,
+    Device,
+    Terminal,
+    Threads,
+    Trust,
+    expanded,
+    gather,
+    set_threads,
+)
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.format import container
@@ -26,6 +37,7 @@ from subspace_nn.models import MODELS
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.classifier import count_correct
 from subspace_nn.tasks.data import mnist
+from subspace_nn.tasks.loop import find_device
 
 #: Exit code of `diff` where two files differ.
 DIFFERENT = 1
@@ -33,7 +45,17 @@ DIFFERENT = 1
 #: What the nets of `subspace_nn.models` take, without the batch.
 _DIGIT = (1, 28, 28)
 
-File = Annotated[Path, Parameter(help="The checkpoint, omega.safetensors.")]
+
+def _checkpoint(type_: Any, tokens: Sequence[cyclopts.Token]) -> Path:  # noqa: ARG001
+    """A file; of a folder that `train` or `save_pretrained` wrote, the checkpoint in it."""
+    path = expanded(tokens[0].value)
+    return path / CHECKPOINT if path.is_dir() else path
+
+
+File = Annotated[
+    Path,
+    Parameter(help="The checkpoint, omega.safetensors, or its folder.", converter=_checkpoint),
+]
 Module = Annotated[
     str | None,
     Parameter(
@@ -84,8 +106,8 @@ def verify(file: File, *, module: Module = None, trust: Trust = False) -> None:
 
 
 def diff(
-    a: Annotated[Path, Parameter(help="A checkpoint.")],
-    b: Annotated[Path, Parameter(help="Another.")],
+    a: Annotated[Path, Parameter(help="A checkpoint, or its folder.", converter=_checkpoint)],
+    b: Annotated[Path, Parameter(help="Another.", converter=_checkpoint)],
     *,
     module: Module = None,
     trust: Trust = False,
@@ -139,6 +161,29 @@ def convert(
         )
         rows["test accuracy"] = accuracy_change(before, after, len(test.labels))
     display.facts(Terminal(), rows, title=str(out))
+
+
+def evaluate(
+    file: File,
+    *,
+    data: Data = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    trust: Trust = False,
+) -> None:
+    """Count the test images that a checkpoint classifies correctly, from nothing but the file."""
+    checked = gather(
+        net=lambda: _load_packaged(file, trust=trust),
+        digits=lambda: mnist(data),
+        device=lambda: find_device(device),
+        threads=lambda: set_threads(threads),
+    )
+    net, test = checked["net"].to(checked["device"]), checked["digits"].test.to(checked["device"])
+    correct, loss = count_correct(net, test)
+    n = len(test.labels)
+    Terminal().print(
+        f"{correct:,} of {n:,} test images right: {100 * correct / n:.2f} % (loss {loss:.4f})"
+    )
 
 
 def merge(
@@ -268,7 +313,7 @@ def _differing_weights(one: Subspace, two: Subspace) -> Iterator[_Row]:
 
 
 def _compare(name: str, a: Tensor, b: Tensor) -> _Row:
-    x, y = (t.to(torch.promote_types(t.dtype, torch.float64)) for t in (a, b))
+    x, y = (t.to(torch.complex128 if t.is_complex() else torch.float64) for t in (a, b))
     apart = f"{(x - y).norm():.4g} ({100 * _relative(x, y):.3g} %)"
     return name, f"norm {x.norm():.4g}", f"norm {y.norm():.4g}", apart
 
@@ -281,6 +326,11 @@ def _relative(x: Tensor, y: Tensor) -> float:
 def _equal(a: Tensor, b: Tensor) -> bool:
     """To the bit, NaN included."""
     return torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)))
+
+
+def _needs_module(saved: Checkpoint) -> bool:
+    """Whether a file names no net, or θ0 is the weights of a model that it only names."""
+    return "model" not in saved.spec or "base" in saved.spec
 
 
 def _is_loadable(saved: Checkpoint, module: str | None) -> bool:
@@ -298,7 +348,22 @@ def _read(file: Path, *, trust: bool) -> Checkpoint:
     return container.read(file, None if trust else container.check_size)
 
 
+def _load_packaged(file: Path, *, trust: bool) -> Subspace:
+    """A net of the package, which a file is enough for."""
+    if _needs_module(_read(file, trust=trust)):
+        raise InputError(
+            f"{file}: evaluate is for the packaged nets, which a file names; this one is of a "
+            "module of your own. Load it in Python, with subspace_nn.load(path, module)."
+        )
+    return _load(file, None, trust=trust)
+
+
 def _load(file: Path, module: str | None, *, trust: bool) -> Subspace:
+    if module is None and _needs_module(_read(file, trust=trust)):
+        raise InputError(
+            f"{file} names no packaged net: give the function that makes its module, "
+            "--module package.module:function."
+        )
     made = None if module is None else _make(module)
     return load(file, made, max_entries=None if trust else MAX_ENTRIES)
 

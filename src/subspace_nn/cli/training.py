@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from subspace_nn import report
-from subspace_nn.checkpoint.loading import MAX_ENTRIES, load
+from subspace_nn.checkpoint.loading import load
 from subspace_nn.cli import display
 from subspace_nn.cli._app import (
     INTERRUPTED,
@@ -17,7 +17,6 @@ from subspace_nn.cli._app import (
     Device,
     Terminal,
     Threads,
-    Trust,
     gather,
     set_threads,
 )
@@ -97,29 +96,6 @@ def train(
         sys.exit(INTERRUPTED)
     if stop:
         raise stop
-
-
-def evaluate(
-    file: Annotated[Path, Parameter(help="The checkpoint, omega.safetensors.")],
-    *,
-    data: Data = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    trust: Trust = False,
-) -> None:
-    """Count the test images that a checkpoint classifies right, from nothing but the file."""
-    checked = gather(
-        net=lambda: load(file, max_entries=None if trust else MAX_ENTRIES),
-        digits=lambda: mnist(data),
-        device=lambda: find_device(device),
-        threads=lambda: set_threads(threads),
-    )
-    net, test = checked["net"].to(checked["device"]), checked["digits"].test.to(checked["device"])
-    correct, loss = count_correct(net, test)
-    n = len(test.labels)
-    Terminal().print(
-        f"{correct:,} of {n:,} test images right: {100 * correct / n:.2f} % (loss {loss:.4f})"
-    )
 
 
 def _check_dtype(dtype: str | None) -> None:

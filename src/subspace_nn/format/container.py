@@ -249,8 +249,9 @@ def read(
         _check_content(spec, tensors)
     except CheckpointError as error:
         raise CheckpointError(*(f"{path}: {problem}" for problem in error.problems)) from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except (OSError, ValueError) as error:  # a ValueError: a path with a null character
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: cannot be read ({reason}).") from None
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error}).") from None
     return Checkpoint({k: v for k, v in spec.items() if k not in {"digest", "format"}}, tensors)
@@ -365,8 +366,9 @@ def _type_problems(spec: Mapping[str, Any]) -> Iterator[str]:
 def _value_problems(spec: Mapping[str, Any]) -> Iterator[str]:
     if spec["format"] < 1:
         yield f"field 'format' must be at least 1, got {_short(spec['format'])}."
-    if not 1 <= spec["dim"] <= spec["D"]:
-        yield f"expected 1 ≤ dim ≤ D, got {_short(spec['dim'])} and {_short(spec['D'])}."
+    if not 1 <= spec["dim"] <= spec["D"] < 1 << 63:
+        got = f"{_short(spec['dim'])} and {_short(spec['D'])}"
+        yield f"expected 1 ≤ dim ≤ D < 2^63, got {got}."
     if (spec["theta0_from"] == "base") != ("base" in spec):
         yield "field 'base' belongs to theta0_from='base', and only to that."
     if "frozen" in spec and "base" not in spec:
