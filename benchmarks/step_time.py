@@ -55,18 +55,19 @@ MEMORY_KEPT = {
 
 
 class Transformer(nn.Module):
-    """Six layers of PyTorch's encoder between an embedding and a linear layer: D = 20,029,504.
+    """PyTorch's encoder between an embedding and a linear layer: by default D = 20,029,504.
 
     Args:
         vocabulary: number of tokens.
         width: of the embedding.
+        layers: of the encoder.
     """
 
-    def __init__(self, vocabulary: int = 1088, width: int = 512) -> None:
+    def __init__(self, vocabulary: int = 1088, width: int = 512, layers: int = 6) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         layer = nn.TransformerEncoderLayer(width, 8, 4 * width, dropout=0.0, batch_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 6)
+        self.encoder = nn.TransformerEncoder(layer, layers)
         self.head = nn.Linear(width, vocabulary)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ CASES = [
     (1000, 301, 6, slice(299, 700)),
 ]
 needs_cuda = pytest.mark.skipif(not CUDA, reason="no CUDA device")
+#: More programs than a second dimension of the grid could count.
+MANY = (2**24, 2, 0, slice(0, 2**24))
 #: Numbers of weights beyond 32 bits, and the largest d, whose 4 GB the interpreter would copy.
 FAR = [
     (2**33 + 5, 2**20 + 7, 3, slice(2**33 - 20, 2**33 + 5)),
@@ -73,10 +75,10 @@ def test_place_has_the_bits_of_the_definition(D, dim, seed, rows):
     blocks, (k, sign) = blocks_of(D, dim, seed), plain(D, dim, seed, rows)
     values = torch.zeros(dim)
     values[k[1:]] = draw(len(k) - 1).float()  # zero has a sign, too
-    got = kernels.place(blocks, values.to(DEVICE), rows).cpu()
+    got = blocks.place(values.to(DEVICE), rows).cpu()
     assert same_bits(got, values[k] * sign)
     origin = draw(len(k)).float()
-    got = kernels.place(blocks, values.to(DEVICE), rows, origin.to(DEVICE)).cpu()
+    got = blocks.place(values.to(DEVICE), rows, origin.to(DEVICE)).cpu()
     assert same_bits(got, origin + values[k] * sign)
 
 
@@ -88,7 +90,7 @@ def test_place_sums_in_the_wider_dtype(dtype, wide):
     D, dim, seed, rows = CASES[-1]
     k, sign = plain(D, dim, seed, rows)
     values, origin = draw(dim).to(wide), draw(len(k)).to(dtype)
-    got = kernels.place(blocks_of(D, dim, seed), values.to(DEVICE), rows, origin.to(DEVICE)).cpu()
+    got = blocks_of(D, dim, seed).place(values.to(DEVICE), rows, origin.to(DEVICE)).cpu()
     want = (values[k] * sign + origin).to(dtype)
     if dtype == torch.bfloat16 and not CUDA:  # which the interpreter cuts off
         torch.testing.assert_close(got, want, rtol=2**-7, atol=0)
@@ -102,11 +104,11 @@ def test_collect_is_the_sum_one_by_one(D, dim, seed, rows):
     g = draw(2, len(k))
     want = torch.zeros(2, dim, dtype=torch.float64).index_add_(-1, k, g * sign)
     blocks = blocks_of(D, dim, seed)
-    torch.testing.assert_close(kernels.collect(blocks, g.to(DEVICE), rows).cpu(), want)
+    torch.testing.assert_close(blocks.collect(g.to(DEVICE), rows).cpu(), want)
     for dtype in (torch.float32, torch.bfloat16):
         part = g.to(dtype)
         want = torch.zeros(2, dim).index_add_(-1, k, part.float() * sign)
-        got = kernels.collect(blocks, part.to(DEVICE), rows)
+        got = blocks.collect(part.to(DEVICE), rows)
         torch.testing.assert_close(got.cpu(), want, rtol=0, atol=1e-4)
 
 
@@ -115,15 +117,15 @@ def test_batches_are_their_rows():
     blocks = blocks_of(D, dim, seed)
     values = draw(2, 3, dim).to(DEVICE)
     g = draw(2, 3, rows.stop - rows.start).to(DEVICE)
-    placed, collected = kernels.place(blocks, values, rows), kernels.collect(blocks, g, rows)
-    assert same_bits(placed[1, 2], kernels.place(blocks, values[1, 2].contiguous(), rows))
-    assert same_bits(collected[1, 2], kernels.collect(blocks, g[1, 2].contiguous(), rows))
+    placed, collected = blocks.place(values, rows), blocks.collect(g, rows)
+    assert same_bits(placed[1, 2], blocks.place(values[1, 2].contiguous(), rows))
+    assert same_bits(collected[1, 2], blocks.collect(g[1, 2].contiguous(), rows))
 
 
 def test_no_rows_are_no_numbers():
     blocks = blocks_of(10, 3, 0)
-    assert kernels.place(blocks, torch.ones(3, device=DEVICE), slice(4, 4)).shape == (0,)
-    none = kernels.collect(blocks, torch.ones(0, device=DEVICE), slice(4, 4))
+    assert blocks.place(torch.ones(3, device=DEVICE), slice(4, 4)).shape == (0,)
+    none = blocks.collect(torch.ones(0, device=DEVICE), slice(4, 4))
     assert none.tolist() == [0, 0, 0]
 
 
@@ -137,6 +139,24 @@ def test_divisions_without_dividing(dim):
             assert (2 * n * magic >> 32) >> shift == n // dim
 
 
+def test_the_check_of_a_device_sees_wrong_bits(monkeypatch):
+    kernels.check(DEVICE)
+    good = bits.signs
+    monkeypatch.setattr(bits, "signs", lambda *a: good(*a).neg())
+    with pytest.raises(RuntimeError, match="other numbers"):
+        kernels.check(DEVICE)
+
+
+@needs_cuda
+def test_any_number_of_programs():
+    D, dim, seed, rows = MANY
+    k, sign = plain(*MANY)
+    values, blocks = torch.tensor([2.0, 3.0]), blocks_of(D, dim, seed)
+    assert same_bits(blocks.place(values.to(DEVICE), rows).cpu(), values[k] * sign)
+    sums = torch.zeros(dim, dtype=torch.float64).index_add_(0, k, sign.double())
+    assert blocks.collect(torch.ones(D, device=DEVICE), rows).tolist() == sums.tolist()
+
+
 @needs_cuda
 @pytest.mark.parametrize(("D", "dim"), [(1_000_003, 100), (10_000_019, 70_001)])
 def test_cuda_large(D, dim):
@@ -144,9 +164,9 @@ def test_cuda_large(D, dim):
     blocks, rows = kernels.Blocks.of(P._hash, DEVICE), slice(12_345, D - 1)
     k, sign = plain(D, dim, 0, rows)
     values, origin, g = draw(dim).float(), draw(len(k)).float(), draw(len(k)).float()
-    placed = kernels.place(blocks, values.to(DEVICE), rows, origin.to(DEVICE))
+    placed = blocks.place(values.to(DEVICE), rows, origin.to(DEVICE))
     assert same_bits(placed.cpu(), origin + values[k] * sign)
-    sums = kernels.collect(blocks, g.to(DEVICE), rows)
-    assert all(same_bits(kernels.collect(blocks, g.to(DEVICE), rows), sums) for _ in range(5))
+    sums = blocks.collect(g.to(DEVICE), rows)
+    assert all(same_bits(blocks.collect(g.to(DEVICE), rows), sums) for _ in range(5))
     want = torch.zeros(dim, dtype=torch.float64).index_add_(0, k, (g * sign).double())
     torch.testing.assert_close(sums.double().cpu(), want, rtol=0, atol=1e-3)

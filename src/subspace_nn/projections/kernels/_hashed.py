@@ -11,7 +11,7 @@ _MIX_2 = tl.constexpr(bits._MIX_2)
 
 
 # Where it starts and stops is specialised: 16 bytes are loaded at once where both allow for it.
-@triton.jit(do_not_specialize=["count", "key", "dim", "magic", "shift"])
+@triton.jit(do_not_specialize=["count", "key", "dim", "magic", "shift", "tiles"])
 def place(
     out,
     origin,
@@ -24,11 +24,12 @@ def place(
     dim: tl.uint32,
     magic: tl.uint32,
     shift: tl.uint32,
+    tiles: tl.int32,
     ADD: tl.constexpr,
     WORDS: tl.constexpr,
 ):
-    first = start // 64 + tl.program_id(0).to(tl.int64) * WORDS
-    row = tl.program_id(1).to(tl.int64)
+    row, tile = _split(tl.program_id(0), tiles)
+    first = start // 64 + tile.to(tl.int64) * WORDS
     word = _word(key, first + tl.arange(0, WORDS))
     bit = tl.arange(0, 64)[None, :]
     sign = tl.where((word[:, None] >> bit.to(tl.uint64)) & 1 != 0, -1.0, 1.0)
@@ -45,16 +46,30 @@ def place(
     c = tl.load(hash + 2 * count, mask=inside, other=0).to(tl.uint32, bitcast=True)
     k = _below(_times(a, quotient, place - after * dim, dim) + c, dim)
 
-    value = tl.load(values + row * dim + k, mask=inside, other=0)
+    value = tl.load(values + row.to(tl.int64) * dim + k, mask=inside, other=0)
     value *= sign.to(value.dtype)  # exact: no bit depends on whether a sum is fused with it
     to = begin - start + local
     if ADD:
         theta0 = tl.load(origin + to, mask=inside, other=0)
         value = value + theta0  # in the wider dtype
-    tl.store(out + row * (stop - start) + to, value.to(out.dtype.element_ty), mask=inside)
+    tl.store(
+        out + row.to(tl.int64) * (stop - start) + to, value.to(out.dtype.element_ty), mask=inside
+    )
 
 
-@triton.jit(do_not_specialize=["count", "key", "start", "stop", "dim", "first", "last"])
+@triton.jit(
+    do_not_specialize=[
+        "count",
+        "key",
+        "start",
+        "stop",
+        "dim",
+        "first",
+        "last",
+        "tiles",
+        "batch",
+    ]
+)
 def collect(
     sums,
     gradient,
@@ -66,13 +81,16 @@ def collect(
     dim: tl.uint32,
     first: tl.int32,
     last: tl.int32,
+    tiles: tl.int32,
+    batch: tl.int32,
     WIDTH: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
-    k = (tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)).to(tl.uint32)
-    begin = first + tl.program_id(1) * DEPTH
-    row = tl.program_id(2).to(tl.int64)
-    gradient += row * (stop - start)
+    part, tile = _split(tl.program_id(0), tiles)
+    split, row = _split(part, batch)
+    k = (tile * WIDTH + tl.arange(0, WIDTH)).to(tl.uint32)
+    begin = first + split * DEPTH
+    gradient += row.to(tl.int64) * (stop - start)
     total = tl.full([WIDTH], 0, sums.dtype.element_ty)
     for step in range(DEPTH):
         block = tl.minimum(begin + step, last)  # beyond the last no weight is inside
@@ -83,11 +101,18 @@ def collect(
         place = _times(inverse, quotient, _below(k + (dim - c), dim), dim)
         i = block.to(tl.int64) * dim + _below(place, dim)
         inside = (k < dim) & (i >= start) & (i < stop)
-        part = tl.load(gradient + (i - start), mask=inside, other=0).to(total.dtype)
+        g = tl.load(gradient + (i - start), mask=inside, other=0).to(total.dtype)
         negative = (_word(key, i >> 6) >> (i & 63).to(tl.uint64)) & 1 != 0
-        total += tl.where(negative, -part, part)
-    to = (tl.program_id(1).to(tl.int64) * tl.num_programs(2) + row) * dim + k
+        total += tl.where(negative, -g, g)
+    to = (split.to(tl.int64) * batch + row) * dim + k
     tl.store(sums + to, total, mask=k < dim)
+
+
+@triton.jit
+def _split(number, count):
+    """Which group of so many a number is in, and which of the group."""
+    group = number // count
+    return group, number - group * count
 
 
 @triton.jit

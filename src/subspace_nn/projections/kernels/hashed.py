@@ -77,90 +77,112 @@ class Blocks:
         shift = (self.dim - 1).bit_length()
         return -(-(1 << 31 + shift) // self.dim), shift
 
+    def place(self, values: Tensor, rows: slice, origin: Tensor | None = None) -> Tensor:
+        """θ0 + s u_k for a range of rows: the bits of the same in plain torch.
 
-def place(blocks: Blocks, values: Tensor, rows: slice, origin: Tensor | None = None) -> Tensor:
-    """θ0 + s u_k for a range of rows: the bits of the same in plain torch.
+        Args:
+            values: u, shape (*, d), contiguous: ω times norm and step.
+            rows: which, with a start and a stop.
+            origin: θ0 of these rows, n numbers in any shape, contiguous, where u has no batch
+                dimensions; None for zero. In float64 only if u is, in half only if u is float32.
 
-    Args:
-        blocks: of the map.
-        values: u, shape (*, d), contiguous: ω times norm and step.
-        rows: which, with a start and a stop.
-        origin: θ0 of these rows, n numbers in any shape, contiguous, where u has no batch
-            dimensions; None for zero. In float64 only if u is, and in half only if u is float32.
-
-    Returns:
-        Shape (*, n) in u's dtype, or shape and dtype of θ0.
-    """
-    count = rows.stop - rows.start
-    shape = (*values.shape[:-1], count)
-    out = values.new_empty(shape) if origin is None else torch.empty_like(origin)
-    if not out.numel():
+        Returns:
+            Shape (*, n) in u's dtype, or shape and dtype of θ0.
+        """
+        shape = (*values.shape[:-1], rows.stop - rows.start)
+        out = values.new_empty(shape) if origin is None else torch.empty_like(origin)
+        if not out.numel():
+            return out
+        tiles = _ceil(_ceil(rows.stop, 64) - rows.start // 64, _WORDS)
+        _launch(
+            _hashed.place,
+            tiles * (values.numel() // self.dim),
+            out,
+            out if origin is None else origin,
+            values,
+            self.there,
+            self.there.shape[1],
+            self.key,
+            rows.start,
+            rows.stop,
+            self.dim,
+            *self.division,
+            tiles,
+            ADD=origin is not None,
+            WORDS=_WORDS,
+            num_warps=2,
+        )
         return out
-    words = _ceil(rows.stop, 64) - rows.start // 64
-    grid = _ceil(words, _WORDS), values.numel() // blocks.dim
-    _launch(
-        _hashed.place,
-        grid,
-        out,
-        out if origin is None else origin,
-        values,
-        blocks.there,
-        blocks.there.shape[1],
-        blocks.key,
-        rows.start,
-        rows.stop,
-        blocks.dim,
-        *blocks.division,
-        ADD=origin is not None,
-        WORDS=_WORDS,
-        num_warps=2,
-    )
-    return out
+
+    def collect(self, gradient: Tensor, rows: slice) -> Tensor:
+        """Σ s g over the rows of each parameter, in one fixed order.
+
+        Args:
+            gradient: g of these rows, shape (*, n), contiguous.
+            rows: which, with a start and a stop.
+
+        Returns:
+            Shape (*, d), in at least float32.
+        """
+        shape = (*gradient.shape[:-1], self.dim)
+        wide = torch.promote_types(gradient.dtype, torch.float32)
+        if not gradient.numel():
+            return gradient.new_zeros(shape, dtype=wide)
+        batch = gradient.numel() // (rows.stop - rows.start)
+        first, last = rows.start // self.dim, _ceil(rows.stop, self.dim)
+        width = min(_WIDTH, 1 << (self.dim - 1).bit_length())
+        tiles, splits = _ceil(self.dim, width), _ceil(last - first, _DEPTH)
+        sums = gradient.new_empty((splits, batch, self.dim), dtype=wide)
+        _launch(
+            _hashed.collect,
+            tiles * batch * splits,
+            sums,
+            gradient,
+            self.back,
+            self.back.shape[1],
+            self.key,
+            rows.start,
+            rows.stop,
+            self.dim,
+            first,
+            last,
+            tiles,
+            batch,
+            WIDTH=width,
+            DEPTH=_DEPTH,
+            num_warps=max(1, min(8, width // 128)),
+        )
+        return sums.sum(0).view(shape)
 
 
-def collect(blocks: Blocks, gradient: Tensor, rows: slice) -> Tensor:
-    """Σ s g over the rows of each parameter, in one fixed order.
+def check(device: torch.device) -> None:
+    """Compare the kernels with plain torch on a small map.
 
     Args:
-        blocks: of the map.
-        gradient: g of these rows, shape (*, n), contiguous.
-        rows: which, with a start and a stop.
+        device: that computes.
 
-    Returns:
-        Shape (*, d), in at least float32.
+    Raises:
+        RuntimeError: if any bit differs.
     """
-    wide = torch.promote_types(gradient.dtype, torch.float32)
-    if not gradient.numel():
-        return gradient.new_zeros((*gradient.shape[:-1], blocks.dim), dtype=wide)
-    batch = gradient.numel() // (rows.stop - rows.start)
-    first, last = rows.start // blocks.dim, _ceil(rows.stop, blocks.dim)
-    splits = _ceil(last - first, _DEPTH)
-    sums = gradient.new_empty((splits, batch, blocks.dim), dtype=wide)
-    width = min(_WIDTH, 1 << (blocks.dim - 1).bit_length())
-    grid = _ceil(blocks.dim, width), splits, batch
-    _launch(
-        _hashed.collect,
-        grid,
-        sums,
-        gradient,
-        blocks.back,
-        blocks.back.shape[1],
-        blocks.key,
-        rows.start,
-        rows.stop,
-        blocks.dim,
-        first,
-        last,
-        WIDTH=width,
-        DEPTH=_DEPTH,
-        num_warps=max(1, min(8, width // 128)),
-    )
-    return sums.sum(0).view(*gradient.shape[:-1], blocks.dim)
+    D, dim = 192, 80
+    hashes, i = AffineHash(D, dim, 0), torch.arange(D, device=device)
+    a, c = hashes.hashes(range(hashes.blocks), device)
+    k = (a[i // dim] * (i % dim) + c[i // dim]) % dim
+    sign = bits.signs(0, "hashed/sign", 0, D, device).float()
+    values = torch.arange(1.0, dim + 1, device=device)
+    theta, sums = values[k] * sign, torch.zeros(dim, device=device)
+    for block in range(0, D, dim):  # in which no parameter occurs twice
+        sums[k[block : block + dim]] += sign[block : block + dim]
+    blocks, rows = Blocks.of(hashes, device), slice(0, D)
+    exact = torch.equal(blocks.place(values, rows), theta)
+    exact &= torch.equal(blocks.place(values, rows, theta), 2 * theta)
+    if not (exact and torch.equal(blocks.collect(torch.ones_like(theta), rows), sums)):
+        raise RuntimeError("the kernels of `hashed` gave other numbers than plain torch.")
 
 
-def _launch(program: Any, grid: tuple[int, ...], *operands: Any, **options: Any) -> None:
-    """Start a program; Triton's options and constants are in no signature."""
-    program[grid](*operands, **options)
+def _launch(program: Any, count: int, *operands: Any, **options: Any) -> None:
+    """Start a program so many times; Triton's options and constants are in no signature."""
+    program[count,](*operands, **options)
 
 
 def _ceil(a: int, b: int) -> int:

@@ -1,0 +1,218 @@
+"""What a subspace costs on a GPU: products over a copy of θ, and steps over those of plain modules.
+
+    python -m benchmarks.gpu results/gpu.json
+
+Needs CUDA and Triton. Actions that are compared run in turn, round after round; a time is the
+median over the rounds, a ratio the median of the ratios within a round. Times are wall times with
+the device waited for. Memory is the most that PyTorch had allocated at one time.
+
+*Place* is θ0 + step · P ω, the forward pass of a subspace; *collect* is step · Pᵀ g, its backward
+pass. Each is timed with the kernels, and in plain torch that keeps the indices of `hashed` or
+computes them in each product. A copy of θ reads and writes 4 bytes a weight, as place must; collect
+must read 4.
+"""
+
+import gc
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import step_time, timing
+from subspace_nn import Subspace, models
+from subspace_nn.projections import Hashed, kernels
+from subspace_nn.projections.kernels.hashed import Blocks
+
+#: D, and the rounds.
+PRODUCTS = {10**8: 20, 10**9: 10}
+#: Largest D of plain torch that computes the indices, which takes a second at 10^9.
+RECOMPUTED = 10**8
+DIM = 10_000
+STEP = 0.37
+#: Rounds of steps of the nets, and layers and width of the transformers with their rounds.
+NETS = {"conv": 50, "fc": 50}
+TRANSFORMERS = {"transformer-6-512": 30, "transformer-24-1024": 15, "transformer-35-1536": 8}
+
+
+def main() -> None:
+    """Measure, print, and write the JSON named on the command line."""
+    chosen = timing.arguments(__doc__)
+    device = torch.device("cuda")
+    products = [row for D, rounds in PRODUCTS.items() for row in product_rows(D, rounds, device)]
+    steps = [row for net, rounds in (NETS | TRANSFORMERS).items() for row in step_rows(net, rounds)]
+    timing.write(
+        chosen.out,
+        "python -m benchmarks.gpu results/gpu.json",
+        device,
+        triton=version("triton"),
+        products=products,
+        steps=steps,
+    )
+
+
+def product_rows(D: int, rounds: int, device: torch.device) -> list[dict[str, Any]]:
+    """Time place and collect at one D.
+
+    Args:
+        D: number of weights.
+        rounds: how many.
+        device: that computes.
+
+    Returns:
+        One dictionary for each product and form.
+    """
+    theta0, theta, g = (torch.randn(D, device=device) for _ in range(3))
+    omega = torch.randn(DIM, device=device)
+    fused = Hashed(D, DIM, store=False)
+    blocks = Blocks.of(fused._hash, device)
+    values = omega * fused._norm(device).float() * STEP
+
+    actions: dict[tuple[str, str], Callable[[], object]] = {
+        ("copy", ""): lambda: theta.copy_(theta0),
+        ("place", "one kernel"): lambda: blocks.place(values, slice(0, D), theta0),
+        ("collect", "one kernel"): lambda: blocks.collect(g, slice(0, D)),
+        ("place", "kernel for P ω"): lambda: (fused @ omega).mul_(STEP).add_(theta0),
+    }
+    maps = {"torch, stored": Hashed(D, DIM, store=True)}
+    if D <= RECOMPUTED:
+        maps["torch, recomputed"] = Hashed(D, DIM, store=False)
+    for form, P in maps.items():
+        actions["place", form] = _plain(lambda P=P: (P @ omega).mul_(STEP).add_(theta0))
+        actions["collect", form] = _plain(lambda P=P: (P.T @ g).mul_(STEP))
+    times = timing.in_turn(actions, rounds, device)
+    copy = times.pop(("copy", ""))
+    print(f"D = {D:,}, d = {DIM:,}: copy {copy.ms:.3f} ms", flush=True)
+    rows = []
+    for (product, form), own in times.items():
+        row = {
+            "D": D,
+            "dim": DIM,
+            "product": product,
+            "form": form,
+            "rounds": rounds,
+            "ms": round(own.ms, 4),
+            "copy_ms": round(copy.ms, 4),
+            **own.over(copy),
+        }
+        rows.append(row)
+        print(f"  {product:8} {form:18} {own.ms:9.3f} ms, {row['ratio']:.2f} copies", flush=True)
+    return rows
+
+
+def step_rows(name: str, rounds: int) -> list[dict[str, Any]]:
+    """Time a whole step of Adam of the plain net, and in a subspace with and without kernels.
+
+    Args:
+        name: of the net.
+        rounds: how many.
+
+    Returns:
+        One dictionary for each way to train.
+    """
+    device = torch.device("cuda")
+    x, y = batch(name, device)
+    with device:
+        net = build(name)
+    D = sum(p.numel() for p in net.parameters())
+    step = step_time.training_step(net, x, y)
+    actions = {"plain": step}
+    memory = {"plain": _peak(step)}
+    for form in ("kernels", "torch"):
+        with device:
+            inside = Subspace(build(name), DIM, theta0="module").to(device)
+        step = step_time.training_step(inside, x, y)
+        actions[form] = step if form == "kernels" else _plain(step)
+        memory[form] = _peak(actions[form])
+    times = timing.in_turn(actions, rounds, device)
+    plain = times["plain"]
+    rows = []
+    for form, own in times.items():
+        row = {
+            "net": name,
+            "D": D,
+            "dim": D if form == "plain" else DIM,
+            "form": form,
+            "rounds": rounds,
+            "ms": round(own.ms, 3),
+            "step_bytes": memory[form],
+            **own.over(plain),
+        }
+        rows.append(row)
+        print(
+            f"{name} ({D:,}), {form}: {own.ms:.2f} ms, ratio {row['ratio']:.3f}, "
+            f"{memory[form] / 1e9:.2f} GB in a step",
+            flush=True,
+        )
+    del actions, net, inside, step
+    gc.collect()
+    torch.cuda.empty_cache()
+    return rows
+
+
+def build(name: str) -> nn.Module:
+    """A net by its name.
+
+    Args:
+        name: as `models.build` knows it, or "transformer-LAYERS-WIDTH".
+
+    Returns:
+        The net.
+    """
+    if not name.startswith("transformer"):
+        return models.build(name)
+    layers, width = map(int, name.split("-")[1:])
+    return step_time.Transformer(width=width, layers=layers)
+
+
+def batch(name: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Inputs and targets.
+
+    Args:
+        name: of the net.
+        device: where to.
+
+    Returns:
+        256 images and labels, or 8 × 128 tokens and those to predict.
+    """
+    return step_time.batch("transformer" if name.startswith("transformer") else name, device)
+
+
+def _plain(action: Callable[[], object]) -> Callable[[], None]:
+    """The same without kernels."""
+
+    def run() -> None:
+        with without_kernels():
+            action()
+
+    return run
+
+
+@contextmanager
+def without_kernels() -> Generator[None]:
+    """Compute in plain torch.
+
+    Yields:
+        Nothing.
+    """
+    with mock.patch.object(kernels, "usable", return_value=False):
+        yield
+
+
+def _peak(step: Callable[[], None]) -> int:
+    """The most bytes beyond what was there that a step has allocated, after one to warm up."""
+    step()
+    gc.collect()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    step()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+if __name__ == "__main__":
+    main()
