@@ -68,13 +68,12 @@ def product_rows(D: int, rounds: int, device: torch.device) -> list[dict[str, An
     theta0, theta, g = (torch.randn(D, device=device) for _ in range(3))
     omega = torch.randn(DIM, device=device)
     fused = Hashed(D, DIM, store=False)
-    blocks = Blocks.of(fused._hash, device)
-    values = omega * fused._norm(device).float() * STEP
+    blocks = Blocks.of(fused._hash, fused._norm(device))
 
     actions: dict[tuple[str, str], Callable[[], object]] = {
         ("copy", ""): lambda: theta.copy_(theta0),
-        ("place", "one kernel"): lambda: blocks.place(values, slice(0, D), theta0),
-        ("collect", "one kernel"): lambda: blocks.collect(g, slice(0, D)),
+        ("place", "one kernel"): lambda: blocks.place(omega, slice(0, D), theta0, STEP),
+        ("collect", "one kernel"): lambda: blocks.collect(g, slice(0, D), STEP),
         ("place", "kernel for P ω"): lambda: (fused @ omega).mul_(STEP).add_(theta0),
     }
     maps = {"torch, stored": Hashed(D, DIM, store=True)}

@@ -2,16 +2,23 @@
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.projections import kernels
 from subspace_nn.projections._affine import AffineHash
 from subspace_nn.projections._store import Storable
 
+if TYPE_CHECKING:
+    from subspace_nn.projections.kernels.hashed import Blocks
+
 #: Unless told otherwise, the indices are stored up to this many: 256 MiB.
 STORED = 1 << 26
+#: From this d on kernels are used. For a smaller one the hashes of all blocks take too much memory.
+_LEAST = 64
 
 
 class Hashed(Storable):
@@ -29,13 +36,15 @@ class Hashed(Storable):
     trick" (2015), with the signs of Weinberger et al. (2009); one-hot isometric rows for all
     layers together are Li et al., "Uni-LoRA" (2025), without the signs.
 
-    P ω has the same bits everywhere. The sums of Pᵀ g have one order on a CPU and one on other
-    devices, whatever the number of threads.
+    P ω has the same bits everywhere. The sums of Pᵀ g have one order on a CPU, one on other devices
+    and one in the kernels for GPUs, whatever the number of threads.
 
     Cost: one gather of D numbers forward, one scattered sum of D numbers backward. Stored, 4 bytes
     a weight are kept for the indices once they are first needed; a product needs some d numbers
     beside. Recomputed, as the name `hashed:recomputed` asks for, nothing is kept: indices and signs
     are made again in each product, 2^18 at a time. `benchmarks/roofline.py` measures both.
+    On a GPU with Triton and for d ≥ 64, kernels make the indices in registers: a product takes one
+    pass over θ, and 24 bytes are kept for each block of d weights, whether stored or not.
 
     Args:
         D: number of weights, at least 1.
@@ -62,9 +71,12 @@ class Hashed(Storable):
         self.store = D <= STORED if store is None else store
         self._hash = AffineHash(self.D, self.dim, self.seed)
         self._index: dict[torch.device, Tensor] = {}
+        self._blocks: dict[torch.device, Blocks] = {}
         self._norms: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        if blocks := self._blocks_on(omega.device):
+            return blocks.place(omega, rows)
         # The indices point into [ω, -ω], so that the sign costs nothing.
         signed = torch.cat(2 * self._copies * (omega,), dim=-1)
         signed.mul_(self._norms_on(omega.device, omega.dtype))
@@ -76,6 +88,8 @@ class Hashed(Storable):
         return theta
 
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        if blocks := self._blocks_on(gradient.device):
+            return blocks.collect(gradient, rows)
         # Half-precision sums of thousands of terms lose most of their digits.
         wide = torch.promote_types(gradient.dtype, torch.float32)
         size = 2 * self._copies * self.dim
@@ -112,8 +126,19 @@ class Hashed(Storable):
             sums += to
 
     def stored_bytes(self) -> int:
-        """Bytes of the indices and norms held at this moment, on all devices."""
-        return sum(t.nbytes for t in (*self._index.values(), *self._norms.values()))
+        """Bytes of the indices, hashes and norms held at this moment, on all devices."""
+        held = *self._index.values(), *self._norms.values(), *self._blocks.values()
+        return sum(part.nbytes for part in held)
+
+    def _blocks_on(self, device: torch.device) -> "Blocks | None":
+        """What the kernels of a GPU compute with; None where plain torch does."""
+        if self.dim < _LEAST or torch.compiler.is_compiling() or not kernels.usable(device):
+            return None
+        if device not in self._blocks:
+            from subspace_nn.projections.kernels.hashed import Blocks  # noqa: PLC0415  # Triton
+
+            self._blocks[device] = Blocks.of(self._hash, self._norm(device))
+        return self._blocks[device]
 
     @property
     def _copies(self) -> int:

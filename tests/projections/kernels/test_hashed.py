@@ -5,8 +5,9 @@ import importlib
 import pytest
 import torch
 
-from subspace_nn import bits
-from subspace_nn.projections import Hashed
+from subspace_nn import bits, testing
+from subspace_nn.projections import Hashed, hashed
+from subspace_nn.projections import kernels as package
 from subspace_nn.projections._affine import AffineHash
 
 CUDA = torch.cuda.is_available()
@@ -67,7 +68,9 @@ def draw(*shape):
 
 
 def blocks_of(D, dim, seed):
-    return kernels.Blocks.of(AffineHash(D, dim, seed), DEVICE)
+    """Of a map whose norms are 1."""
+    norm = torch.ones(dim, dtype=torch.float64, device=DEVICE)
+    return kernels.Blocks.of(AffineHash(D, dim, seed), norm)
 
 
 @pytest.mark.parametrize(("D", "dim", "seed", "rows"), CASES + FAR)
@@ -108,8 +111,8 @@ def test_collect_is_the_sum_one_by_one(D, dim, seed, rows):
     for dtype in (torch.float32, torch.bfloat16):
         part = g.to(dtype)
         want = torch.zeros(2, dim).index_add_(-1, k, part.float() * sign)
-        got = blocks.collect(part.to(DEVICE), rows)
-        torch.testing.assert_close(got.cpu(), want, rtol=0, atol=1e-4)
+        got = blocks.collect(part.to(DEVICE), rows, 0.5)
+        torch.testing.assert_close(got.cpu(), (want * 0.5).to(dtype))
 
 
 def test_batches_are_their_rows():
@@ -131,7 +134,7 @@ def test_no_rows_are_no_numbers():
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 31, 1000, 2**20 + 7, 2**30 - 1])
 def test_divisions_without_dividing(dim):
-    magic, shift = blocks_of(dim, dim, 0).division
+    magic, shift = kernels._division(dim)
     assert 0 < magic < 2**32
     multiples = [m * dim + off for m in (1, 2, 3, (2**31 - 1) // dim) for off in (-1, 0, 1)]
     for n in [*multiples, 0, 1, 2**31 - 1]:
@@ -147,6 +150,44 @@ def test_the_check_of_a_device_sees_wrong_bits(monkeypatch):
         kernels.check(DEVICE)
 
 
+@pytest.fixture
+def by_kernels(monkeypatch):
+    """`hashed` of any size is computed by the kernels, on a CPU, too."""
+    monkeypatch.setattr(hashed, "_LEAST", 1)
+    monkeypatch.setattr(package, "usable", lambda device: device.type == DEVICE.type)
+
+
+@pytest.mark.parametrize("law", ["linear", "differentiable", "transformable", "keeps_dtype"])
+@pytest.mark.usefixtures("by_kernels")
+def test_hashed_by_kernels_keeps_the_law(law):
+    P = Hashed(67, 31, seed=7)
+    testing.LAWS[law](P)
+    assert P.stored_bytes() == 0 if CUDA else 24 * 3 + 8 * 31
+
+
+@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.usefixtures("by_kernels")
+def test_hashed_by_kernels_has_the_bits_of_plain_torch(monkeypatch, store):
+    P, rows = Hashed(205, 31, 7, store=store), slice(40, 130)
+    omega, g = torch.randn(31, device=DEVICE), torch.randn(205, device=DEVICE)
+    whole, some, back = P @ omega, P[rows] @ omega, P[rows].T @ g[rows]
+    assert P._blocks
+    monkeypatch.undo()
+    plain = Hashed(205, 31, 7, store=store)
+    monkeypatch.setattr(package, "usable", lambda _: False)
+    assert same_bits(whole, plain @ omega)
+    assert same_bits(some, whole[rows])
+    torch.testing.assert_close(back, plain[rows].T @ g[rows])
+
+
+def test_where_triton_fails_plain_torch_computes_and_a_warning_says_why(monkeypatch):
+    device = torch.device("cuda", 7)  # which need not be present to be asked about
+    monkeypatch.setattr(kernels, "check", lambda _: 1 / 0)
+    with pytest.warns(RuntimeWarning, match="Triton does not work on cuda:7.*division by zero"):
+        assert not package.usable.__wrapped__(device)
+    assert not package.usable(torch.device("cpu"))
+
+
 @needs_cuda
 def test_any_number_of_programs():
     D, dim, seed, rows = MANY
@@ -160,8 +201,7 @@ def test_any_number_of_programs():
 @needs_cuda
 @pytest.mark.parametrize(("D", "dim"), [(1_000_003, 100), (10_000_019, 70_001)])
 def test_cuda_large(D, dim):
-    P = Hashed(D, dim, store=False)
-    blocks, rows = kernels.Blocks.of(P._hash, DEVICE), slice(12_345, D - 1)
+    blocks, rows = blocks_of(D, dim, 0), slice(12_345, D - 1)
     k, sign = plain(D, dim, 0, rows)
     values, origin, g = draw(dim).float(), draw(len(k)).float(), draw(len(k)).float()
     placed = blocks.place(values.to(DEVICE), rows, origin.to(DEVICE))

@@ -47,6 +47,8 @@ def place(
     k = _below(_times(a, quotient, place - after * dim, dim) + c, dim)
 
     value = tl.load(values + row.to(tl.int64) * dim + k, mask=inside, other=0)
+    if value.dtype != tl.float64:
+        value = value.to(tl.float32)
     value *= sign.to(value.dtype)  # exact: no bit depends on whether a sum is fused with it
     to = begin - start + local
     if ADD:

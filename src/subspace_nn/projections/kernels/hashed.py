@@ -1,7 +1,7 @@
 """`hashed` on a GPU: place and collect a range of rows in one pass over memory, in Triton.
 
-    place      θ_i = θ0_i + s_i u_k               u = step · ω / √n, in ω's dtype
-    collect    v_k = Σ_i s_i g_i                  over the rows i of parameter k
+    place      θ_i = θ0_i + s_i u_k,    u = step · (ω / √n), rounded as plain torch rounds it
+    collect    v_k = step / √n_k · Σ_i s_i g_i    over the rows i of parameter k
 
 Neither reads an index. Place computes k = (a_b j + c_b) mod d for the weight i = b d + j. In each
 block that map is a permutation, so collect gathers, too: parameter k reads the weight
@@ -39,6 +39,7 @@ class Blocks:
         key: of the stream of signs.
         there: a, ⌊2^32 a / d⌋ and c of each block, as uint32 bits in int32: (3, blocks).
         back: 1/a, ⌊2^32 (1/a) / d⌋ and c, likewise.
+        norm: 1/√n of each parameter, float64 (d,).
     """
 
     D: int
@@ -46,49 +47,46 @@ class Blocks:
     key: int
     there: Tensor
     back: Tensor
+    norm: Tensor
 
     @classmethod
-    def of(cls, hashes: AffineHash, device: torch.device) -> "Blocks":
+    def of(cls, hashes: AffineHash, norm: Tensor) -> "Blocks":
         """Compute them.
 
         Args:
             hashes: of the map.
-            device: where to.
+            norm: 1/√n of each parameter, float64 (d,), on the device that is to compute.
 
         Returns:
-            24 bytes a block of d weights.
+            24 bytes a block of d weights, and the norms.
         """
-        a, c = hashes.hashes(range(hashes.blocks), device)
+        a, c = hashes.hashes(range(_ceil(hashes.D, hashes.dim)), norm.device)
         there, back = (_with_quotient(x, c, hashes.dim) for x in (a, _inverse(a, hashes.dim)))
         key = bits.key(hashes.seed, "hashed/sign")
-        return cls(hashes.D, hashes.dim, key, there, back)
+        return cls(hashes.D, hashes.dim, key, there, back, norm)
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.there.nbytes + self.back.nbytes
+        return self.there.nbytes + self.back.nbytes + self.norm.nbytes
 
-    @property
-    def division(self) -> tuple[int, int]:
-        """The numbers m and l with n // d = (2 n m) >> 32 >> l for all n < 2^31.
-
-        (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.)
-        """
-        shift = (self.dim - 1).bit_length()
-        return -(-(1 << 31 + shift) // self.dim), shift
-
-    def place(self, values: Tensor, rows: slice, origin: Tensor | None = None) -> Tensor:
-        """θ0 + s u_k for a range of rows: the bits of the same in plain torch.
+    def place(
+        self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
+    ) -> Tensor:
+        """θ0 + step · P[rows] ω: the bits of the same in plain torch.
 
         Args:
-            values: u, shape (*, d), contiguous: ω times norm and step.
+            omega: shape (*, d).
             rows: which, with a start and a stop.
-            origin: θ0 of these rows, n numbers in any shape, contiguous, where u has no batch
-                dimensions; None for zero. In float64 only if u is, in half only if u is float32.
+            origin: θ0 of these rows, n numbers in any shape, contiguous, where ω has no batch
+                dimensions; None for zero. In float64 only if ω is, in half only if ω is float32.
+            step: a factor, 1 by default.
 
         Returns:
-            Shape (*, n) in u's dtype, or shape and dtype of θ0.
+            Shape (*, n) in ω's dtype, or shape and dtype of θ0.
         """
+        values = omega * self.norm.to(omega.dtype)
+        values = values.contiguous() if step == 1 else values.mul_(step).contiguous()
         shape = (*values.shape[:-1], rows.stop - rows.start)
         out = values.new_empty(shape) if origin is None else torch.empty_like(origin)
         if not out.numel():
@@ -106,7 +104,7 @@ class Blocks:
             rows.start,
             rows.stop,
             self.dim,
-            *self.division,
+            *_division(self.dim),
             tiles,
             ADD=origin is not None,
             WORDS=_WORDS,
@@ -114,18 +112,24 @@ class Blocks:
         )
         return out
 
-    def collect(self, gradient: Tensor, rows: slice) -> Tensor:
-        """Σ s g over the rows of each parameter, in one fixed order.
+    def collect(self, gradient: Tensor, rows: slice, step: float = 1.0) -> Tensor:
+        """Step · P[rows]ᵀ g, its sums in at least float32 and in one fixed order.
 
         Args:
-            gradient: g of these rows, shape (*, n), contiguous.
+            gradient: g of these rows, shape (*, n).
             rows: which, with a start and a stop.
+            step: a factor, 1 by default.
 
         Returns:
-            Shape (*, d), in at least float32.
+            Shape (*, d), in g's dtype.
         """
-        shape = (*gradient.shape[:-1], self.dim)
         wide = torch.promote_types(gradient.dtype, torch.float32)
+        sums = self._sums(gradient.contiguous(), rows, wide).mul_(self.norm.to(wide))
+        return (sums if step == 1 else sums.mul_(step)).to(gradient.dtype)
+
+    def _sums(self, gradient: Tensor, rows: slice, wide: torch.dtype) -> Tensor:
+        """Σ s g over the rows of each parameter: shape (*, d), in the dtype `wide`."""
+        shape = (*gradient.shape[:-1], self.dim)
         if not gradient.numel():
             return gradient.new_zeros(shape, dtype=wide)
         batch = gradient.numel() // (rows.stop - rows.start)
@@ -166,14 +170,14 @@ def check(device: torch.device) -> None:
     """
     D, dim = 192, 80
     hashes, i = AffineHash(D, dim, 0), torch.arange(D, device=device)
-    a, c = hashes.hashes(range(hashes.blocks), device)
+    a, c = hashes.hashes(range(_ceil(D, dim)), device)
     k = (a[i // dim] * (i % dim) + c[i // dim]) % dim
     sign = bits.signs(0, "hashed/sign", 0, D, device).float()
     values = torch.arange(1.0, dim + 1, device=device)
     theta, sums = values[k] * sign, torch.zeros(dim, device=device)
     for block in range(0, D, dim):  # in which no parameter occurs twice
         sums[k[block : block + dim]] += sign[block : block + dim]
-    blocks, rows = Blocks.of(hashes, device), slice(0, D)
+    blocks, rows = Blocks.of(hashes, torch.ones_like(values).double()), slice(0, D)
     exact = torch.equal(blocks.place(values, rows), theta)
     exact &= torch.equal(blocks.place(values, rows, theta), 2 * theta)
     if not (exact and torch.equal(blocks.collect(torch.ones_like(theta), rows), sums)):
@@ -187,6 +191,13 @@ def _launch(program: Any, count: int, *operands: Any, **options: Any) -> None:
 
 def _ceil(a: int, b: int) -> int:
     return -(-a // b)
+
+
+def _division(dim: int) -> tuple[int, int]:
+    """The numbers m and l with n // d = (2 n m) >> 32 >> l for all n < 2^31."""
+    # Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.
+    shift = (dim - 1).bit_length()
+    return _ceil(1 << 31 + shift, dim), shift
 
 
 def _with_quotient(a: Tensor, c: Tensor, dim: int) -> Tensor:
