@@ -3,8 +3,10 @@
     python -m benchmarks.gpu results/gpu.json
 
 Needs CUDA and Triton. Actions that are compared run in turn, round after round; a time is the
-median over the rounds, a ratio the median of the ratios within a round. Times are wall times with
-the device waited for. Memory is the most that PyTorch had allocated at one time.
+median over the rounds, a ratio the median of the ratios within a round. Times of products are the
+device's, between two events behind work that keeps it busy while they are launched; times of steps
+are wall times with the device waited for. Memory is what PyTorch has allocated: weights, Adam's
+numbers and tables, and the most beyond them at one time of a step.
 
 *Place* is θ0 + step · P ω, the forward pass of a subspace; *collect* is step · Pᵀ g, its backward
 pass. Each is timed with the kernels, and in plain torch that keeps the indices of `hashed` or
@@ -82,7 +84,7 @@ def product_rows(D: int, rounds: int, device: torch.device) -> list[dict[str, An
     for form, P in maps.items():
         actions["place", form] = _plain(lambda P=P: (P @ omega).mul_(STEP).add_(theta0))
         actions["collect", form] = _plain(lambda P=P: (P.T @ g).mul_(STEP))
-    times = timing.in_turn(actions, rounds, device)
+    times = device_times(actions, rounds)
     copy = times.pop(("copy", ""))
     print(f"D = {D:,}, d = {DIM:,}: copy {copy.ms:.3f} ms", flush=True)
     rows = []
@@ -102,6 +104,32 @@ def product_rows(D: int, rounds: int, device: torch.device) -> list[dict[str, An
     return rows
 
 
+def device_times(
+    actions: dict[tuple[str, str], Callable[[], object]], rounds: int
+) -> dict[tuple[str, str], timing.Times]:
+    """Time actions in turn on the device, after one round to warm up.
+
+    Args:
+        actions: what to time, by name.
+        rounds: how often each.
+
+    Returns:
+        The times by name.
+    """
+    times = {name: timing.Times(use_wall=True) for name in actions}
+    for round_ in range(rounds + 1):
+        for name, action in actions.items():
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            torch.cuda._sleep(2_000_000)  # about a millisecond, in which the action is launched
+            begin.record()
+            action()
+            end.record()
+            torch.cuda.synchronize()
+            if round_:
+                times[name].wall.append(begin.elapsed_time(end) / 1e3)
+    return times
+
+
 def step_rows(name: str, rounds: int) -> list[dict[str, Any]]:
     """Time a whole step of Adam of the plain net, and in a subspace with and without kernels.
 
@@ -115,21 +143,21 @@ def step_rows(name: str, rounds: int) -> list[dict[str, Any]]:
     device = torch.device("cuda")
     x, y = batch(name, device)
     with device:
-        net = build(name)
-    D = sum(p.numel() for p in net.parameters())
-    step = step_time.training_step(net, x, y)
-    actions = {"plain": step}
-    memory = {"plain": _peak(step)}
-    for form in ("kernels", "torch"):
+        D = sum(p.numel() for p in build(name).parameters())
+    actions: dict[str, Callable[[], None]] = {}
+    memory: dict[str, dict[str, int]] = {}
+    for form in ("plain", "kernels", "torch"):
+        before = _allocated()
         with device:
-            inside = Subspace(build(name), DIM, theta0="module").to(device)
-        step = step_time.training_step(inside, x, y)
-        actions[form] = step if form == "kernels" else _plain(step)
-        memory[form] = _peak(actions[form])
+            net = build(name) if form == "plain" else Subspace(build(name), DIM, theta0="module")
+        step = step_time.training_step(net, x, y)
+        actions[form] = _plain(step) if form == "torch" else step
+        memory[form] = _memory(actions[form], before)
     times = timing.in_turn(actions, rounds, device)
     plain = times["plain"]
     rows = []
     for form, own in times.items():
+        held, within = (size / 1e9 for size in memory[form].values())
         row = {
             "net": name,
             "D": D,
@@ -137,17 +165,17 @@ def step_rows(name: str, rounds: int) -> list[dict[str, Any]]:
             "form": form,
             "rounds": rounds,
             "ms": round(own.ms, 3),
-            "step_bytes": memory[form],
+            **memory[form],
             **own.over(plain),
         }
         rows.append(row)
         print(
             f"{name} ({D:,}), {form}: {own.ms:.2f} ms, ratio {row['ratio']:.3f}, "
-            f"{memory[form] / 1e9:.2f} GB in a step",
+            f"{held:.2f} GB held, {within:.2f} in a step",
             flush=True,
         )
-    del actions, net, inside, step
-    gc.collect()
+    del actions, net, step
+    _allocated()
     torch.cuda.empty_cache()
     return rows
 
@@ -201,16 +229,22 @@ def without_kernels() -> Generator[None]:
         yield
 
 
-def _peak(step: Callable[[], None]) -> int:
-    """The most bytes beyond what was there that a step has allocated, after one to warm up."""
+def _memory(step: Callable[[], None], before: int) -> dict[str, int]:
+    """Bytes that a training holds between two steps, and the most beyond them within one."""
     step()
+    held = _allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    torch.cuda.synchronize()
+    peak = torch.cuda.max_memory_allocated() - held
+    return {"held_bytes": held - before, "step_bytes": peak}
+
+
+def _allocated() -> int:
+    """Bytes allocated when all garbage is gone."""
     gc.collect()
     torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    step()
-    torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() - before
+    return torch.cuda.memory_allocated()
 
 
 if __name__ == "__main__":

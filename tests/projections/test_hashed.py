@@ -8,7 +8,7 @@ import torch
 
 from subspace_nn import bits, testing
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections import Hashed, _affine, hashed, make
+from subspace_nn.projections import Hashed, _affine, hashed, kernels, make
 from tests.peak import Peak
 from tests.reference import reference_hashed
 
@@ -158,9 +158,12 @@ def test_sum_of_blocks_is_the_sum_one_by_one(n, dim):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("store", [False, True])
 @pytest.mark.parametrize(("D", "dim"), [(1_000_003, 100), (10_000_019, 70_001)])
-def test_cuda_gives_the_same_bits_and_the_same_sums_each_time(D, dim, store):
+def test_cuda_gives_the_same_bits_and_the_same_sums_each_time(monkeypatch, D, dim, store, fused):
+    if not fused:
+        monkeypatch.setattr(kernels, "usable", lambda _: False)
     P, omega, g = Hashed(D, dim, store=store), torch.linspace(-1, 1, dim), torch.linspace(-1, 1, D)
     assert torch.equal((P @ omega.cuda()).cpu(), P @ omega)
     sums = P.T @ g.cuda()
