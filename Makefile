@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: fashion help train test lint types docs check claims bench killtest fuzz measure measure-why measure-2018 raytest overhead results report race conformance clean
+.PHONY: help train test lint types docs check claims bench killtest fuzz measure measure-why measure-2018 raytest overhead results report race conformance clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -74,19 +74,10 @@ overhead: $(INSTALLED) ## what a sweep costs, into results/sweep_overhead.json (
 conformance: $(INSTALLED) ## docs/modules.md anew: every module, every property, compilers too (10 minutes)
 	$(BIN)/python -m tests.conformance.table
 
-FASHION := $(HOME)/.cache/subspace-nn/fashion-mnist
-
 # Minutes of one core, about: toy, digits and breast-cancer 1 together, cartpole 5, mnist-fc 6, its pixels 3 and
 # labels 6, mnist-lenet 16 and its pixels 10, mnist-conv 19, Fashion-MNIST 6 and 25.
 MEASURED := toy digits breast-cancer cartpole mnist-fc mnist-lenet mnist-conv mnist-fc-pixels \
-	mnist-lenet-pixels mnist-fc-labels \
-	$(if $(wildcard $(FASHION) /usr/share/datasets/fashion-mnist),fashion-fc fashion-lenet)
-
-fashion: ## Fashion-MNIST from the network, where Debian's package dataset-fashion-mnist is not installed
-	mkdir -p $(FASHION)
-	for name in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do \
-		curl -fL --output-dir $(FASHION) -O https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/$$name-ubyte.gz \
-			|| exit; done
+	mnist-lenet-pixels mnist-fc-labels fashion-fc fashion-lenet
 
 measure: $(INSTALLED) ## intrinsic dimensions, into results/measure; what is finished is kept (two hours of one core)
 	for name in $(MEASURED); do $(BIN)/subspace-nn measure $$name || exit; done

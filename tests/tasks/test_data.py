@@ -1,7 +1,10 @@
+import functools
 import gzip
 import hashlib
+import http.server
 import re
 import shutil
+import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -11,7 +14,7 @@ import torch
 
 import subspace_nn.tasks.data as data_module
 from subspace_nn.common.errors import DataError, InputError
-from subspace_nn.tasks.data import Dataset, mnist
+from subspace_nn.tasks.data import Dataset, fashion_mnist, mnist
 
 PACKAGED = Path(data_module.__file__).parent / "mnist"
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -335,3 +338,80 @@ def test_a_damaged_packaged_copy_is_refused_too(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="it is neither gzip nor IDX") as caught:
         mnist()
     assert str(caught.value).endswith("Download the file again, or install subspace-nn again.")
+
+
+# Fashion-MNIST is downloaded, here from a server on this machine with the labels of MNIST.
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch, only_test_labels):  # noqa: ARG001
+    """The folder of a server, an empty cache, and no package of Debian."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(QuietHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(data_module, "FASHION_URL", f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setattr(data_module, "DEBIAN", tmp_path / "nowhere")
+        digests = {TEST_LABELS: TEST_LABELS_SHA256}
+        monkeypatch.setitem(data_module._DIGESTS, "fashion-mnist", digests)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        yield folder
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_fashion_mnist_is_downloaded_once(served, plain, capfd):
+    (served / f"{TEST_LABELS}.gz").write_bytes(gzip.compress(plain[TEST_LABELS], 1))
+    folder = data_module.find_fashion_mnist()
+    assert [path.name for path in folder.iterdir()] == [f"{TEST_LABELS}.gz"]
+    assert "cache" in folder.parts
+    (served / f"{TEST_LABELS}.gz").unlink()
+    assert data_module.find_fashion_mnist() == folder
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("content", [b"<html>Sign in</html>", gzip.compress(bytes(10_008)), b""])
+def test_a_download_of_something_else_is_refused_and_not_kept(served, content):
+    (served / f"{TEST_LABELS}.gz").write_bytes(content)
+    with pytest.raises(DataError, match="is not the published t10k-labels"):
+        data_module.find_fashion_mnist()
+    assert not list(served.parent.glob("cache/**/*.gz"))
+
+
+def test_without_a_network_the_ways_are_named(served):
+    with pytest.raises(DataError, match="dataset-fashion-mnist, or put the files into that folder"):
+        data_module.find_fashion_mnist()
+    assert not list(served.parent.glob("cache/**/*.gz"))
+
+
+@pytest.mark.parametrize("name", [TEST_LABELS, f"{TEST_LABELS.replace('-idx', '.idx')}.gz"])
+def test_files_that_are_in_the_cache_already_are_used(served, plain, name):
+    folder = served.parent / "cache" / "subspace-nn" / "fashion-mnist"
+    folder.mkdir(parents=True)
+    content = plain[TEST_LABELS]
+    (folder / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert data_module.find_fashion_mnist() == folder
+
+
+def test_debians_files_come_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_module, "DEBIAN", tmp_path)
+    assert data_module.find_fashion_mnist() == tmp_path
+    with pytest.raises(DataError, match="Missing: train-images") as caught:
+        fashion_mnist()
+    assert str(caught.value).endswith("or give no folder to have them downloaded.")
+
+
+def test_a_data_set_prints_in_one_line(packaged):
+    assert repr(packaged) == (
+        "mnist: 60,000 images of 28 × 28 to train on, 10,000 images of 28 × 28 to test on"
+    )
+
+
+def test_a_path_from_the_home_folder(folder, packaged, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert same(mnist(f"~/{folder.name}"), packaged)

@@ -6,16 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from subspace_nn.common.errors import DataError, InputError
+from subspace_nn.common.errors import InputError
 from subspace_nn.runs.run import Run
-from subspace_nn.tasks import data
-from subspace_nn.tasks.data import fashion_mnist, mnist
+from subspace_nn.tasks.data import DEBIAN, fashion_mnist, mnist
 from subspace_nn.tasks.images import ImagesConfig, prepared, train
 from subspace_nn.tasks.optimise import CMAES, LBFGS
 
 TASK = "subspace_nn.tasks.images:train"
 #: Where the four files are, for the tests that need them.
-FASHION = Path(os.environ.get("FASHION_MNIST", data.FASHION_FOLDERS[0]))
+FASHION = Path(os.environ.get("FASHION_MNIST", DEBIAN))
 needs_fashion = pytest.mark.skipif(not FASHION.is_dir(), reason=f"no {FASHION}")
 
 
@@ -86,21 +85,6 @@ def test_optimisers(optimiser, kind):
 def test_mistakes(arguments, message):
     with pytest.raises(InputError, match=message):
         run(**arguments)
-
-
-def test_where_fashion_mnist_is_not_installed(tmp_path):
-    with pytest.raises(DataError, match=r"dataset-fashion-mnist, or put .*fashion-mnist\.$"):
-        fashion_mnist(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="Missing: train-images"):
-        fashion_mnist(tmp_path)
-
-
-def test_fashion_mnist_is_looked_for_in_the_home_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "FASHION_FOLDERS", (str(tmp_path / "nowhere"), "~/clothes"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "clothes").mkdir()
-    with pytest.raises(DataError, match=f"Looked in {tmp_path}/clothes"):
-        fashion_mnist()
 
 
 @needs_fashion

@@ -1,7 +1,8 @@
-"""Image data sets: packaged or from a folder, and checked bit for bit before anyone sees them."""
+"""Image data sets: packaged, from a folder or downloaded, and verified bit for bit."""
 
 import gzip
 import hashlib
+import importlib
 import math
 import os
 import zlib
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -58,15 +59,13 @@ _DIGESTS = {
 
 _LEAVE_OUT = "leave out --data to use the packaged copy."
 
-#: Where Fashion-MNIST is looked for: Debian's package puts it into the first, `make fashion` into
-#: the second.
-FASHION_FOLDERS = ("/usr/share/datasets/fashion-mnist", "~/.cache/subspace-nn/fashion-mnist")
-_INSTALL = (
-    "install Debian's package dataset-fashion-mnist, or put the files of "
-    f"github.com/zalandoresearch/fashion-mnist into {FASHION_FOLDERS[1]}."
-)
+#: Debian's package dataset-fashion-mnist puts its files here.
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+#: Fashion-MNIST is published here.
+FASHION_URL = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
+_SECONDS = 10  # without an answer, until a download fails
 
-# What the files begin with.
+# The first bytes of the files.
 _GZIP = b"\x1f\x8b"
 _IDX = b"\x00\x00"
 
@@ -74,9 +73,9 @@ _CHUNK = 1 << 16  # bytes: small enough to stay in the cache between inflating a
 
 
 # Compared by identity: comparing tensors gives a tensor, which is neither true nor false.
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Images and what they show.
+    """Images and their labels.
 
     Attributes:
         images: (n, 28, 28) uint8, 0 is background.
@@ -87,26 +86,30 @@ class Split:
     labels: Tensor
 
     def to(self, device: torch.device) -> "Split":
-        """The same on a device.
+        """Copy the split to a device.
 
         Args:
-            device: where to.
+            device: the device.
 
         Returns:
             A split of tensors on that device.
         """
         return Split(self.images.to(device), self.labels.to(device))
 
+    def __repr__(self) -> str:
+        """Count the images."""
+        return f"{len(self.labels):,} images of {' × '.join(map(str, self.images.shape[1:]))}"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A data set whose every byte was checked.
+    """A data set, verified byte by byte.
 
     Attributes:
         name: the name it goes by.
         train: the training set.
         test: the test set.
-        digest: 16 hexadecimal digits that stand for the content of all its files.
+        digest: 16 hexadecimal digits made from the content of all its files.
     """
 
     name: str
@@ -114,13 +117,17 @@ class Dataset:
     test: Split
     digest: str
 
+    def __repr__(self) -> str:
+        """Name the data set and count its images."""
+        return f"{self.name}: {self.train} to train on, {self.test} to test on"
+
 
 def mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
-    """The MNIST handwritten digits: 60,000 to train on and 10,000 to test on.
+    """Load the MNIST handwritten digits: 60,000 to train on and 10,000 to test on.
 
     Args:
-        folder: where the four files are, compressed or not, directly or in `raw/` or `MNIST/raw/`;
-            None is the copy that comes with the package. Nothing is ever downloaded.
+        folder: holds the four files, compressed or not, directly or in `raw/` or `MNIST/raw/`; by
+            default the copy in the package. Nothing is downloaded.
 
     Returns:
         The data set, bit for bit as it was published.
@@ -130,6 +137,8 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
 
     Example:
         >>> digits = mnist()
+        >>> digits
+        mnist: 60,000 images of 28 × 28 to train on, 10,000 images of 28 × 28 to test on
         >>> digits.train.images.shape, digits.train.labels[:5].tolist()
         (torch.Size([60000, 28, 28]), [5, 0, 4, 1, 9])
     """
@@ -137,11 +146,10 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
 
 
 def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
-    """Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017): clothes, in MNIST's form.
+    """Load Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017): clothes, in MNIST's form.
 
     Args:
-        folder: where the four files are, as for `mnist`; by default the first of
-            `FASHION_FOLDERS` that is there. Nothing is ever downloaded.
+        folder: holds the four files, as for `mnist`; by default that of `find_fashion_mnist`.
 
     Returns:
         The data set, bit for bit as it was published.
@@ -150,9 +158,58 @@ def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
         DataError: if the folder, or any file in it, is missing, unreadable, or not the set's.
     """
     if folder is None:
-        places = [Path(place).expanduser() for place in FASHION_FOLDERS]
-        folder = next((place for place in places if place.is_dir()), places[0])
-    return _load("fashion-mnist", folder, _INSTALL)
+        folder = find_fashion_mnist()
+    return _load("fashion-mnist", folder, "give no folder to have them downloaded.")
+
+
+def find_fashion_mnist() -> Path:
+    """Find the files of Fashion-MNIST, or download them once.
+
+    Returns:
+        The folder of Debian's package `dataset-fashion-mnist` if that is installed; else the
+        user's cache folder, which then holds the files.
+
+    Raises:
+        DataError: if they are not on this machine and cannot be downloaded.
+    """
+    if DEBIAN.is_dir():
+        return DEBIAN
+    try:
+        pooch: Any = importlib.import_module("pooch")
+    except ImportError:
+        raise DataError(
+            "Fashion-MNIST needs Debian's package dataset-fashion-mnist, or pooch to download it: "
+            "pip install 'subspace-nn[tasks]'."
+        ) from None
+    folder = Path(pooch.os_cache("subspace-nn")) / "fashion-mnist"
+    for name, digest in _DIGESTS["fashion-mnist"].items():
+        if not _find(folder, name):
+            _download(pooch, folder, name, digest)
+    return folder
+
+
+def _download(pooch: Any, folder: Path, name: str, digest: str) -> None:
+    """Put one file into the cache folder, if its uncompressed bytes are the published ones."""
+    pooch.get_logger().setLevel("ERROR")  # it would print each download
+    try:
+        path = pooch.retrieve(
+            f"{FASHION_URL}{name}.gz",
+            known_hash=None,  # that of the compressed bytes would depend on who compressed them
+            fname=f"{name}.gz",
+            path=folder,
+            downloader=pooch.HTTPDownloader(timeout=_SECONDS),
+        )
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"Fashion-MNIST is not in {folder} and cannot be downloaded from {FASHION_URL} "
+            f"({type(error).__name__}). Try again with a network, install Debian's package "
+            "dataset-fashion-mnist, or put the files into that folder."
+        ) from None
+    try:
+        _read(Path(path), name, digest)
+    except DataError as error:
+        Path(path).unlink()
+        raise DataError(*(f"{problem} from {FASHION_URL}." for problem in error.problems)) from None
 
 
 def _load(name: str, folder: str | os.PathLike[str] | None, otherwise: str) -> Dataset:
@@ -160,7 +217,7 @@ def _load(name: str, folder: str | os.PathLike[str] | None, otherwise: str) -> D
     if folder is None:
         root, otherwise = files("subspace_nn") / "tasks" / name, "install subspace-nn again."
     else:
-        root = _existing(Path(folder), otherwise)
+        root = _existing(Path(folder).expanduser(), otherwise)
     tensors, problems = _read_all(root, digests)
     if problems:
         raise DataError(*(f"{problem}, or {otherwise}" for problem in problems))
@@ -186,15 +243,7 @@ def _existing(folder: Path, otherwise: str) -> Path:
 
 
 def _read_all(root: Traversable, digests: dict[str, str]) -> tuple[dict[str, Tensor], list[str]]:
-    """Read what can be read, so that all that is wrong is told at once.
-
-    Args:
-        root: the folder.
-        digests: the SHA-256 of each file, by name.
-
-    Returns:
-        Tensors by name; and what is wrong, each ending in what to do, without a full stop.
-    """
+    """Read all files; returns tensors by name, and problems without their full stop."""
     tensors: dict[str, Tensor] = {}
     problems: list[str] = []
     missing: list[str] = []
@@ -255,19 +304,11 @@ def _unreadable(path: object, error: OSError) -> DataError:
 
 
 def _unpack(file: IO[bytes], limit: int) -> tuple[bytearray, str]:
-    """Read a file, compressed or not, and never more of it than a limit.
-
-    Args:
-        file: the file, at its beginning.
-        limit: how many bytes at most.
-
-    Returns:
-        The bytes up to the limit, the end or the first damage; and the damage, or nothing.
-    """
-    # By content, not by name: browsers inflate a download and leave its name.
+    """Read at most `limit` bytes of a file, compressed or not; returns them and any damage."""
+    # By content, not by name: browsers decompress a download and keep its name.
     start = file.read(2)
     file.seek(0)
-    # read1 hands over what came before damage; read would lose it to the exception.
+    # read1 returns the bytes before any damage; read would lose them to the exception.
     read = gzip.GzipFile(fileobj=file).read1 if start == _GZIP else file.read
     content = bytearray()
     try:

@@ -14,7 +14,7 @@ from subspace_nn.common.errors import problems_of
 from subspace_nn.runs.task import configured
 from subspace_nn.tasks.classifier import fit
 from subspace_nn.tasks.config import FULL, RunConfig
-from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, mnist
+from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, find_fashion_mnist, mnist
 from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS
 from subspace_nn.tasks.recipe import Method
 
@@ -60,7 +60,7 @@ class ImagesConfig(RunConfig):
             found += one_of(name, getattr(self, name), get_args(valid))
         found += whole("images", self.images, 1, 60_000)
         if self.data == "fashion-mnist":
-            found += problems_of(fashion_mnist)
+            found += problems_of(find_fashion_mnist)
         many = self.dim == FULL or (isinstance(self.dim, int) and self.dim > CMAES_MOST)
         if self.optimiser == "cma-es" and many:
             found.append(
