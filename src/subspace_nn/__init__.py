@@ -33,8 +33,18 @@ _HOMES = {
     "save_pretrained": "checkpoint.hub",
 }
 
+#: The modules that a user's program needs, as in `subspace_nn.models.build("conv")`.
+_MODULES = ("bits", "measure", "models", "projections", "runs", "tasks", "testing")
+
+
+def __dir__() -> list[str]:
+    """The names that a notebook completes; nothing is imported for it."""
+    return sorted([*__all__, *_MODULES])
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

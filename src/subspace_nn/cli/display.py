@@ -8,14 +8,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import (
     BarColumn,
-    ProgressColumn,
-    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from subspace_nn.runs import tables
@@ -24,6 +22,9 @@ from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import Status
 from subspace_nn.tasks.classifier import Evaluation, Progress
 from subspace_nn.tasks.recipe import Recipe
+
+#: Columns from which on a bar has room for the steps, too.
+_WIDE = 60
 
 
 @contextmanager
@@ -156,35 +157,15 @@ class _SweepView:
         return " ".join(f"{name}={arguments[name]}" for name in self.names if name in arguments)
 
 
-class _TimeColumn(ProgressColumn):
-    """Time left; in the end, time taken."""
-
-    def __init__(self) -> None:
-        super().__init__(Column(no_wrap=True))
-
-    def render(self, task: Task) -> Text:
-        if task.finished:
-            return Text(f"took {_clock(task.finished_time)}")
-        return Text(f"left {_clock(task.time_remaining)}")
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 @contextmanager
 def _bar(console: Console, epochs: int) -> Generator[Callable[[Progress], None]]:
     columns = (
         TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[steps]}"),
+        *([TextColumn("{task.fields[steps]}")] if console.width >= _WIDE else []),
         TextColumn("loss {task.fields[loss]}"),
         TextColumn("test {task.fields[accuracy]}"),
-        _TimeColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     with Bar(*columns, console=console, expand=True) as bar:
         task = bar.add_task("", total=None, epoch=1, steps="–", loss="–", accuracy="–")

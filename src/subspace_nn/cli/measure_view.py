@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from subspace_nn.common.numbers import spread
 from subspace_nn.measure.catalogue import published
 from subspace_nn.measure.measurement import Answer, Progress
 from subspace_nn.measure.question import FULL, Question
@@ -93,7 +94,7 @@ def summary(answer: Answer) -> dict[str, str]:
         Values by name.
     """
     asked = answer.question
-    full = _figure(answer.full, answer.full_std)
+    full = spread(answer.full, answer.full_std)
     rows = {
         "full model": f"{asked.metric} {full}, n = {answer.full_n}",
         "threshold": f"{answer.threshold:.4g} ({_rule(asked)})",
@@ -161,10 +162,6 @@ def _told(runs: Sequence[Run]) -> str:
     counts = {dim: dims.count(dim) for dim in dims}
     names = {dim: FULL if dim == FULL else f"d = {dim:,}" for dim in counts}
     return ", ".join(f"{n} × {names[dim]}" if n > 1 else names[dim] for dim, n in counts.items())
-
-
-def _figure(mean: float, std: float | None) -> str:
-    return f"{mean:.4g}" if std is None else f"{mean:.4g} ± {std:.2g}"
 
 
 def _rule(asked: Question) -> str:

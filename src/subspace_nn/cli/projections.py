@@ -18,6 +18,7 @@ from subspace_nn.cli._app import Terminal, Threads, gather, set_threads
 from subspace_nn.common import environment
 from subspace_nn.common.checks import number, require, whole
 from subspace_nn.common.errors import InputError
+from subspace_nn.common.numbers import brief
 from subspace_nn.projections import KINDS, check_sizes, costs, parse
 from subspace_nn.projections.costs import Cost, Costs
 from subspace_nn.subspace.layout import Layout
@@ -107,7 +108,7 @@ def _show(console: Terminal, found: Costs, title: str) -> None:
         cells = _cells(cost, wide=wide)
         table.add_row(*(Text(cell, style="dim" if cost.reason else "") for cell in cells))
     blanks = [""] * (5 if wide else 3)
-    table.add_row("copy of θ", *blanks, _number(found.copy_ms), style="dim")
+    table.add_row("copy of θ", *blanks, brief(found.copy_ms), style="dim")
     console.print(table, highlight=False)
     for cost in found.kinds:
         note = cost.reason
@@ -122,21 +123,15 @@ def _cells(cost: Cost, *, wide: bool) -> list[str]:
         return [cost.name, *["–"] * (8 if wide else 6)]
     return [
         cost.name,
-        _number(cost.isometry_error),
-        *([_number(cost.distortion)] if wide else []),
+        brief(cost.isometry_error),
+        *([brief(cost.distortion)] if wide else []),
         _percent(cost.coverage),
         "–" if cost.stored_bytes is None else decimal(cost.stored_bytes),
-        *([_number(cost.setup_ms)] if wide else []),
-        _number(cost.forward_ms),
-        _number(cost.adjoint_ms),
+        *([brief(cost.setup_ms)] if wide else []),
+        brief(cost.forward_ms),
+        brief(cost.adjoint_ms),
         cost.fingerprint or "–",
     ]
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def _percent(share: float | None) -> str:

@@ -1,0 +1,66 @@
+"""Numbers for people: in a terminal, in a table, in a sentence."""
+
+import math
+
+#: Stands where there is no number.
+NOTHING = "–"
+
+
+def brief(number: float | None, digits: int = 2) -> str:
+    """A number to a few significant digits; a whole one, with commas, where it is large.
+
+    Args:
+        number: any; None or NaN if there is none.
+        digits: significant ones, 2 by default.
+
+    Returns:
+        The number, or a dash.
+
+    Example:
+        >>> brief(3.14159), brief(99.7), brief(3141.59), brief(None)
+        ('3.1', '100', '3,142', '–')
+    """
+    if number is None or math.isnan(number):
+        return NOTHING
+    return f"{number:,.0f}" if abs(number) >= 10**digits - 0.5 else f"{number:.{digits}g}"
+
+
+def spread(mean: float, std: float | None, form: str = ".4g", std_form: str = ".2g") -> str:
+    """A mean with its standard deviation.
+
+    Args:
+        mean: of some numbers.
+        std: their standard deviation; None or NaN for a single one.
+        form: format of the mean, four digits by default.
+        std_form: format of the standard deviation, two digits by default.
+
+    Returns:
+        Both, or the mean alone.
+
+    Example:
+        >>> spread(0.123456, 0.0078912), spread(97.6, None)
+        ('0.1235 ± 0.0079', '97.6')
+    """
+    known = std is not None and not math.isnan(std)
+    return f"{mean:{form}} ± {std:{std_form}}" if known else f"{mean:{form}}"
+
+
+def duration(seconds: float) -> str:
+    """A time with its unit.
+
+    Args:
+        seconds: how long.
+
+    Returns:
+        Seconds, minutes or hours.
+
+    Example:
+        >>> duration(42), duration(600), duration(36000)
+        ('42 seconds', '10.0 minutes', '10.0 hours')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
+
+
+__all__ = ["NOTHING", "brief", "duration", "spread"]
