@@ -160,7 +160,7 @@ def isometric(P: Projection) -> None:
         P: the projection.
     """
     matrix = P.dense()
-    difference = matrix.T @ matrix - torch.eye(P.dim, dtype=matrix.dtype)
+    difference = matrix.T @ matrix - torch.eye(P.dim, dtype=matrix.dtype, device=matrix.device)
     distortion = float(torch.linalg.matrix_norm(difference, ord=2))
     _require(
         distortion <= P.distortion + 1e-12, f"‖PᵀP - I‖ = {distortion:.3g} > {P.distortion:.3g}"
@@ -219,7 +219,7 @@ def even(P: Projection) -> None:
     while m <= P.D // 2:
         free = 20 / (entries[m:] - entries[:-m])
         bound = 2 * (1 + 2 * free.sqrt() + 2 * free)
-        widening = torch.tensor([P.widening(i, i + m) for i in range(P.D - m + 1)])
+        widening = torch.tensor([P.widening(i, i + m) for i in range(P.D - m + 1)], device="cpu")
         mean = (squares[m:] - squares[:-m]) / m * widening**2
         worst = int((mean / bound).argmax())
         _require(
@@ -449,9 +449,9 @@ def checks_operands(P: Projection) -> None:
     """
     for product, size in ((P.__matmul__, P.dim), (P.T.__matmul__, P.D)):
         for wrong in (
-            torch.zeros(size + 1),
-            torch.zeros(size, dtype=torch.int64),
-            torch.tensor(1.0),
+            torch.zeros(size + 1, device="cpu"),
+            torch.zeros(size, dtype=torch.int64, device="cpu"),
+            torch.tensor(1.0, device="cpu"),
         ):
             message = _message(product, wrong)
             _require(

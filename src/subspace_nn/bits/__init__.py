@@ -107,7 +107,7 @@ def words(
     out = torch.empty(count, dtype=torch.int64, device=device)
     for begin in range(0, count, _CHUNK):
         piece = out[begin : begin + _CHUNK]
-        torch.arange(piece.numel(), out=piece)
+        torch.arange(piece.numel(), out=piece, device=out.device)
         offset = (first + (start + begin + 1) * _GAMMA) & _MASK
         _mix(piece.mul_(_signed(_GAMMA)).add_(_signed(offset)))
     return out

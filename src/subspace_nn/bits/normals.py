@@ -42,7 +42,7 @@ def twelve(seed: int, stream: str, start: int, count: int) -> Tensor:
         >>> twelve(0, "example", 0, 3)
         tensor([-2.3902,  1.2553, -0.5483], dtype=torch.float64)
     """
-    out = torch.empty(count, dtype=torch.float64)
+    out = torch.empty(count, dtype=torch.float64, device="cpu")
     for begin in range(0, count, _CHUNK):
         piece = out[begin : begin + _CHUNK]
         words = bits.words(seed, stream, WORDS * (start + begin), WORDS * piece.numel())

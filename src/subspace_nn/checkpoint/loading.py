@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from subspace_nn import models, projections
@@ -97,7 +98,9 @@ def _target(spec: Mapping[str, Any], module: nn.Module | None) -> tuple[nn.Modul
             )
         if "model" not in spec:
             raise CheckpointError("the file names no model: give the module, load(path, module).")
-        module = models.build(spec["model"]).to(packing.FLOATS[spec.get("dtype", "float32")])
+        with torch.device("cpu"):  # whatever the user's default device is
+            module = models.build(spec["model"])
+        module = module.to(packing.FLOATS[spec.get("dtype", "float32")])
     return module, Layout.of(module, _selection(spec))
 
 

@@ -221,7 +221,7 @@ def export(
         net=lambda: _net_for(file, out, module, trust=trust, force=force),
     )
     plain, sizes = checked["net"].merge(), checked["sizes"]
-    x = torch.rand(3, *sizes, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(3, *sizes, generator=torch.Generator().manual_seed(0), device="cpu")
     x = x.to(next(plain.parameters()).dtype)
     content = onnx_bytes(plain, x[:2])
     difference = onnx_difference(content, plain, x)

@@ -117,7 +117,7 @@ class Projection(LinearMap):
         Returns:
             float64 tensor of shape (d,).
         """
-        return torch.zeros(self.dim, dtype=torch.float64)
+        return torch.zeros(self.dim, dtype=torch.float64, device="cpu")
 
     def stored_bytes(self) -> int:
         """Bytes held at this moment so as not to be computed again; 0 if nothing is."""
@@ -216,7 +216,7 @@ class Projection(LinearMap):
             >>> (P.T @ P - torch.eye(3)).abs().max() < 1e-15
             tensor(True)
         """
-        return (self @ torch.eye(self.dim, dtype=dtype)).T.contiguous()
+        return (self @ torch.eye(self.dim, dtype=dtype, device="cpu")).T.contiguous()
 
     def sketch(self) -> tuple[float, ...]:
         """Four numbers that sum up P: S P w / ‖w‖ for a fixed vector w and fixed rows of signs S.

@@ -115,7 +115,7 @@ def measure(
     left = memory - 2 * 4 * D
     if left < 0:
         raise InputError(f"θ and a copy take {8 * D:,} bytes, more than the {memory:,.0f} allowed.")
-    theta, copy = torch.ones(D), torch.empty(D)
+    theta, copy = torch.ones(D, device="cpu"), torch.empty(D, device="cpu")
     trials: dict[str, _Trial] = {}
     reasons: dict[str, str] = {}
     for name in dict.fromkeys(names):
@@ -172,8 +172,8 @@ def isometry_error(P: Projection, steps: int = STEPS) -> float:
         if beside[-1] < 1e-12:
             break
         basis.append(z / beside[-1])
-    matrix = torch.diag(torch.tensor(inner, dtype=torch.float64))
-    off = torch.tensor(beside[: len(inner) - 1], dtype=torch.float64)
+    matrix = torch.diag(torch.tensor(inner, dtype=torch.float64, device="cpu"))
+    off = torch.tensor(beside[: len(inner) - 1], dtype=torch.float64, device="cpu")
     matrix += torch.diag(off, 1) + torch.diag(off, -1)
     return float(torch.linalg.eigvalsh(matrix).abs().max())
 

@@ -306,7 +306,7 @@ def _from_transposed(pieces: Iterable[Tensor], out: Tensor, n: int) -> None:
 
 @functools.cache
 def _matrix(n: int, dtype: torch.dtype) -> Tensor:
-    matrix = torch.eye(n, dtype=dtype)
+    matrix = torch.eye(n, dtype=dtype, device="cpu")
     _butterflies_(matrix[None])
     return matrix
 

@@ -74,7 +74,7 @@ class Theta:
 
     def start(self) -> Tensor:
         """The ω to start from, at θ0: float64, shape (d,)."""
-        zeros = torch.zeros(self.factors, dtype=torch.float64)
+        zeros = torch.zeros(self.factors, dtype=torch.float64, device="cpu")
         return torch.cat((self.projection.omega0(), zeros))
 
     def tensors(self, omega: Tensor, index: int | None = None) -> list[Tensor]:

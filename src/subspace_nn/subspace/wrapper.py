@@ -408,7 +408,8 @@ class Subspace(nn.Module):
 
     def _recipe(self, theta: Theta) -> Tensor:
         parts = theta.projection._recipe(), self.scale, theta.source, self.layout.fingerprint()
-        return torch.tensor(list(hashlib.sha256(repr(parts).encode()).digest()[:8])).byte()
+        digest = hashlib.sha256(repr(parts).encode()).digest()
+        return torch.tensor(list(digest[:8]), dtype=torch.uint8, device="cpu")
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any

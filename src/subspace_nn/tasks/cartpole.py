@@ -13,6 +13,7 @@ from subspace_nn.common.errors import InputError, problems_of
 from subspace_nn.projections import parse
 from subspace_nn.runs.task import checked
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.loop import on_cpu
 from subspace_nn.tasks.optimise import CMA
 
 #: A state's entries are divided by these, which are about their largest values.
@@ -31,6 +32,7 @@ def _check(arguments: Mapping[str, Any]) -> list[str]:
 
 
 @checked(_check)
+@on_cpu
 def train(
     *,
     dim: int | Literal["full"] = 25,
@@ -115,7 +117,7 @@ def _layers(net: Subspace, candidates: Sequence[Any]) -> list[tuple[Any, Any]]:
     sets = []
     for candidate in candidates:
         with torch.no_grad():
-            net.omega.copy_(torch.as_tensor(np.asarray(candidate)))
+            net.omega.copy_(torch.as_tensor(np.asarray(candidate), device="cpu"))
         plain = net.merge()
         linear = [module for module in plain.modules() if isinstance(module, nn.Linear)]
         sets.append([(m.weight.detach().numpy().T, m.bias.detach().numpy()) for m in linear])

@@ -12,6 +12,7 @@ from subspace_nn.projections import make, parse
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Scale, Subspace
 from subspace_nn.tasks.classifier import History
+from subspace_nn.tasks.loop import on_cpu
 from subspace_nn.tasks.recipe import Recipe
 
 FULL = "full"
@@ -63,6 +64,7 @@ class NetConfig:
             *whole("seed", self.seed, 0, 2**64 - 1),
         ]
 
+    @on_cpu
     def build(self) -> Subspace:
         """Build the untrained net in its subspace.
 
@@ -82,6 +84,7 @@ class NetConfig:
             module, dim, self.projection, seed=self.seed, theta0=theta0, scale=self.scale
         )
 
+    @on_cpu
     def _dim_problems(self) -> list[str]:
         if self.dim == FULL:
             return []

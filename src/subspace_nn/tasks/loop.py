@@ -1,12 +1,16 @@
 """The training loop: one step per batch, whatever the model, data, loss and optimiser are."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from subspace_nn.common.errors import InputError, unknown_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -57,6 +61,24 @@ def steps(
         if scheduler is not None:
             scheduler.step()
         yield value.detach()
+
+
+def on_cpu(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a function with the CPU as PyTorch's default device, whatever the user has set.
+
+    Args:
+        function: moves what it makes to the device that it is given.
+
+    Returns:
+        The same function.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.device("cpu"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def find_device(name: str) -> torch.device:

@@ -15,7 +15,7 @@ from subspace_nn.runs.run import find_task
 from subspace_nn.runs.task import VARIADIC, checked
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Subspace
-from subspace_nn.tasks.loop import find_device, steps
+from subspace_nn.tasks.loop import find_device, on_cpu, steps
 from subspace_nn.tasks.recipe import Recipe, Schedule
 
 #: A message names the types of at most this many parts.
@@ -88,6 +88,7 @@ def _option_problems(name: str, given: Iterable[str]) -> list[str]:
 
 
 @checked(_check)
+@on_cpu
 def train(
     *,
     problem: str,

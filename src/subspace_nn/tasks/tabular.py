@@ -48,7 +48,8 @@ def _classify(load: str, units: Sequence[int]) -> Problem:
             "This task needs scikit-learn: pip install 'subspace-nn[tasks]'."
         ) from None
     rows, labels = getattr(datasets, load)(return_X_y=True)
-    x, y = torch.tensor(rows, dtype=torch.float32), torch.tensor(labels)
+    x = torch.tensor(rows, dtype=torch.float32, device="cpu")
+    y = torch.tensor(labels, device="cpu")
     order = bits.permutation(0, f"split/{load}", len(y))
     test, train = order[: round(_TEST * len(y))], order[round(_TEST * len(y)) :]
     x = (x - x[train].mean(0)) / x[train].std(0).clamp(min=1e-6)

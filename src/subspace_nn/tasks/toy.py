@@ -79,7 +79,7 @@ def train(
     module = Sums(seed=seed)
     D = module.weights.numel()
     net = Subspace(module, D if dim == "full" else dim, projection, seed=seed)
-    target = torch.arange(1, 11, dtype=torch.float64)
+    target = torch.arange(1, 11, dtype=torch.float64, device="cpu")
     optimizer = torch.optim.LBFGS(
         net.parameters(),
         max_iter=500,
