@@ -23,7 +23,7 @@ import math
 import torch
 from torch import Tensor
 
-from subspace_nn.common.checks import plain, require, whole
+from subspace_nn.common.checks import plain, whole
 from subspace_nn.common.errors import InputError
 
 _MASK = (1 << 64) - 1
@@ -49,7 +49,8 @@ def check_seed(seed: int) -> int:
     Raises:
         InputError: if it is not.
     """
-    require(whole("seed", seed, 0, _MASK))
+    if whole("seed", seed, 0, _MASK):
+        raise InputError(f"seed must be a whole number from 0 to 2^64 - 1, got {plain(seed)!r}.")
     return plain(seed)
 
 
