@@ -242,18 +242,18 @@ def run(
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Mean and standard deviation by method, and the share of full fine-tuning's."""
+    """Mean and standard deviation by method, and the share of what fine-tuning gains on the probe."""
     methods = list(dict.fromkeys(r["method"] for r in sorted(records, key=lambda r: r["free"])))
     found = {m: [r["accuracy"] for r in records if r["method"] == m] for m in methods}
-    full = statistics.mean(found["full"]) if "full" in found else math.nan
-    lines = ["method      free numbers        bytes   n   accuracy, %      share of full, %"]
+    full, probe = (statistics.mean(found.get(m, [math.nan])) for m in ("full", "probe"))
+    lines = ["method      free numbers        bytes   n   accuracy, %   share of the gain, %"]
     for method in methods:
         mean = statistics.mean(found[method])
         spread = statistics.stdev(found[method]) if len(found[method]) > 1 else math.nan
         first = next(r for r in records if r["method"] == method)
         lines.append(
             f"{method:8}{first['free']:>16,}{first.get('bytes', 0):>13,}{len(found[method]):>4}"
-            f"{mean:>9.2f} ± {spread:.2f}{100 * mean / full:>19.1f}"
+            f"{mean:>9.2f} ± {spread:.2f}{100 * (mean - probe) / (full - probe):>19.0f}"
         )
     return "\n".join(lines)
 

@@ -70,14 +70,15 @@ def test_the_head_fits_its_features(model):
     assert float((model.head(features).argmax(1) == labels).double().mean()) > 0.95
 
 
-def test_the_table_has_shares_of_full():
+def test_the_table_has_shares_of_the_gain_on_the_probe():
     records = [
         {"method": m, "seed": s, "free": 7, "accuracy": a}
-        for m, a in (("full", 80.0), ("100", 60.0))
+        for m, a in (("full", 80.0), ("100", 65.0), ("probe", 60.0))
         for s in range(2)
     ]
-    last = minilm.table(records).splitlines()[-1]
-    assert last.split() == ["100", "7", "0", "2", "60.00", "±", "0.00", "75.0"]
+    rows = {row.split()[0]: row.split() for row in minilm.table(records).splitlines()[1:]}
+    assert rows["100"] == ["100", "7", "0", "2", "65.00", "±", "0.00", "25"]
+    assert (rows["probe"][-1], rows["full"][-1]) == ("0", "100")
 
 
 def test_the_page_has_the_records():
