@@ -19,6 +19,12 @@ def pytest_runtest_setup():
     torch.manual_seed(0)
 
 
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    """Say how to repeat the order of a run that failed, which `-q` leaves out."""
+    if exitstatus and (seed := config.getoption("randomly_seed", None)) is not None:
+        terminalreporter.write_line(f"The order of this run: --randomly-seed={seed}")
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     """The command, in this process: its exit code, what it printed, its errors."""
