@@ -242,7 +242,7 @@ def run(
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Mean and standard deviation by method, and the share of what fine-tuning gains on the probe."""
+    """Mean, standard deviation and share of the gain of full fine-tuning on the probe."""
     methods = list(dict.fromkeys(r["method"] for r in sorted(records, key=lambda r: r["free"])))
     found = {m: [r["accuracy"] for r in records if r["method"] == m] for m in methods}
     full, probe = (statistics.mean(found.get(m, [math.nan])) for m in ("full", "probe"))

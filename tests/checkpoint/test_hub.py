@@ -182,3 +182,9 @@ def test_without_the_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(sn.InputError, match=r"pip install 'subspace-nn\[hub\]'"):
         sn.from_pretrained("someone/digits")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a/" * 3000, "a" * 300 + "/b", "no such folder"])
+def test_a_name_that_is_no_folder_is_refused(name):
+    with pytest.raises(sn.InputError):
+        sn.from_pretrained(name)

@@ -54,6 +54,12 @@ def test_forgeries_are_refused_or_are_what_they_say(name, originals, path):
         mutation.attempt(path, name, None)
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "", "/dev/zero", "/proc/self/mem", "."])
+def test_paths_that_are_no_files_are_refused(name):
+    with pytest.raises(sn.CheckpointError):
+        container.read(name)
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any"

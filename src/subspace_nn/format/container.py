@@ -249,9 +249,8 @@ def read(
         _check_content(spec, tensors)
     except CheckpointError as error:
         raise CheckpointError(*(f"{path}: {problem}" for problem in error.problems)) from None
-    except (OSError, ValueError) as error:  # a ValueError: a path with a null character
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path}: cannot be read ({reason}).") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error}).") from None
     return Checkpoint({k: v for k, v in spec.items() if k not in {"digest", "format"}}, tensors)
@@ -271,6 +270,8 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 def _header(path: Path) -> bytes:
     """The header, unless its length is out of the question."""
+    if "\0" in str(path):
+        raise CheckpointError("no path has a null character.")
     if not path.is_file() and path.exists():
         raise CheckpointError("not a file.")
     size = path.stat().st_size
