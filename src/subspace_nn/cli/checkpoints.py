@@ -42,7 +42,7 @@ from subspace_nn.tasks.loop import find_device
 #: Exit code of `diff` where two files differ.
 DIFFERENT = 1
 
-#: What the nets of `subspace_nn.models` take, without the batch.
+#: Shape of an input of the packaged nets, without the batch.
 _DIGIT = (1, 28, 28)
 
 
@@ -72,7 +72,7 @@ def inspect(
     json_: Annotated[bool, Parameter(name="--json", help="One JSON object instead.")] = False,
     trust: Trust = False,
 ) -> None:
-    """Tell what is in a checkpoint, without making a net of it."""
+    """Show the content of a checkpoint, without building its net."""
     saved = _read(file, trust=trust)
     size = file.stat().st_size
     if json_:
@@ -87,7 +87,7 @@ def inspect(
 
 
 def verify(file: File, *, module: Module = None, trust: Trust = False) -> None:
-    """Check that a checkpoint is whole and gives the θ0 and P that it was saved with."""
+    """Check that a checkpoint is intact, and that θ0 and P come out as they were saved."""
     saved = _read(file, trust=trust)
     rows = {"content": "whole, as its digest says"}
     if _is_loadable(saved, module):
@@ -112,7 +112,7 @@ def diff(
     module: Module = None,
     trust: Trust = False,
 ) -> None:
-    """Tell how two checkpoints differ; exit code 1 if they do, 0 if they are the same net."""
+    """Compare two checkpoints; exit code 1 if they differ, 0 if they are the same net."""
     one, two = gather(a=lambda: _read(a, trust=trust), b=lambda: _read(b, trust=trust)).values()
     rows = [*_differing_fields(one, two), *_differing_tensors(one, two)]
     if not rows:
@@ -141,7 +141,7 @@ def convert(
     trust: Trust = False,
     force: Force = False,
 ) -> None:
-    """Round ω to another dtype, and tell what it costs: bytes, and accuracy on MNIST."""
+    """Round ω to another dtype, and report its bytes and its accuracy on MNIST."""
     checked = gather(
         saved=lambda: _read(file, trust=trust), out=lambda: _check_out(out, force=force)
     )
@@ -215,7 +215,7 @@ def export(
     trust: Trust = False,
     force: Force = False,
 ) -> None:
-    """Write an ONNX model and compare what it computes (needs the extra `onnx`)."""
+    """Write an ONNX model, and compare its outputs with PyTorch's (needs the extra `onnx`)."""
     checked = gather(
         sizes=lambda: _DIGIT if module is None and shape is None else _sizes(shape or ""),
         net=lambda: _net_for(file, out, module, trust=trust, force=force),
@@ -235,7 +235,7 @@ _PLAIN = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
 def accuracy_change(before: int, after: int, n: int) -> str:
-    """What rounding costs.
+    """The cost of rounding in accuracy.
 
     Args:
         before: images classified right with ω as it was.

@@ -1,4 +1,4 @@
-"""What a training looks like in a terminal."""
+"""Trainings and sweeps in a terminal."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ def progress(console: Console, recipe: Recipe) -> Generator[Callable[[Progress],
         recipe: what is being done.
 
     Yields:
-        What to call with each `Progress`.
+        A function to call with each `Progress`.
     """
     if console.is_terminal:
         with _bar(console, recipe.epochs) as show:
@@ -98,7 +98,7 @@ def sweep(
         store: where their records go.
 
     Yields:
-        What to call with each `Status`.
+        A function to call with each `Status`.
     """
     view = _SweepView(runs, store)
     if console.is_terminal:

@@ -1,1 +1,1 @@
-"""What every layer may use: errors, atomic files, the environment."""
+"""Tools for every layer: errors, checks, text, numbers, atomic files, the environment."""

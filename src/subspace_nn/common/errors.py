@@ -55,7 +55,7 @@ def unknown_name(what: str, got: object, valid: Iterable[str], meant: str | None
 
 
 def problems_of(attempt: Callable[[], object]) -> list[str]:
-    """What is wrong with an attempt.
+    """The problems of an attempt.
 
     Args:
         attempt: what may raise an `InputError`.

@@ -92,7 +92,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         spec: the specification's fields, without `digest` and `format`, which the file adds.
@@ -117,7 +117,7 @@ class Checkpoint:
             dtype: one of `packing.ROUNDED`.
 
         Returns:
-            A checkpoint that says so in its field `omega`, unless it is ω's own dtype.
+            A checkpoint with the field `omega`, unless the dtype is ω's own.
 
         Raises:
             InputError: if the dtype is unknown, or ω is not finite or too large for it.
@@ -130,7 +130,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Stated:
-    """What a header states of a tensor.
+    """The header's statement of a tensor.
 
     Attributes:
         dtype: its dtype.
@@ -196,9 +196,9 @@ def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
 
 
 def check_size(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:  # noqa: ARG001
-    """Refuse a file of more tensors than `MAX_BYTES`: what reading takes, where nothing bounds it.
+    """Refuse a file whose tensors have more than `MAX_BYTES`, if no module bounds them.
 
-    A file may be far larger than what it takes on a disk, or in an archive.
+    A file may be far larger than the space it takes on a disk or in an archive.
 
     Args:
         spec: the specification.
@@ -210,9 +210,9 @@ def check_size(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:  
     size = sum(tensor.nbytes for tensor in stated.values())
     if size > MAX_BYTES:
         raise CheckpointError(
-            f"its tensors have {size:,} bytes, more than {MAX_BYTES:,}, and there is no module "
-            "that they can be compared with before they are read. If you trust where the file is "
-            "from, read it with check=None (--trust on the command line)."
+            f"its tensors have {size:,} bytes, more than {MAX_BYTES:,}, and without a module they "
+            "cannot be checked before they are read. If you trust the source of the file, read it "
+            "with check=None (--trust on the command line)."
         )
 
 
@@ -257,7 +257,7 @@ def read(
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """16 hexadecimal digits that tell these tensors from others.
+    """16 hexadecimal digits that identify these tensors.
 
     Args:
         tensors: by name.
@@ -269,7 +269,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _header(path: Path) -> bytes:
-    """The header, unless its length is out of the question."""
+    """The header, unless its length is impossible."""
     if "\0" in str(path):
         raise CheckpointError("no path has a null character.")
     if not path.is_file() and path.exists():
@@ -296,12 +296,12 @@ def _opened(path: str | os.PathLike[str]) -> Any:
 
 
 def _check_keys(header: bytes) -> None:
-    """Refuse a key that is there twice, of which two readers could take a different one."""
+    """Refuse a key that occurs twice: two readers could take different ones."""
     try:
         json.loads(header, object_pairs_hook=_unique)
     except CheckpointError:
         raise
-    except ValueError:  # what the library takes and Python does not
+    except ValueError:  # the library accepts it, Python does not
         raise CheckpointError("not a safetensors file: its header is not JSON.") from None
 
 
@@ -406,7 +406,7 @@ def _stated(tensor: Any) -> Stated:
 
 
 def _check_stated(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:
-    """Check what can be known of the tensors without a module."""
+    """Check the tensors as far as possible without a module."""
     names = [name for name in stated if not _is_plain(name) or not _is_known(name)]
     if names:
         raise CheckpointError(*(f"unexpected tensor {_short(name)}." for name in sorted(names)[:5]))

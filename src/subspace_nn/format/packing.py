@@ -16,7 +16,7 @@ FLOATS = {
 #: Numbers that share a scale, and bits of a code, of the packed forms.
 BLOCKS = {"int8": (64, 8), "int4": (32, 4)}
 
-#: What ω can be rounded to.
+#: The forms that ω can be rounded to.
 ROUNDED = ("float32", "float16", "bfloat16", "int8", "int4")
 
 
@@ -40,7 +40,7 @@ def pack(
 
     Returns:
         Of the dtype, shape (d,); for a packed form its bytes, uint8 of the shape that
-        `stored_shape` tells.
+        `stored_shape` gives.
 
     Raises:
         InputError: if the dtype is unknown, or ω is not finite or too large for it.
@@ -96,7 +96,7 @@ def is_sound(stored: Tensor, dtype: str, dim: int) -> bool:
     """Whether bytes are those of finite numbers, with nothing between or behind them.
 
     Args:
-        stored: of the dtype and shape that `stored_shape` tells.
+        stored: of the dtype and shape that `stored_shape` gives.
         dtype: one of `ROUNDED`.
         dim: number of free parameters d.
 
@@ -108,7 +108,7 @@ def is_sound(stored: Tensor, dtype: str, dim: int) -> bool:
 
 
 def stored_shape(dtype: str, dim: int) -> tuple[torch.dtype, tuple[int]]:
-    """What `pack` returns.
+    """Dtype and shape of the result of `pack`.
 
     Args:
         dtype: one of `ROUNDED`.
