@@ -1,12 +1,14 @@
-"""Sweeps killed at random moments and resumed: the records must be those of an undisturbed one.
+"""Interrupt sweeps at random moments, resume them, and compare with an undisturbed sweep.
 
-    make killtest     (or: python -m evidence.kill_test results/kill_test.json)
+    python -m evidence.kill_test results/kill_test.json      (or: make killtest)
 
-Each trial starts a sweep of toy runs by the command line, waits until a random number of records
-is there, kills a random process of it (SIGKILL: the driver, or one of its workers, or all at
-once), and starts it again, up to four times. Then every record must be whole JSON, the ids and the
-figures must equal those of a sweep that nobody killed, and no record that was there before a kill
-may have changed: what is finished is not run again.
+Each trial starts a sweep of toy runs at the command line and waits until a random number of records
+is written. Then it sends a signal: SIGKILL to the driver, to a worker (and, a little later, SIGTERM
+to the driver) or to all processes, SIGTERM to the driver, or SIGHUP to all, as a terminal does that
+is closed. No process of the sweep may be left after ten seconds. The sweep is started again, until
+each kind of signal was sent. In the end every record must be whole, ids and results must equal
+those of an undisturbed sweep, and no record that existed before a signal may have changed: only
+runs in flight are run again.
 """
 
 import json
@@ -17,10 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from subspace_nn.common.atomic import write_atomically
+from subspace_nn.runs.record import Record
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand
 
@@ -28,54 +32,77 @@ TRIALS = 20
 GRID = {"dim": "range(0, 10)", "seed": "range(0, 4)", "seconds": 0.1}
 TASK = "tests.toy:quick"
 RUNS = 40
-#: So often is a sweep killed at most.
-KILLS = 4
+
+#: Seconds after which no process of an interrupted sweep may be left.
+LIMIT = 10.0
+
+SIGNALS = ("SIGKILL driver", "SIGKILL worker", "SIGKILL all", "SIGTERM driver", "SIGHUP all")
 
 
 def main() -> None:
     """Run all trials, print, and write the JSON named on the command line."""
     outcomes = []
     for trial in range(TRIALS):
+        dice = random.Random(trial)  # noqa: S311  # no secret
+        order = dice.sample(SIGNALS, len(SIGNALS))
         with tempfile.TemporaryDirectory() as folder:
-            outcomes.append(kill_and_resume(Path(folder), trial))
+            outcomes.append(interrupt_and_resume(Path(folder), order, trial))
         print(f"trial {trial}: {outcomes[-1]}", flush=True)
-    same = sum(outcome["same"] for outcome in outcomes)
-    kills = sum(outcome["kills"] for outcome in outcomes)
-    print(f"{same} of {TRIALS} sweeps, killed {kills} times in all, equal the undisturbed one")
+    sent = [one for outcome in outcomes for one in outcome["sent"]]
+    summary = {
+        "same": sum(outcome["same"] for outcome in outcomes),
+        "sent": {name: sum(one["signal"] == name for one in sent) for name in SIGNALS},
+        "processes left after 10 s": sum(one["left"] for one in sent),
+        "seconds until none was left, at most": max(one["seconds"] for one in sent),
+    }
+    print(summary)
     if len(sys.argv) > 1:
-        content = {"command": "make killtest", "trials": outcomes}
+        content = {"command": "make killtest", "summary": summary, "trials": outcomes}
         write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
 
 
-def kill_and_resume(folder: Path, trial: int) -> dict[str, Any]:
-    """One sweep, killed and resumed until it ends.
+def interrupt_and_resume(folder: Path, signals: Sequence[str], seed: int) -> dict[str, Any]:
+    """Interrupt one sweep by each signal in turn, and resume it until it ends.
 
     Args:
         folder: for its records.
-        trial: seed of the moments and the victims.
+        signals: of `SIGNALS`.
+        seed: of the moments and the workers.
 
     Returns:
-        `kills`, who was killed, whether the records are the `same` as undisturbed ones.
+        Whether the records are the `same` as undisturbed ones; for each signal `sent` the
+        processes `left` after ten seconds, and the seconds until none was left.
     """
-    dice = random.Random(trial)  # noqa: S311  # no secret
+    dice = random.Random(seed)  # noqa: S311
     store = Store(folder)
-    before: dict[str, Any] = {}
-    victims: list[str] = []
+    before: dict[str, Record] = {}
+    sent: list[dict[str, Any]] = []
     unchanged = True
-    while (process := _start(folder)) and not _ended_before(process, store, len(victims), dice):
-        victims.append(_kill_one(process, dice))
+    for number, name in enumerate(signals):
+        process = _start(folder)
+        goal = (number + 1) * RUNS // (len(signals) + 1) + dice.randint(-2, 2)
+        _wait_for(process, store, goal)
+        time.sleep(dice.uniform(0, 0.2))
+        sent.append({"signal": name, **send(process, name, dice)})
         records = {record["id"]: record for record in store.read()}
         unchanged &= all(records.get(i) == record for i, record in before.items())
+        unchanged &= not store.read().problems
         before = records
-    expected = {run.id: run.execute()["result"] for run in expand(TASK, [{**GRID, "seconds": 0}])}
-    expected = dict(zip([run.id for run in expand(TASK, [GRID])], expected.values(), strict=True))
+    last = _start(folder).wait()
+    expected = {
+        run.id: undisturbed.execute()["result"]
+        for run, undisturbed in zip(
+            expand(TASK, [GRID]), expand(TASK, [{**GRID, "seconds": 0}]), strict=True
+        )
+    }
     got = {record["id"]: record["result"] for record in store.read()}
-    return {"kills": len(victims), "victims": victims, "same": got == expected and unchanged}
+    same = got == expected and unchanged and last == 0 and not any(store.claims().values())
+    return {"same": same, "sent": sent}
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
     words = [f"{name}={value}".replace(" ", "") for name, value in GRID.items()]
-    command = [sys.executable, "-c", "from subspace_nn.cli import main; main()", "sweep", *words]
+    command = [sys.executable, "-m", "subspace_nn", "sweep", *words]
     return subprocess.Popen(
         [*command, "--task", TASK, "--out", str(folder), "--jobs", "2"],
         stdout=subprocess.DEVNULL,
@@ -84,52 +111,67 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _ended_before(
-    process: subprocess.Popen[bytes], store: Store, kills: int, dice: random.Random
-) -> bool:
-    """Wait for a random number of records, and a little; after some kills, for the end."""
-    there = len(list(store.folder.glob("*.json")))
-    goal = dice.randint(there, RUNS - 2) if kills < KILLS and there < RUNS - 2 else RUNS + 1
-    while process.poll() is None and len(list(store.folder.glob("*.json"))) < goal:
+def _wait_for(process: subprocess.Popen[bytes], store: Store, goal: int) -> None:
+    while process.poll() is None and len(store.written()) < goal:
         time.sleep(0.01)
-    time.sleep(dice.uniform(0, 0.2))
-    return process.poll() is not None
 
 
-def _kill_one(process: subprocess.Popen[bytes], dice: random.Random) -> str:
-    """Kill the driver, a worker, or everything; unless all was killed, wait and clear up."""
-    group = process.pid
-    workers = [pid for pid in _members(group) if pid != process.pid]
-    victim = dice.choice(["driver", "worker", "all"])
-    if victim == "worker" and workers:
-        os.kill(dice.choice(workers), signal.SIGKILL)
-        time.sleep(dice.uniform(0, 2))
-    elif victim == "driver":
-        process.kill()
-        time.sleep(dice.uniform(0, 1))
-    # What is left would run on beside the next attempt; a machine that dies takes it along.
-    for pid in _members(group):
-        _kill(pid)
-    process.wait()
-    return victim
+def send(process: subprocess.Popen[bytes], name: str, dice: random.Random) -> dict[str, Any]:
+    """Interrupt a command, and wait until its processes have ended.
+
+    Args:
+        process: the command, first of a session of its own.
+        name: one of `SIGNALS`.
+        dice: chooses the worker.
+
+    Returns:
+        The processes `left` after ten seconds, which are then killed; the `seconds` until none was.
+    """
+    kind, _, whom = name.partition(" ")
+    number = signal.Signals[kind]
+    members = processes_of(process.pid)
+    workers = [pid for pid in members if pid != process.pid]
+    victims = {"driver": [process.pid], "all": members}.get(whom) or [
+        dice.choice(workers or [process.pid])
+    ]
+    for pid in victims:
+        _kill(pid, number)
+    if whom == "worker":  # the sweep goes on; it is left alone for a while, and then ended
+        time.sleep(dice.uniform(1, 3))
+        _kill(process.pid, signal.SIGTERM)
+    began = time.monotonic()
+    process.wait(LIMIT)
+    while (left := processes_of(process.pid)) and time.monotonic() < began + LIMIT:
+        time.sleep(0.05)
+    seconds = round(time.monotonic() - began, 2)
+    for pid in left:
+        _kill(pid, signal.SIGKILL)
+    return {"left": len(left), "seconds": seconds}
 
 
-def _kill(pid: int) -> None:
+def _kill(pid: int, number: int) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         return
 
 
-def _members(group: int) -> list[int]:
-    """Processes of a session: workers, too, that have a process group of their own."""
+def processes_of(session: int) -> list[int]:
+    """List the processes of a session, also those with a process group of their own.
+
+    Args:
+        session: number of its first process.
+
+    Returns:
+        Numbers of the processes that are not dead.
+    """
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[3]) == group:
+        if int(fields[3]) == session and fields[0] not in {"Z", "X"}:
             found.append(int(stat.parent.name))
     return found
 

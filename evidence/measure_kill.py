@@ -3,9 +3,9 @@
     python -m evidence.measure_kill results/measure_kill.json
 
 Starts a measurement of a synthetic task by the command line, waits until a random number of new
-records is there, kills (SIGKILL) the driver, a worker or everything, and starts it again; ten
-times. Then the answer must be that of a measurement that nobody disturbed, and no record that was
-there before a kill may have changed: what is finished is not run again.
+records is written, interrupts it by a signal (`evidence.kill_test.SIGNALS`), and starts it again;
+ten times. Then the answer must be that of a measurement that nobody disturbed, and no record that
+existed before a signal may have changed: what is finished is not run again.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from evidence.kill_test import _kill_one
+from evidence.kill_test import SIGNALS, send
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.measure import Answer, answers, measure, question
 from subspace_nn.runs.store import Store
@@ -48,7 +48,7 @@ def kill_and_resume(folder: Path, kills: int) -> dict[str, Any]:
         kills: how often.
 
     Returns:
-        Who was killed, number of runs, how many finished ones were `repeated`, and whether it
+        The signals, number of runs, how many finished ones were `repeated`, and whether it
         was the `same_answer` as undisturbed.
     """
     dice = random.Random(kills)  # noqa: S311  # no secret
@@ -63,7 +63,8 @@ def kill_and_resume(folder: Path, kills: int) -> dict[str, Any]:
             share = (len(expected.runs) - 2) * (kill + 1) // (kills + 1)
             _wait(process, store, share)
             time.sleep(dice.uniform(0, 2 * SECONDS))
-            victims.append(_kill_one(process, dice))
+            victims.append(dice.choice(SIGNALS))
+            send(process, victims[-1], dice)
         else:
             process.wait()
         now = {record["id"]: record for record in store.read()}
@@ -103,7 +104,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
 
 def _wait(process: subprocess.Popen[bytes], store: Store, count: int) -> None:
     """Until so many records are there."""
-    while process.poll() is None and len(list(store.folder.glob("*.json"))) < count:
+    while process.poll() is None and len(store.written()) < count:
         time.sleep(0.01)
 
 

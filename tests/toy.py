@@ -43,3 +43,11 @@ def choosy(*, dim: int) -> dict[str, float]:
 
 
 choosy.check = lambda arguments: [] if arguments["dim"] > 0 else ["dim must be positive."]
+
+
+def logged(*, seed: int = 0, log: str = "", seconds: float = 0.2) -> dict[str, float]:
+    """Adds a line to a file whenever it is run."""
+    with Path(log).open("a", encoding="utf-8") as file:
+        file.write(f"{seed}\n")
+    time.sleep(seconds)
+    return {"test_accuracy": float(seed)}

@@ -1,6 +1,10 @@
 """The command `subspace-nn`, also as `python -m subspace_nn`."""
 
+import os
 import sys
+
+if __name__ == "__main__" and sys.path and sys.path[0] in {"", os.getcwd()}:  # noqa: PTH109
+    del sys.path[0]  # python -m puts the current folder first, whose files are not the command's
 
 
 def main() -> None:

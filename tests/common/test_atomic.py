@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from subspace_nn.common import atomic
-from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.atomic import try_writing, write_atomically
+from subspace_nn.common.errors import InputError
 
 CONTENTS = [pytest.param(b"", id="empty"), pytest.param(bytes(range(256)) * 999, id="binary")]
 
@@ -122,3 +123,38 @@ def test_bad_place(old, name, error):
     with pytest.raises(error):
         write_atomically(old.parent / name, b"new")
     assert sorted(old.parent.rglob("*")) == before
+
+
+LIMITED = """
+import resource, sys
+from subspace_nn.common.atomic import try_writing
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try_writing(sys.argv[1])
+"""
+
+
+def test_a_disk_without_room_is_found_out_before(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path / "new" / "file"], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert "cannot be written: File too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_can_be_written_is_tried_and_leaves_nothing(tmp_path):
+    (tmp_path / "old").write_text("stays")
+    for name in ("old", "new", "a/b/c"):
+        try_writing(tmp_path / name, 3_000_000)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("folder", "it is a folder"), ("file/below", "Not a directory"),
+    ("/proc/none", "No such file or directory|Permission denied"),
+])  # fmt: skip
+def test_what_cannot_be_written_is_named(tmp_path, name, message):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=message):
+        try_writing(tmp_path / name)

@@ -26,7 +26,9 @@ def test_ids_stay():
     ("mnis", {}, ["Unknown task 'mnis'. Did you mean 'mnist'?", "package.module:function"]),
     ("no.such:thing", {}, ["cannot be imported: No module named 'no'"]),
     ("tests.toy:nothing", {}, ["cannot be imported", "has no attribute 'nothing'"]),
-    ("math:pi", {}, ["is not a function"]),
+    *((odd, {}, ["is not a function written in Python"]) for odd in (
+        "math:pi", "os:system", "builtins:eval", "collections:OrderedDict", "statistics:NormalDist",
+    )),
     ("tests.toy:quick", {"dmi": 3, "sed": 1}, ["Did you mean 'dim'?", "Did you mean 'seed'?"]),
     ("tests.toy:choosy", {}, ["tests.toy:choosy needs dim"]),
     ("tests.toy:choosy", {"dim": 0}, ["dim must be positive"]),

@@ -36,7 +36,7 @@ def test_round_trip_ordered_by_id(store):
 def test_an_empty_folder_has_no_records(store):
     assert store.read() == []
     assert store.finished() == set()
-    assert store.marks() == {}
+    assert store.claims() == {}
 
 
 def test_only_done_runs_are_finished(store):
@@ -56,15 +56,25 @@ def test_keep_writes_only_what_is_not_there(store, monkeypatch):
     store.keep(A)
 
 
-def test_marks_tell_the_living_from_the_dead(store):
-    with store.running("alive"):
-        (store.folder / ".running" / "dead").write_text(f"{os.uname().nodename} 99999999")
-        (store.folder / ".running" / "elsewhere").write_text("another-host 1")
-        assert store.marks() == {"alive": True, "dead": False, "elsewhere": True}
-        store.unmark("dead")
-        assert store.marks() == {"alive": True, "elsewhere": True}
-    assert "alive" not in store.marks()
-    store.unmark("nothing")
+def test_claims_show_the_living_and_the_dead(store):
+    alive, dead, elsewhere, odd = (f"{n:016x}" for n in range(4))
+    with store.claim(alive) as mine:
+        assert mine
+        folder = store.folder / ".running"
+        machine = (folder / alive).read_text().split()[0]
+        (folder / dead).write_text(f"{machine} 99999999 1")
+        (folder / elsewhere).write_text("another-host 1 1")
+        (folder / odd).write_bytes(b"\xff" * 5000)
+        (folder / "note").write_text("not a claim")
+        os.mkfifo(folder / f"{9:016x}")
+        assert store.claims() == {
+            alive: True, dead: False, elsewhere: True, odd: True, f"{9:016x}": False,
+        }  # fmt: skip
+        store.unclaim(dead)
+        with store.claim(alive) as twice:
+            assert not twice
+    assert alive not in store.claims()
+    store.unclaim(alive)
 
 
 def test_a_full_disk_names_the_run_and_leaves_nothing(store, monkeypatch):

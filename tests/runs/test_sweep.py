@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from evidence.kill_test import kill_and_resume
 from subspace_nn.common.errors import InputError
 from subspace_nn.runs import engines
 from subspace_nn.runs.run import Run
@@ -95,7 +94,7 @@ def test_sweep_runs_what_is_missing_and_keeps_the_rest(engine, tmp_path):
     assert seen[0].finished == 2
     assert sum(status.latest is not None for status in seen) == 4
     assert seen[-1].finished == seen[-1].total == 6
-    assert store.marks() == {}
+    assert store.claims() == {}
 
 
 def test_a_failed_run_stops_no_other_and_is_tried_again(tmp_path):
@@ -126,7 +125,7 @@ def test_a_run_that_kills_its_worker_every_time_is_given_up(engine, tmp_path):
     records = sweep(runs, store, engine=engine, jobs=2)
     assert [r["status"] for r in records] == ["failed", "done"]
     assert "was killed 3 times" in records[0]["error"]
-    assert store.marks() == {}
+    assert store.claims() == {}
 
 
 def test_a_killed_job_of_slurm_is_submitted_again(tmp_path, monkeypatch):
@@ -202,10 +201,13 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     assert 3 <= len(Store(tmp_path).finished()) < 100
 
 
-def test_killed_at_random_and_resumed_gives_the_undisturbed_records(tmp_path):
-    outcome = kill_and_resume(tmp_path, trial=0)
-    assert outcome["same"]
-    assert outcome["kills"] >= 1
+@pytest.mark.parametrize("axes", [
+    {"seed": "range(0, 100000000000)"}, {"seed": "range(0,1000)", "dim": ["range(0,2000)"] * 2000},
+    {"a": "range(0,9999999999999999999)", "b": "range(0,9999999999999999999)"},
+])  # fmt: skip
+def test_a_range_is_refused_before_it_is_expanded(axes):
+    with pytest.raises(InputError, match="of which a sweep takes at most 1,000,000"):
+        expand("tests.toy:quick", [axes])
 
 
 def test_bad_engine():

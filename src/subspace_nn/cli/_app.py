@@ -4,7 +4,9 @@ import ast
 import io
 import os
 import re
+import signal
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -149,8 +151,7 @@ def _toml(path: Path) -> cyclopts.config.Toml:
 def main() -> None:
     """Run the command; a mistake of the user's ends in one message and exit code 2."""
     app.config = ()  # not that of an earlier call in this process
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # a task of the user's own lies in the current folder
+    _end_as_by_ctrl_c()
     if Console().width < NARROWEST:
         os.environ["COLUMNS"] = str(WIDTH)
     for stream in (sys.stdout, sys.stderr):
@@ -166,6 +167,16 @@ def main() -> None:
         _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """SIGTERM, and a terminal that is closed, end a command as Ctrl-C does; nohup stays nohup."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has one of them
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _fail(message: str) -> NoReturn:

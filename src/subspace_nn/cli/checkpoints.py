@@ -1,6 +1,5 @@
 """The verbs of a checkpoint: evaluate, inspect, verify, diff, convert, merge and export."""
 
-import importlib
 import json
 import re
 import sys
@@ -31,6 +30,7 @@ from subspace_nn.cli._app import (
 )
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
+from subspace_nn.common.modules import import_named
 from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.models import MODELS
@@ -372,7 +372,7 @@ def _make(name: str) -> nn.Module:
     """The module that a function of the user's makes."""
     path, _, function = name.partition(":")
     try:
-        made = getattr(importlib.import_module(path), function)()
+        made = getattr(import_named(path), function)()
     except Exception as error:  # it is the user's own, and may fail in any way
         what = f"{type(error).__name__}: {error}"
         raise InputError(

@@ -148,7 +148,7 @@ class _SweepView:
         return f"{self.labels[record['id']]}  {outcome}  {record['seconds']:.1f} s"
 
     def __rich__(self) -> RenderableType:
-        alive = [i for i, lives in self.store.marks().items() if lives and i in self.labels]
+        alive = [i for i, lives in self.store.claims().items() if lives and i in self.labels]
         now = [Text(f"  running  {self.labels[i]}", style="cyan") for i in sorted(alive)]
         before = [Text(f"  ended    {self.line(record)}") for record in self.ended[-5:]]
         return Group(*before, *now, self.bar)

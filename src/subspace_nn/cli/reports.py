@@ -21,7 +21,6 @@ from subspace_nn.report.markdown import markdown as markdown_text
 from subspace_nn.report.page import page
 from subspace_nn.report.theme import png, svg
 from subspace_nn.runs.store import Records, stores
-from subspace_nn.runs.sweep import parse
 
 #: Files of benchmarks that a report shows, by name without ending.
 BENCHMARKS = ("time_to_accuracy", "step_time")
@@ -95,16 +94,15 @@ def as_markdown(content: Report, path: Path, figures: Path | None) -> str:
 
 
 def _sweep(folder: Path, records: Records) -> Sweep:
-    """The records of a folder, with what its sweep file says where there is one that fits."""
+    """The records of a folder, with the comment of the sweep file that they name."""
     name = folder.resolve().name
     file = Path("experiments") / f"{name}.toml"
-    if file.is_file():
-        text = file.read_text(encoding="utf-8")
-        if {record["id"] for record in records} <= {run.id for run in parse(text)}:
-            return Sweep(name, records, _comment(text), [f"subspace-nn sweep {file.as_posix()}"])
     sweep = Sweep(name, records, answers=answers(folder), folder=folder.as_posix())
     rest = [record for record in records if record["id"] not in sweep.measured]
-    return replace(sweep, commands=sweep_commands(rest, folder.as_posix()))
+    commands = list(dict.fromkeys(r["command"] for r in rest if "command" in r))
+    if commands == [f"subspace-nn sweep {file.as_posix()}"] and file.is_file():
+        sweep = replace(sweep, description=_comment(file.read_text(encoding="utf-8")))
+    return replace(sweep, commands=commands or sweep_commands(rest, folder.as_posix()))
 
 
 def _comment(text: str) -> str:

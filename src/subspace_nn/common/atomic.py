@@ -4,6 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
+from subspace_nn.common.errors import InputError
+
+#: Bytes that are tried where nobody knows how many it will be.
+_SOME = 2**20
+
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that a reader, or a crash, meets the old content or the new, never a part.
@@ -44,3 +49,39 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(target), None
         raise
+
+
+def try_writing(path: str | os.PathLike[str], size: int = _SOME) -> None:
+    """See that a file can be written, before what goes into it is computed.
+
+    As many bytes are written to its folder, or to the nearest one that exists, and removed again.
+
+    Args:
+        path: the file that is going to be written.
+        size: its bytes, about.
+
+    Raises:
+        InputError: if a folder has its name, or the disk is full, read-only or not the user's.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     try_writing(pathlib.Path(folder) / "new" / "a.txt")
+        ...     list(pathlib.Path(folder).iterdir())
+        []
+    """
+    target = Path(path).absolute()
+    if target.is_dir():
+        raise InputError(f"{path} cannot be written: it is a folder. Choose another name.")
+    there = next(folder for folder in target.parents if folder.exists() or folder.is_symlink())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            for _ in range(0, size, _SOME):
+                file.write(bytes(_SOME))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror} (tried {size:,} bytes in {there}). Make "
+            "room, or choose another place."
+        ) from None

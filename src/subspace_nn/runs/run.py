@@ -1,7 +1,7 @@
 """A run: one task with all its arguments, and the record it leaves."""
 
 import functools
-import importlib
+import inspect
 import reprlib
 import time
 import traceback
@@ -14,6 +14,7 @@ from typing import Any
 from subspace_nn.common import environment, strict_json
 from subspace_nn.common.checks import plain
 from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.common.modules import import_named, share_current_folder
 from subspace_nn.runs.record import (
     DONE,
     FAILED,
@@ -106,7 +107,9 @@ class Run:
         started, clock = datetime.now(UTC), time.perf_counter()
         record = self._record(started, command)
         try:
-            record["result"] = _checked(find_task(self.task)(**self.arguments))
+            task = find_task(self.task)
+            share_current_folder(PLACES.get(self.task, self.task))
+            record["result"] = _checked(task(**self.arguments))
         except (Exception, SystemExit):  # noqa: BLE001  # whatever it is, the other runs go on
             record["status"], record["error"] = FAILED, _printable(traceback.format_exc())
         record["seconds"] = round(time.perf_counter() - clock, 3)
@@ -185,7 +188,7 @@ def _like(default: Any, value: Any) -> Any:
 
 
 def being_imported() -> str | None:
-    """The task whose file this code is a part of, if `find_task` is importing that just now.
+    """The task that `find_task` is importing, if any.
 
     Returns:
         Its name, or None.
@@ -245,21 +248,35 @@ def find_task(name: str) -> Task:
         raise InputError(
             f"{unknown_name('task', name, NAMED)} A task of your own is package.module:function."
         )
+    found = _imported(name, module, function)
+    if not _is_python_function(found):
+        raise InputError(
+            f"The task {name!r} is not a function written in Python, whose arguments can be read. "
+            "Wrap it in one."
+        )
+    return Task.of(found)
+
+
+def _imported(name: str, module: str, function: str) -> Any:
     before = _IMPORTED.set(name)
     try:
-        found = getattr(importlib.import_module(module), function)
+        return getattr(import_named(module), function)
     except InputError:
         raise
     except (ImportError, AttributeError) as error:
         raise InputError(f"The task {name!r} cannot be imported: {error}.") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's file can raise anything
-        told = f"{type(error).__name__}: {error}"
-        raise InputError(f"The task {name!r} cannot be imported: {told}.") from None
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"The task {name!r} cannot be imported: {why}.") from None
     finally:
         _IMPORTED.reset(before)
+
+
+def _is_python_function(found: Any) -> bool:
+    """Whether it is a function of Python's own, or calls one: not os.system, and no class."""
     if not callable(found):
-        raise InputError(f"The task {name!r} is not a function.")
-    try:
-        return Task.of(found)
-    except ValueError:
-        raise InputError(f"The task {name!r} has no signature: wrap it in a function.") from None
+        return False
+    while isinstance(found, functools.partial):
+        found = found.func
+    found = inspect.unwrap(found)
+    return any(inspect.isfunction(f) or inspect.ismethod(f) for f in (found, found.__call__))

@@ -1,9 +1,9 @@
 """Records on disk: one atomic JSON file a run in a folder, and one packed file for all of them."""
 
+import contextlib
 import json
 import os
 import re
-import socket
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from subspace_nn.common import strict_json
 from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.claims import claim, is_held
 from subspace_nn.common.errors import InputError
 from subspace_nn.runs import packed
 from subspace_nn.runs import record as schema
@@ -21,7 +22,7 @@ _RUNNING = ".running"
 #: Behind the name of a folder of records it is the name of their packed file, beside the folder.
 PACKED = ".jsonl"
 
-_RECORD = re.compile(r"[0-9a-f]{16}\.json")
+_HEX = re.compile(r"[0-9a-f]{16}")
 
 
 class Records(list[Record]):
@@ -106,11 +107,7 @@ class Store:
         Raises:
             InputError: if it cannot be written.
         """
-        try:
-            there = schema.decode(_content(self.path(record["id"])))
-        except (OSError, InputError):
-            there = None
-        if there != record:
+        if self.get(record["id"]) != record:
             self.write(record)
 
     def read(self) -> Records:
@@ -128,6 +125,25 @@ class Store:
             if record["status"] == DONE or found.get(record["id"], record)["status"] != DONE:
                 found[record["id"]] = record
         return Records((found[name] for name in sorted(found)), problems)
+
+    def get(self, run_id: str) -> Record | None:
+        """Read the record of one run, as the folder has it.
+
+        Args:
+            run_id: its id.
+
+        Returns:
+            The record; None if there is none that fits.
+        """
+        try:
+            record = schema.decode(_content(self.path(run_id)))
+        except (OSError, InputError):
+            return None
+        return record if record["id"] == run_id else None
+
+    def written(self) -> set[str]:
+        """Ids of the runs that have a file in the folder; none is opened."""
+        return {e.name.removesuffix(".json") for e in _entries(self.folder) if _is_json(e.name)}
 
     def pack(self) -> tuple[Path, int]:
         """Write all records into the packed file.
@@ -159,56 +175,54 @@ class Store:
             InputError: if the folder cannot be read.
         """
         return self.packed.is_file() or any(
-            _RECORD.fullmatch(entry.name) for entry in _entries(self.folder)
+            _HEX.fullmatch(entry.name.removesuffix(".json"))
+            for entry in _entries(self.folder)
+            if _is_json(entry.name)
         )
 
     @contextmanager
-    def running(self, run_id: str) -> Generator[None]:
-        """Mark a run as under way in this process, for others to see.
+    def claim(self, run_id: str) -> Generator[bool]:
+        """Claim a run for this process, for the duration of a block.
 
         Args:
             run_id: its id.
 
         Yields:
-            Nothing.
+            Whether this process has it; False if another one that is alive does.
 
         Raises:
             InputError: if the folder cannot be written.
         """
-        mark = self.folder / _RUNNING / run_id
-        try:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.write_text(f"{socket.gethostname()} {os.getpid()}", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"Run {run_id} cannot begin: {mark}: {error.strerror}.") from None
-        try:
-            yield
-        finally:
-            mark.unlink(missing_ok=True)
+        mark = self._mark(run_id)
+        with contextlib.ExitStack() as stack:
+            try:
+                mine = stack.enter_context(claim(mark))
+            except OSError as error:
+                raise InputError(
+                    f"Run {run_id} cannot begin, for {mark} cannot be written: {error.strerror}."
+                ) from None
+            yield mine
 
-    def unmark(self, run_id: str) -> None:
-        """Forget that a run was begun: its process is known to be dead.
+    def unclaim(self, run_id: str) -> None:
+        """Remove the claim of a process that is known to be dead.
 
         Args:
-            run_id: its id.
+            run_id: of the run.
         """
-        (self.folder / _RUNNING / run_id).unlink(missing_ok=True)
+        self._mark(run_id).unlink(missing_ok=True)
 
-    def marks(self) -> dict[str, bool]:
+    def claims(self) -> dict[str, bool]:
         """The runs that were begun and not ended.
 
         Returns:
-            By id whether the process that began it is alive, as far as can be seen from here: on
-            another machine it is taken to be.
+            By id whether the process that began it is alive, as far as can be seen from here: one
+            on another machine is, if it renewed its claim in the last two minutes.
         """
-        found: dict[str, bool] = {}
-        for mark in (self.folder / _RUNNING).glob("*"):
-            try:
-                host, _, pid = mark.read_text(encoding="utf-8").partition(" ")
-            except (OSError, UnicodeDecodeError):  # it has just ended, or is no mark
-                continue
-            found[mark.name] = host != socket.gethostname() or _is_alive(pid)
-        return found
+        marks = _entries(self.folder / _RUNNING)
+        return {one.name: is_held(Path(one.path)) for one in marks if _HEX.fullmatch(one.name)}
+
+    def _mark(self, run_id: str) -> Path:
+        return self.folder / _RUNNING / run_id
 
     def finished(self) -> set[str]:
         """Ids of the runs that are done; failed ones are not."""
@@ -339,13 +353,3 @@ def _natural(record: Record) -> tuple[str, list[tuple[str, bool, float, str]], s
         ],
         record["id"],
     )
-
-
-def _is_alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

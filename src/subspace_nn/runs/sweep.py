@@ -3,6 +3,7 @@
 import collections
 import itertools
 import json
+import math
 import re
 import sys
 import time
@@ -15,19 +16,29 @@ import joblib
 import torch
 
 from subspace_nn.common import environment
+from subspace_nn.common.atomic import try_writing
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.runs import engines
-from subspace_nn.runs.record import DONE, Record
+from subspace_nn.runs.record import DONE, FAILED, Record
 from subspace_nn.runs.run import Run, being_imported
 from subspace_nn.runs.store import Store
 
-#: A run whose process was killed so often is taken to be the cause, and recorded as failed.
+#: Deaths of a run's process after which it is taken to be the cause, and recorded as failed.
 _DEATHS = 3
+
+#: Deaths in a row that no run can be blamed for, after which a sweep stops.
+_LOST = 3
+
+#: Runs of one sweep at most: a range is refused before it fills the memory.
+MAX_RUNS = 1_000_000
+
+#: Seconds between two looks at runs that another sweep is at.
+_POLL = 0.5
 
 #: Characters of what is known of a death that a record keeps: the end of a log.
 _REASON = 2000
 
-_RANGE = re.compile(r"range\((\d+), *(\d+)\)")
+_RANGE = re.compile(r"range\((\d{1,19}), *(\d{1,19})\)")
 
 
 def parse(
@@ -128,6 +139,12 @@ def expand(task: str, grids: Iterable[Mapping[str, Any]]) -> list[Run]:
     Raises:
         InputError: if any is not valid; every problem once.
     """
+    grids = list(grids)
+    if (size := sum(map(_size, grids))) > MAX_RUNS:
+        raise InputError(
+            f"These axes name {size:,} runs, of which a sweep takes at most {MAX_RUNS:,}. Name "
+            "fewer values, or several sweeps."
+        )
     runs: dict[str, Run] = {}
     problems: dict[str, None] = {}
     for arguments in itertools.chain.from_iterable(_combinations(grid) for grid in grids):
@@ -148,10 +165,10 @@ class Status:
 
     Attributes:
         total: number of runs.
-        finished: of those, done before or in this sweep.
-        failed: of those, failed in this sweep.
+        finished: how many of them are done.
+        failed: how many of them failed in this sweep.
         seconds: since this sweep began.
-        latest: the record that has just been written, if one has.
+        latest: the record that was written last, if this is about one.
     """
 
     total: int
@@ -227,79 +244,138 @@ def complete(
             "task's sake. Put that call under if __name__ == '__main__'."
         )
     driver = _Driver(runs, store, on_status)
-    command = environment.command(sys.argv)
+    if driver.missing:
+        try_writing(store.path("record"))
     there = Store(store.folder.absolute())  # a worker may be in another folder
     while todo := driver.todo():
         try:
-            for record in parallel(joblib.delayed(_work)(run, there, command) for run in todo):
+            for record in parallel(
+                joblib.delayed(_work)(run, there, *driver.known(run)) for run in todo
+            ):
                 driver.ended(record)
         except engines.WorkerDiedError as error:
-            driver.workers_died(error.deaths)
-    by_id = {record["id"]: record for record in store.read()}
-    return [by_id[run.id] for run in runs]
+            driver.workers_died(error)
+    return [driver.records[run.id] for run in runs]
 
 
 class _Driver:
-    """What a sweep has seen so far."""
+    """What a sweep has seen so far. Nothing here takes longer the more runs have ended."""
 
     def __init__(
         self, runs: Sequence[Run], store: Store, on_status: Callable[[Status], None]
     ) -> None:
-        self.runs, self.store, self.on_status = runs, store, on_status
-        self.finished = store.finished()
-        self.failed: set[str] = set()
+        self.store, self.on_status = store, on_status
+        self.missing = {run.id: run for run in runs}
+        self.total = len(self.missing)
+        self.command = environment.command(sys.argv)
+        self.records: dict[str, Record] = {}
+        self.failed_before: dict[str, Record] = {}
+        self.failed = 0
         self.deaths: collections.Counter[str] = collections.Counter()
+        self.lost = 0
         self.start = time.perf_counter()
+        for record in store.read():
+            if record["status"] == FAILED:
+                self.failed_before[record["id"]] = record
+            else:
+                self._count(record)
+        self._tell(None)
 
     def todo(self) -> list[Run]:
-        """What is missing, as the folder has it now."""
-        self.finished = self.store.finished()
-        self._tell(None)
-        return [run for run in self.runs if run.id not in self.finished | self.failed]
+        """What is missing and nobody is at; waits as long as other sweeps are at all of it."""
+        while self.missing:
+            self._take_over()
+            claims = self.store.claims()
+            free = [run for name, run in self.missing.items() if not claims.get(name, False)]
+            # The last attempt of what may kill its worker is made alone: no other run is blamed.
+            alone = [run for run in free if self.deaths[run.id] == _DEATHS - 1]
+            if free:
+                return alone[:1] or free
+            time.sleep(_POLL if self.missing else 0)
+        return []
 
-    def ended(self, record: Record) -> None:
+    def known(self, run: Run) -> tuple[str, Record | None]:
+        """What the worker of a run has to know."""
+        return self.command, self.failed_before.get(run.id)
+
+    def ended(self, record: Record | None) -> None:
+        """A worker has ended a run, or left it to another sweep."""
+        if record is None:
+            return
+        self.lost = 0
         self.store.keep(record)  # its worker may have another disk
-        (self.finished if record["status"] == DONE else self.failed).add(record["id"])
+        self._count(record)
         self._tell(record)
 
-    def workers_died(self, deaths: Sequence[engines.Death]) -> None:
+    def workers_died(self, error: engines.WorkerDiedError) -> None:
         """Count the runs that were in flight; give up on one that is there every time."""
-        why = {death.arguments[0].id: death.why for death in deaths}
-        marks = self.store.marks()
-        dead = {run_id for run_id, alive in marks.items() if not alive}
-        # What only waited for a killed worker is not to blame: it has no mark.
-        blamed = (marks.keys() & why or why) if why else dead
-        for run in self.runs:
-            if run.id not in blamed:
-                continue
-            self.store.unmark(run.id)
+        why = {death.arguments[0].id: death.why for death in error.deaths}
+        claims = self.store.claims()
+        dead = {run_id for run_id, alive in claims.items() if not alive}
+        # What only waited for a killed worker is not to blame: it has no claim.
+        blamed = (claims.keys() & why or why) if why else dead
+        in_flight = [run for run_id, run in self.missing.items() if run_id in blamed]
+        for run in in_flight:
+            self.store.unclaim(run.id)
             self.deaths[run.id] += 1
             if self.deaths[run.id] == _DEATHS:
-                known = why.get(run.id, "")[-_REASON:]
-                self.store.write(run.failed(f"{known}\nIts process was killed {_DEATHS} times."))
-                self.failed.add(run.id)
+                self._give_up(run, why.get(run.id, error.why)[-_REASON:])
+        self.lost = 0 if in_flight else self.lost + 1
+        if self.lost == _LOST:
+            raise InputError(
+                f"Workers died {_LOST} times before they began a run. {error.why} What they wrote "
+                "on their way is above. The runs that are done are kept: the same command goes "
+                "on. Try --engine serial to see the cause, or fewer --jobs if memory is short."
+            )
+
+    def _give_up(self, run: Run, why: str) -> None:
+        record = run.failed(f"{why}\nIts process was killed {_DEATHS} times.", self.command)
+        self.store.write(record)
+        self._count(record)
+        self._tell(record)
+
+    def _take_over(self) -> None:
+        """Count what another sweep in the same folder has ended."""
+        for run_id in self.missing.keys() & self.store.written():
+            record = self.store.get(run_id)
+            if record is not None and _is_news(record, self.failed_before.get(run_id)):
+                self._count(record)
+                self._tell(record)
+
+    def _count(self, record: Record) -> None:
+        if self.missing.pop(record["id"], None) is not None:
+            self.records[record["id"]] = record
+            self.failed += record["status"] == FAILED
 
     def _tell(self, latest: Record | None) -> None:
-        mine = {run.id for run in self.runs}
         self.on_status(
             Status(
-                total=len(mine),
-                finished=len(mine & self.finished),
-                failed=len(self.failed),
+                total=self.total,
+                finished=len(self.records) - self.failed,
+                failed=self.failed,
                 seconds=time.perf_counter() - self.start,
                 latest=latest,
             )
         )
 
 
-def _work(run: Run, store: Store, command: str) -> Record:
-    """Execute one run on one thread and write its record, wherever this is."""
+def _is_news(record: Record, failed_before: Record | None) -> bool:
+    """Whether a record spares this sweep the run: it is done, or failed after the sweep began."""
+    return record["status"] == DONE or record != failed_before
+
+
+def _work(run: Run, store: Store, command: str, failed_before: Record | None) -> Record | None:
+    """Execute one run on one thread and write its record; None if another process is at it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with store.running(run.id):
-            record = run.execute(command)
-            store.write(record)
+        with store.claim(run.id) as mine:
+            if not mine:
+                return None
+            record = store.get(run.id)
+            if record is None or not _is_news(record, failed_before):
+                record = run.execute(command)
+                store.write(record)
     finally:
         torch.set_num_threads(threads)
     return record
@@ -310,9 +386,22 @@ def _combinations(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     return (dict(choice) for choice in itertools.product(*axes))
 
 
+def _size(grid: Mapping[str, Any]) -> int:
+    """Number of combinations, without making one."""
+    lengths = (
+        int(found[2]) - int(found[1]) if (found := _range(values)) else len(_axis(values))
+        for values in grid.values()
+    )
+    return math.prod(max(length, 0) for length in lengths)
+
+
+def _range(values: Any) -> re.Match[str] | None:
+    return _RANGE.fullmatch(values) if isinstance(values, str) else None
+
+
 def _axis(values: Any) -> Sequence[Any]:
-    if isinstance(values, str) and (match := _RANGE.fullmatch(values)):
-        return range(int(match[1]), int(match[2]))
+    if found := _range(values):
+        return range(int(found[1]), int(found[2]))
     return values if isinstance(values, list) else [values]
 
 

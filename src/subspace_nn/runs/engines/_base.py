@@ -1,6 +1,7 @@
 """What engines have in common: what they are started with, and how a death is told."""
 
 import importlib
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from typing import Any, NamedTuple
 import joblib
 
 from subspace_nn.common.errors import InputError
+
+#: Python's variable for the same as its option -P, and the value that says who set it.
+_SAFE_PATH, _OURS = "PYTHONSAFEPATH", "subspace-nn"
 
 #: What `joblib.delayed(function)(*args, **kwargs)` makes.
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -54,12 +58,13 @@ class WorkerDiedError(Exception):
     """Workers were killed; what is missing is to be asked for again.
 
     Args:
-        deaths: the calls they were at; none if the engine cannot tell.
+        deaths: the calls they were at; none if the engine does not know.
+        why: what is known of all of them.
     """
 
-    def __init__(self, deaths: Iterable[Death] = ()) -> None:
+    def __init__(self, deaths: Iterable[Death] = (), why: str = "") -> None:
         super().__init__("workers were killed")
-        self.deaths = list(deaths)
+        self.deaths, self.why = list(deaths), why
 
 
 def execute(call: Call) -> Any:
@@ -71,6 +76,7 @@ def execute(call: Call) -> Any:
     Returns:
         What the function returns.
     """
+    leave_safe_path()
     function, arguments, keywords = call
     return function(*arguments, **keywords)
 
@@ -100,6 +106,29 @@ def results(
             yield value
     if dead:
         raise WorkerDiedError(dead)
+
+
+@contextmanager
+def safe_path() -> Generator[None]:
+    """Start the processes of a block without the current folder in front of Python's own modules.
+
+    Yields:
+        Nothing.
+    """
+    if os.environ.get(_SAFE_PATH):
+        yield
+        return
+    os.environ[_SAFE_PATH] = _OURS
+    try:
+        yield
+    finally:
+        os.environ.pop(_SAFE_PATH, None)
+
+
+def leave_safe_path() -> None:
+    """Let the processes that a task starts begin as usual."""
+    if os.environ.get(_SAFE_PATH) == _OURS:
+        del os.environ[_SAFE_PATH]
 
 
 def require(module: str, extra: str) -> Any:

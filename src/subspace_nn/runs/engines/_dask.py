@@ -12,6 +12,7 @@ from subspace_nn.runs.engines._base import (
     reaching,
     require,
     results,
+    safe_path,
 )
 
 
@@ -56,6 +57,7 @@ def _scheduler(distributed: Any, setting: Setting) -> Generator[Any]:
         "distributed.deploy.lost-worker-timeout": "1 hour",
     }
     with (
+        safe_path(),
         require("dask", "dask").config.set(config),
         distributed.LocalCluster(
             n_workers=setting.workers,

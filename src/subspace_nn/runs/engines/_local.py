@@ -3,13 +3,22 @@
 import signal
 import warnings
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from subspace_nn.runs.engines._base import Call, Parallel, Setting, WorkerDiedError
+from subspace_nn.common import process
+from subspace_nn.common.process import Identity
+from subspace_nn.runs.engines._base import (
+    Call,
+    Parallel,
+    Setting,
+    WorkerDiedError,
+    leave_safe_path,
+    safe_path,
+)
 
 
 @contextmanager
@@ -27,17 +36,30 @@ def start(backend: str, setting: Setting) -> Generator[Parallel]:
     def parallel(calls: Iterable[Call]) -> Iterator[Any]:
         try:
             yield from workers(calls)
-        except TerminatedWorkerError:  # it takes the other workers along, and names no call
-            raise WorkerDiedError from None
+        except BrokenProcessPool as error:  # it takes the other workers along, and names no call
+            raise WorkerDiedError(why=" ".join(str(error).split())) from None
 
-    extra = {"initializer": _leave_interrupts_to_the_driver} if backend == "loky" else {}
-    with joblib.parallel_config(backend, n_jobs=setting.jobs, **extra), warnings.catch_warnings():
+    apart = backend == "loky" and setting.workers > 1
+    extra = {"initializer": _begin, "initargs": (process.me(),)} if backend == "loky" else {}
+    with (
+        safe_path() if apart else nullcontext(),
+        joblib.parallel_config(backend, n_jobs=setting.jobs, **extra),
+        warnings.catch_warnings(),
+    ):
         # Whoever stops before the end says why; that the rest is cancelled goes without saying.
         warnings.filterwarnings("ignore", ".*still being processed by the workers")
         workers: Any = joblib.Parallel(return_as="generator_unordered")
         yield parallel
 
 
-def _leave_interrupts_to_the_driver() -> None:
-    """Ctrl-C reaches every process of a terminal; the driver ends its workers, who say nothing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin(driver: Identity) -> None:
+    """What a worker does first.
+
+    Ctrl-C, and the end of a terminal, reach every process of it; the driver ends its workers, who
+    say nothing. Should it be killed, they end by themselves.
+    """
+    leave_safe_path()
+    for name in ("SIGINT", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, lambda *_: None)  # unlike SIG_IGN, no child inherits it
+    process.end_with(driver)

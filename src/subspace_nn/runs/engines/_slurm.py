@@ -7,9 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from subspace_nn.common import process
 from subspace_nn.common.checks import whole
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.runs.engines._base import Call, Parallel, Setting, execute, require, results
+from subspace_nn.common.process import Identity
+from subspace_nn.runs.engines._base import (
+    Call,
+    Parallel,
+    Setting,
+    execute,
+    require,
+    results,
+    safe_path,
+)
 
 #: Minutes that a job may take, if the option `time` does not say.
 _MINUTES = 60
@@ -57,7 +67,8 @@ def start(setting: Setting) -> Generator[Parallel]:
         utils = submitit.core.utils
         return results(ended(calls), utils.UncompletedJobError, utils.FailedJobError)
 
-    yield parallel
+    with safe_path():
+        yield parallel
 
 
 def _executor(submitit: Any, setting: Setting) -> Any:
@@ -91,13 +102,16 @@ def _executor(submitit: Any, setting: Setting) -> Any:
 def _submit(submitit: Any, executor: Any, calls: list[Call]) -> list[Any]:
     utils = submitit.core.utils
     try:
-        return executor.map_array(_attempt, calls)
+        owner = process.me() if executor.cluster == "local" else None
+        return executor.map_array(functools.partial(_attempt, owner), calls)
     except (utils.FailedJobError, utils.FailedSubmissionError) as error:
         raise InputError(f"Slurm refuses the jobs: {error}") from None
 
 
-def _attempt(call: Call) -> tuple[Any, Exception | None]:
+def _attempt(owner: Identity | None, call: Call) -> tuple[Any, Exception | None]:
     """What a job does; submitit would hand on only the text of an error."""
+    if owner is not None:
+        process.end_with(owner)
     try:
         return execute(call), None
     except Exception as error:  # noqa: BLE001  # raised again where the sweep is
