@@ -12,32 +12,26 @@ That P stays what it is from one release to the next no law can tell. `golden(P)
 write into a test, and `check(P, golden=…)` compares.
 """
 
-import contextlib
 import copy
 import hashlib
-import importlib
 import itertools
 import pickle
-import pkgutil
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from subspace_nn import bits, projections
+from subspace_nn import bits
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections import Dense, Projection, fwht
+from subspace_nn.projections import Dense, Projection
 from subspace_nn.projections.combine import Combination
 
 Law = Callable[[Projection], None]
 
 #: What `golden` gives: a digest, or a sketch.
 Golden = str | tuple[float, ...]
-
-#: Constants of the package's modules that say how many numbers are worked on at a time.
-_PIECES = ("_CHUNK", "_WIDE_CHUNK", "_BAND", "_BLOCK", "_PIECE")
 
 #: Sizes (D, d) at the edges, such as 1, primes, powers of two, squares, d = D and d = D - 1.
 EDGES: dict[str, tuple[int, int]] = {
@@ -375,8 +369,8 @@ def same_on_any_threads(P: Projection) -> None:
 def same_in_any_pieces(P: Projection) -> None:
     """P is the same whatever the number of words, rows or entries that are made at a time.
 
-    The package's own pieces are made small, so that even a small P is made of several. A kind that
-    has pieces of its own beside them needs a test of its own.
+    `bits.pieces_of` makes the pieces small, so that even a small P is made of several. A kind that
+    works in pieces of its own takes their size from `bits.piece` for this law to reach them.
 
     Args:
         P: the projection.
@@ -384,7 +378,7 @@ def same_in_any_pieces(P: Projection) -> None:
     omega, g = _vector("omega", P.dim), _vector("gradient", P.D)
     forward, back = P @ omega, P.T @ g
     for size in (16, 64):
-        with _pieces_of(size):
+        with bits.pieces_of(size):
             fresh = _reborn(P)
             there, and_back = fresh @ omega, fresh.T @ g
         tolerance = 0.0 if P.portable else 1e-10
@@ -495,23 +489,6 @@ def _check_golden(P: Projection, expected: Golden) -> None:
         _require(got == expected, f"another P: expected {expected!r}, got {got!r}")
     else:
         torch.testing.assert_close(got, tuple(expected), rtol=0, atol=1e-4)
-
-
-@contextlib.contextmanager
-def _pieces_of(size: int) -> Generator[None]:
-    """Let the package work on so many numbers at a time."""
-    names = [module.name for module in pkgutil.iter_modules(projections.__path__)]
-    kinds = [importlib.import_module(f"{projections.__name__}.{name}") for name in names]
-    places = [vars(module) for module in (bits, fwht, *kinds)]
-    before = [(place, name, place[name]) for place in places for name in _PIECES if name in place]
-    try:
-        for place, name, _ in before:
-            # A piece of the transform holds whole rows.
-            place[name] = max(size, fwht._PORTABLE_LANES) if name == "_PIECE" else size
-        yield
-    finally:
-        for place, name, value in before:
-            place[name] = value
 
 
 def _given_bytes(P: Projection) -> int:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from subspace_nn import bits
 from subspace_nn.bits import normals
 from tests.reference import reference_word
 
@@ -24,10 +25,10 @@ def test_numbers_are_the_specification(seed, start, count):
     assert got.tolist() == [reference(seed, "theta0/normal", start + i) for i in range(count)]
 
 
-def test_pieces_are_cut_from_one_stream(monkeypatch):
+def test_pieces_are_cut_from_one_stream():
     whole = normals.twelve(1, "x", 0, 1000)
-    monkeypatch.setattr(normals, "_CHUNK", 7)
-    assert torch.equal(normals.twelve(1, "x", 0, 1000), whole)
+    with bits.pieces_of(7):
+        assert torch.equal(normals.twelve(1, "x", 0, 1000), whole)
     assert torch.equal(normals.twelve(1, "x", 300, 5), whole[300:305])
 
 

@@ -15,6 +15,7 @@ from subspace_nn.projections import (
     Gaussian,
     Hadamard,
     Hashed,
+    base,
     costs,
     make,
 )
@@ -34,7 +35,8 @@ def test_isometry_error_is_the_spectral_norm(kind, D, dim):
     difference = matrix.T @ matrix - torch.eye(dim, dtype=torch.float64)
     expected = float(torch.linalg.matrix_norm(difference, ord=2))
     assert costs.isometry_error(P) == pytest.approx(expected, rel=0.03, abs=2e-6)
-    assert costs.isometry_error(P, steps=8) <= expected * 1.001 + 2e-6
+    few = costs.isometry_error(P, steps=8)
+    assert few is None or few <= expected * 1.001 + 2e-6
 
 
 @pytest.mark.parametrize("rows", [0, 1, 12, 50])
@@ -94,7 +96,7 @@ def test_what_is_too_slow_is_not_made():
 
 
 def test_what_others_hold_is_not_left():
-    memory = costs.needed_bytes(Hashed(10**5, 10)) + 8 * 10**5 + 1000
+    memory = Hashed(10**5, 10).needs().bytes + 8 * 10**5 + 1000
     one, other = costs.measure(["hashed", "fastfood"], 10**5, 10, memory=memory).kinds
     assert one.reason is None
     assert "It needs up to" in other.reason
@@ -126,9 +128,7 @@ def test_wrong_arguments(names, D, dim, seed, message):
 
 @pytest.mark.parametrize(("D", "dim"), SIZES)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "identity"])
-def test_needed_bytes_are_enough_and_not_absurd(kind, D, dim, monkeypatch):
-    if kind != "gaussian":  # works on blocks of some MB however small it is
-        monkeypatch.setattr(costs, "_BLOCKS", 0)
+def test_needed_bytes_are_enough_and_not_absurd(kind, D, dim):
     if D * dim > 1e7 and kind in {"gaussian", "orthonormal", "sparse"}:
         D, dim = 600, 500
     if kind == "layerwise" and dim < len(TENSORS):
@@ -140,10 +140,16 @@ def test_needed_bytes_are_enough_and_not_absurd(kind, D, dim, monkeypatch):
         P.T @ theta
         P.fingerprint()
     held = theta.nbytes + omega.nbytes
-    assert peak.peak + held <= costs.needed_bytes(P) < 12 * (peak.peak + held) + costs._BLOCKS
+    needs = P.needs()
+    # Gaussian works on blocks of some MB however small it is.
+    needed = needs.bytes if kind == "gaussian" else needs.growing_bytes
+    assert peak.peak + held <= needed < 12 * (peak.peak + held) + base.BLOCKS
 
 
 def test_needs_of_combinations_are_those_of_the_parts():
     parts = Hashed(1000, 10), Gaussian(1000, 10), Hadamard(1000, 10)
-    for need in (costs.needed_bytes, costs.needed_seconds):
-        assert need(BlockDiagonal(*parts)) >= sum(map(need, parts))
+    whole, own = BlockDiagonal(*parts).needs(), [part.needs() for part in parts]
+    assert whole.entries == 10_000
+    assert whole.growing_bytes > sum(needs.growing_bytes for needs in own)
+    assert whole.bytes == whole.growing_bytes + base.BLOCKS
+    assert whole.seconds == sum(needs.seconds for needs in own)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from subspace_nn import bits, testing
-from subspace_nn.projections import KINDS, Projection, make
+from subspace_nn.projections import KINDS, Needs, Projection, make
 from subspace_nn.projections.fwht import fwht
 
 
@@ -23,6 +23,12 @@ class Sound(Projection):
     def __init__(self, D, dim, seed=0):
         super().__init__(D, dim, seed)
         self.matrix = make("orthonormal", D, dim, seed).dense()
+
+    def stored_bytes(self):
+        return self.matrix.nbytes
+
+    def needs(self):
+        return Needs.linear(self.D * self.dim)
 
     def _matvec(self, omega):
         return omega @ self.matrix.to(omega.dtype).T
@@ -166,10 +172,9 @@ class DrawnPieceByPiece(Sound):
 
     def __init__(self, D, dim, seed=0):
         super().__init__(D, dim, seed)
-        pieces = range(0, D, bits._CHUNK)
-        order = [
-            bits.permutation(seed + begin, "own", min(bits._CHUNK, D - begin)) for begin in pieces
-        ]
+        size = bits.piece(1 << 17)
+        pieces = range(0, D, size)
+        order = [bits.permutation(seed + begin, "own", min(size, D - begin)) for begin in pieces]
         self.matrix = self.matrix[
             torch.cat([o + begin for o, begin in zip(order, pieces, strict=True)])
         ]

@@ -50,13 +50,11 @@ def test_is_the_product_with_sylvesters_matrix(n, portable):
 def test_blocks_change_nothing(monkeypatch, shape, block, small, portable):
     x = vector(*shape)
     want = x @ sylvester(shape[-1])
-    monkeypatch.setattr(transform, "_BLOCK", block)
     monkeypatch.setattr(transform, "_SMALL", small)
-    monkeypatch.setattr(transform, "_PIECE", max(64, 1 << block.bit_length()))
-    got = fwht(x, portable=portable)
+    with bits.pieces_of(block):
+        got = fwht(x, portable=portable)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-11)
     if portable:
-        monkeypatch.undo()
         assert torch.equal(got, fwht(x, portable=True))
 
 
@@ -171,12 +169,12 @@ def some(n, d):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize(("n", "d"), FEW_AND_MANY)
 @pytest.mark.parametrize("piece", [64, 256, 1 << 18])
-def test_columns_have_the_bits_of_the_portable_transform(monkeypatch, n, d, dtype, piece):
+def test_columns_have_the_bits_of_the_portable_transform(n, d, dtype, piece):
     x, places = vector(2, 3, d).to(dtype), some(n, d)
     whole = torch.zeros(2, 3, n, dtype=dtype).index_copy_(-1, places, x)
     want = fwht(whole, portable=True)
-    monkeypatch.setattr(transform, "_PIECE", piece)
-    assert torch.equal(fwht_columns(x, places, n), want)
+    with bits.pieces_of(piece):
+        assert torch.equal(fwht_columns(x, places, n), want)
 
 
 @pytest.mark.parametrize(("n", "d"), FEW_AND_MANY)

@@ -1,13 +1,10 @@
 """Every law over every kind, size and combination; chunks and threads where they matter."""
 
-import importlib
-import pkgutil
-
 import pytest
 
-from subspace_nn import bits, projections, testing
+from subspace_nn import testing
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections import KINDS, Layerwise, fwht
+from subspace_nn.projections import KINDS, Dense, Hashed, Layerwise
 from tests.projections.cases import ANCHORED, CASES, COMBINED, KIND, LARGE, LAYERWISE
 
 
@@ -28,12 +25,23 @@ def test_maps_made_of_maps_keep_every_law(case):
     testing.check(CASES[case]())
 
 
-def test_the_edges_are_those_of_the_contract():
-    sizes = list(testing.EDGES.values())
-    assert (1, 1) in sizes
-    assert any(D == d > 1 for D, d in sizes)
-    assert any(D - d == 1 for D, d in sizes)
-    assert any(D % d for D, d in sizes)
+EDGES = {
+    "1, 1": lambda D, dim: (D, dim) == (1, 1),
+    "d = 1": lambda D, dim: dim == 1 < D,
+    "d = D": lambda D, dim: dim == D > 1,
+    "d = D - 1": lambda D, dim: dim == D - 1 > 1,
+    "D/d not whole": lambda D, dim: D % dim > 0,
+}
+
+
+@pytest.mark.parametrize("edge", list(EDGES))
+def test_a_kind_that_is_wrong_at_an_edge_alone_is_caught(edge):
+    def make(D, dim, seed):
+        P = Hashed(D, dim, seed)
+        return Dense(2 * P.dense()) if EDGES[edge](D, dim) else P
+
+    with pytest.raises(AssertionError, match="\nisometric: "):
+        testing.check_kind(make)
 
 
 def test_a_kind_that_takes_no_size_is_not_passed():
@@ -47,19 +55,6 @@ def test_a_kind_that_takes_no_size_is_not_passed():
 @pytest.mark.parametrize("case", list(LARGE))
 def test_threads_that_share_the_work_give_the_same_bits(case):
     testing.same_on_any_threads(LARGE[case]())
-
-
-def test_every_size_of_a_piece_is_made_small():
-    """Whatever else is called so in these modules decides how P is made, not in what pieces."""
-    sizes = {"_CHUNK", "_WIDE_CHUNK", "_BAND", "_BLOCK", "_PIECE"}
-    names = [name for _, name, _ in pkgutil.iter_modules(projections.__path__)]
-    kinds = [importlib.import_module(f"subspace_nn.projections.{name}") for name in names]
-    held = [(m, name) for m in (bits, fwht, *kinds) for name in sizes & set(vars(m))]
-    assert {(bits, "_CHUNK"), (fwht, "_PIECE")} <= set(held)
-    before = [vars(m)[name] for m, name in held]
-    with testing._pieces_of(16):
-        assert {vars(m)[name] for m, name in held} == {16, 64}
-    assert [vars(m)[name] for m, name in held] == before
 
 
 @pytest.mark.parametrize("golden", ["9d9a5b0126e85d43", (0.5, 0.5, 0.5, 0.5)])

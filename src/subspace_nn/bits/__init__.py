@@ -1,4 +1,4 @@
-"""Counter-based random integers: the only randomness in P, θ0 and the order of the data.
+"""Counter-based random integers: the only source of randomness in P, θ0 and the data's order.
 
 Word `i` of the stream `(seed, name)` is a pure function of the three, computed in 64-bit integer
 arithmetic, so it is the same on every device, torch version, thread count and chunk size.
@@ -23,6 +23,7 @@ import math
 import torch
 from torch import Tensor
 
+from subspace_nn.bits.pieces import piece, pieces_of
 from subspace_nn.common.checks import plain, whole
 from subspace_nn.common.errors import InputError
 
@@ -33,7 +34,7 @@ _MIX_2 = 0x94D049BB133111EB
 _FNV_BASIS = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 
-#: Words are made in pieces of this many: in a processor's last cache, and few calls of torch.
+#: Words made at a time: they fit a processor's last cache and take few calls of torch.
 _CHUNK = 1 << 17
 
 
@@ -86,7 +87,7 @@ def words(
         seed: any integer from 0 to 2^64 - 1.
         stream: the stream's name.
         start: index of the first word, at least 0.
-        count: how many, at least 0.
+        count: number of words, at least 0.
         device: where to compute; the bits do not depend on it.
 
     Returns:
@@ -106,11 +107,12 @@ def words(
         raise InputError(f"start and count must not be negative, got {start} and {count}.")
     first = key(seed, stream)
     out = torch.empty(count, dtype=torch.int64, device=device)
-    for begin in range(0, count, _CHUNK):
-        piece = out[begin : begin + _CHUNK]
-        torch.arange(piece.numel(), out=piece, device=out.device)
+    begin = 0
+    for part in out.split(piece(_CHUNK)):
+        torch.arange(part.numel(), out=part, device=out.device)
         offset = (first + (start + begin + 1) * _GAMMA) & _MASK
-        _mix(piece.mul_(_signed(_GAMMA)).add_(_signed(offset)))
+        _mix(part.mul_(_signed(_GAMMA)).add_(_signed(offset)))
+        begin += part.numel()
     return out
 
 
@@ -119,12 +121,7 @@ def signs(
 ) -> Tensor:
     """Random signs: sign `i` is bit `i mod 64` of word `i // 64`, 0 for +1 and 1 for -1.
 
-    Args:
-        seed: any integer from 0 to 2^64 - 1.
-        stream: the stream's name.
-        start: index of the first sign, at least 0.
-        count: how many, at least 0.
-        device: where to compute.
+    The arguments are those of `words`, counted in signs.
 
     Returns:
         int8 tensor of shape (count,), each entry -1 or +1.
@@ -162,12 +159,7 @@ def uniform(
 ) -> Tensor:
     """Uniform numbers in the open interval (0, 1): u = ((word >> 12) + 1/2) / 2^52.
 
-    Args:
-        seed: any integer from 0 to 2^64 - 1.
-        stream: the stream's name.
-        start: index of the first number, at least 0.
-        count: how many, at least 0.
-        device: where to compute.
+    The arguments are those of `words`, counted in numbers.
 
     Returns:
         float64 tensor of shape (count,); the bits are exact, for a float64 holds 52 bits and 1/2
@@ -189,12 +181,7 @@ def normal(
     With h and l the high and low 32 bits of word j: r = sqrt(-2 ln((h + 1/2) / 2^32)),
     φ = 2π l / 2^32, and number 2j is r cos φ, number 2j + 1 is r sin φ.
 
-    Args:
-        seed: any integer from 0 to 2^64 - 1.
-        stream: the stream's name.
-        start: index of the first number, at least 0.
-        count: how many, at least 0.
-        device: where to compute.
+    The arguments are those of `words`, counted in numbers.
 
     Returns:
         float64 tensor of shape (count,), the same everywhere to a relative 1e-14 of r: ln, cos
@@ -222,7 +209,7 @@ def permutation(seed: int, stream: str, count: int, device: torch.device | str =
     Args:
         seed: any integer from 0 to 2^64 - 1.
         stream: the stream's name.
-        count: how many, at least 0.
+        count: length of the permutation, at least 0.
         device: where to compute.
 
     Returns:
@@ -258,3 +245,17 @@ def _shift_right(x: Tensor, by: int) -> Tensor:
 
 def _signed(x: int) -> int:
     return x - (1 << 64) if x >> 63 else x
+
+
+__all__ = [
+    "below",
+    "check_seed",
+    "key",
+    "normal",
+    "permutation",
+    "piece",
+    "pieces_of",
+    "signs",
+    "uniform",
+    "words",
+]

@@ -16,6 +16,7 @@ from subspace_nn import bits
 #: Words that one number is made of, each giving two uniform numbers of 32 bits.
 WORDS = 6
 
+#: Numbers made at a time.
 _CHUNK = 1 << 18
 
 
@@ -29,11 +30,7 @@ def twelve(seed: int, stream: str, start: int, count: int) -> Tensor:
     which is exact in float64. Mean 0 and variance 1 - 2^-64; the fourth moment is 2.9, not 3, no
     number lies beyond ±6, and the density is within 0.0051 of the normal one.
 
-    Args:
-        seed: any integer from 0 to 2^64 - 1.
-        stream: the stream's name.
-        start: index of the first number, at least 0.
-        count: how many, at least 0.
+    The arguments are those of `bits.words`, counted in numbers.
 
     Returns:
         float64 tensor of shape (count,) on the CPU.
@@ -43,11 +40,11 @@ def twelve(seed: int, stream: str, start: int, count: int) -> Tensor:
         tensor([-2.3902,  1.2553, -0.5483], dtype=torch.float64)
     """
     out = torch.empty(count, dtype=torch.float64, device="cpu")
-    for begin in range(0, count, _CHUNK):
-        piece = out[begin : begin + _CHUNK]
-        words = bits.words(seed, stream, WORDS * (start + begin), WORDS * piece.numel())
+    for part in out.split(bits.piece(_CHUNK)):
+        words = bits.words(seed, stream, WORDS * start, WORDS * part.numel())
         halves = (words >> 32 & 0xFFFFFFFF) + (words & 0xFFFFFFFF)
-        piece.copy_(halves.view(-1, WORDS).sum(1).add_(6))
+        part.copy_(halves.view(-1, WORDS).sum(1).add_(6))
+        start += part.numel()
     return out.mul_(2.0**-32).sub_(6)
 
 

@@ -12,7 +12,7 @@ from subspace_nn import models, projections
 from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint, Stated
-from subspace_nn.projections import Gaussian, Layerwise, Orthonormal, Projection, Sparse
+from subspace_nn.projections import Projection
 from subspace_nn.subspace import theta0
 from subspace_nn.subspace.copies import copied, state
 from subspace_nn.subspace.layout import Layout
@@ -161,23 +161,13 @@ def _with_weights(module: nn.Module, layout: Layout, tensors: Mapping[str, Tenso
 
 
 def _check_entries(projection: Projection, limit: int | None) -> None:
-    entries = _entries(projection)
+    entries = projection.needs().entries
     if limit is not None and entries > limit:
         raise CheckpointError(
             f"its P ({projection.label}) has {entries:,} entries, more than {limit:,}: making it "
             "may take much time and memory. If you trust where the file is from, raise "
             "max_entries (--trust on the command line)."
         )
-
-
-def _entries(projection: Projection) -> int:
-    """How many entries are drawn one by one to make P, for the kinds where it may be many."""
-    if isinstance(projection, Layerwise):
-        return sum(map(_entries, projection.blocks.parts))
-    if isinstance(projection, Sparse):
-        return projection.D * projection.nonzeros
-    dense = isinstance(projection, Gaussian | Orthonormal)
-    return projection.D * projection.dim if dense else 0
 
 
 def _differences(spec: Mapping[str, Any], net: Subspace) -> Iterator[str]:

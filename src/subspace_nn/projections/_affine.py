@@ -58,8 +58,8 @@ class AffineHash:
         drawn, multipliers, offsets = range(0), columns, columns
         for weights, blocks, places in self.pieces(device, rows):
             if blocks.stop > drawn.stop:
-                end = max(blocks.stop, min(blocks.start + _BAND, -(-rows.stop // self.dim)))
-                drawn = range(blocks.start, end)
+                last, band = -(-rows.stop // self.dim), bits.piece(_BAND)
+                drawn = range(blocks.start, max(blocks.stop, min(blocks.start + band, last)))
                 multipliers, offsets = self.hashes(drawn, device)
             own = slice(blocks.start - drawn.start, blocks.stop - drawn.start)
             a, c = multipliers[own, None], offsets[own, None]
@@ -86,7 +86,7 @@ class AffineHash:
             Which weights, their blocks, and their places in each. The last block may end beyond
             the weights.
         """
-        chunk = _CHUNK if device.type == "cpu" else _WIDE_CHUNK
+        chunk = bits.piece(_CHUNK if device.type == "cpu" else _WIDE_CHUNK)
         begin = rows.start
         while begin < rows.stop:
             block, place = divmod(begin, self.dim)

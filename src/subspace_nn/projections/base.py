@@ -4,6 +4,7 @@ import abc
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, final, overload
 
 import torch
@@ -13,6 +14,51 @@ from subspace_nn import bits
 from subspace_nn.common.checks import is_whole, plain
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections.linear import LinearMap
+
+#: Bytes of the blocks that a kind works on, however small P is.
+BLOCKS = 1 << 25
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a projection takes, known before anything is computed.
+
+    Attributes:
+        entries: random numbers that P is drawn from one by one, where they are more than a few for
+            each weight or parameter: what a stranger's file may ask for is limited by it.
+        growing_bytes: the part of `bytes` that grows with D.
+        seconds: roughly, right to a factor of a few, the time of one core for making P and for each
+            of its products twice.
+    """
+
+    entries: int
+    growing_bytes: int
+    seconds: float
+
+    @property
+    def bytes(self) -> int:
+        """An upper bound on the memory for making P, its products and its fingerprint, with θ."""
+        return self.growing_bytes + BLOCKS
+
+    @classmethod
+    def linear(cls, D: int) -> "Needs":
+        """Those of a map that works on a few vectors of D numbers.
+
+        Args:
+            D: number of weights.
+
+        Returns:
+            80 bytes and 200 ns a weight.
+        """
+        return cls(0, 80 * D, 2e-7 * D)
+
+    def __add__(self, other: "Needs") -> "Needs":
+        """Both, one after another."""
+        return Needs(
+            self.entries + other.entries,
+            self.growing_bytes + other.growing_bytes,
+            self.seconds + other.seconds,
+        )
 
 
 class Projection(LinearMap):
@@ -119,9 +165,13 @@ class Projection(LinearMap):
         """
         return torch.zeros(self.dim, dtype=torch.float64, device="cpu")
 
+    @abc.abstractmethod
     def stored_bytes(self) -> int:
         """Bytes held at this moment so as not to be computed again; 0 if nothing is."""
-        return 0
+
+    @abc.abstractmethod
+    def needs(self) -> Needs:
+        """What making P and multiplying with it takes; nothing is computed for the answer."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -360,4 +410,4 @@ def _checked_rows(rows: object, D: int) -> slice:
     )
 
 
-__all__ = ["Projection", "RowWise", "Rows", "check_sizes"]
+__all__ = ["Needs", "Projection", "RowWise", "Rows", "check_sizes"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Projection, RowWise
+from subspace_nn.projections.base import Needs, Projection, RowWise
 
 
 class Combination(RowWise):
@@ -39,6 +39,12 @@ class Combination(RowWise):
         """Bytes that the parts hold."""
         return sum(part.stored_bytes() for part in self.parts)
 
+    @final
+    def needs(self) -> Needs:
+        """Those of the parts together, and two vectors of D numbers."""
+        own = Needs(0, 16 * self.D, 0.0)
+        return sum((part.needs() for part in self.parts), start=own)
+
     def _recipe(self) -> tuple[Any, ...]:
         return *super()._recipe(), tuple(part._recipe() for part in self.parts)
 
@@ -51,6 +57,7 @@ class Combination(RowWise):
         return type(self), self.parts
 
 
+@final
 class Sum(Combination):
     """(P + Q + …) ω = P ω + Q ω + …: `P + Q`.
 
@@ -114,6 +121,7 @@ class Sum(Combination):
         return _total([part._rmatvec_rows(wide, rows) for part in self.parts]).to(gradient.dtype)
 
 
+@final
 class HStack(Combination):
     """[P | Q | …] (ω, ψ, …) = P ω + Q ψ + …: `P | Q`, the sum of the subspaces.
 
@@ -177,6 +185,7 @@ class HStack(Combination):
         return torch.cat([part._rmatvec_rows(gradient, rows) for part in self.parts], dim=-1)
 
 
+@final
 class BlockDiagonal(Combination):
     """Each part maps its own parameters to its own weights, one after another.
 
@@ -251,6 +260,7 @@ class BlockDiagonal(Combination):
             row, column = row + part.D, column + part.dim
 
 
+@final
 class Composition(Combination):
     """(P Q) ω = P (Q ω): `P @ Q`, a subspace of a subspace.
 

@@ -3,15 +3,16 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Projection, RowWise
+from subspace_nn.projections.base import Needs, Projection, RowWise
 
 
+@final
 class Dense(RowWise):
     """P is a given matrix, dense or sparse.
 
@@ -62,6 +63,12 @@ class Dense(RowWise):
         held = () if self._held is self.matrix else (self._held,)
         return sum(_nbytes(matrix) for matrix in (self.matrix, *held))
 
+    def needs(self) -> Needs:
+        """The matrix, and another one in the operand's dtype."""
+        linear = Needs.linear(self.D)
+        copies = 8 * self.matrix._nnz() if self.matrix.is_sparse else 8 * self.matrix.numel()
+        return linear + Needs(0, _nbytes(self.matrix) + 3 * copies, 1e-9 * copies)
+
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         return _product(self._like(omega, rows), omega)
 
@@ -86,6 +93,7 @@ class Dense(RowWise):
         return make, (self.matrix, self.seed)
 
 
+@final
 class Functions(Projection):
     """P is a given pair of functions, ω ↦ P ω and g ↦ Pᵀ g.
 
@@ -135,6 +143,14 @@ class Functions(Projection):
     def distortion(self) -> float:
         """What the user stated."""
         return self._distortion
+
+    def stored_bytes(self) -> int:
+        """Nothing; what the functions hold is not known."""
+        return 0
+
+    def needs(self) -> Needs:
+        """As if the functions worked on a few vectors of D numbers."""
+        return Needs.linear(self.D)
 
     def _matvec(self, omega: Tensor) -> Tensor:
         return _each("matvec", self.matvec, omega, self.D)

@@ -1,18 +1,20 @@
 """`fastfood`: a Gaussian matrix imitated by two Walsh-Hadamard transforms."""
 
 import math
+from typing import final
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
-from subspace_nn.projections.base import RowWise
+from subspace_nn.projections.base import Needs, RowWise
 from subspace_nn.projections.fwht import fwht
 
 #: The share of seeds for which `Fastfood.distortion` may be exceeded.
 _FAILURE = 1e-2
 
 
+@final
 class Fastfood(RowWise):
     """Stacked blocks H G Π H B: nearly Gaussian entries in D log d time; PᵀP ≈ I.
 
@@ -95,6 +97,10 @@ class Fastfood(RowWise):
     def stored_bytes(self) -> int:
         """Bytes of the signs, permutations and Gaussians held at this moment, on all devices."""
         return sum(t.nbytes for tables in self._tables.values() for t in tables)
+
+    def needs(self) -> Needs:
+        """A few vectors of D numbers."""
+        return Needs.linear(self.D)
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         blocks, place = self._covering(rows)

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from subspace_nn import bits
 from subspace_nn.common.errors import InputError
 
 #: Order of the matrices that do stages by products; the first of a small tensor is the wide one.
@@ -93,7 +94,7 @@ def fwht(
     y = out if direct else torch.empty_like(wide, memory_format=torch.contiguous_format)
     if portable or not x.is_cpu:
         lanes = min(n, _PORTABLE_LANES)
-        pieces = wide.reshape(-1).split(_PIECE if x.is_cpu else max(1, x.numel()))
+        pieces = wide.reshape(-1).split(_piece() if x.is_cpu else max(1, x.numel()))
         rows = (piece.view(-1, lanes).mT for piece in pieces)
         copies = (r.clone(memory_format=torch.contiguous_format) for r in rows)
         _from_transposed(copies, y, n)
@@ -124,7 +125,7 @@ def fwht_columns(x: Tensor, columns: Tensor, n: int) -> Tensor:
         >>> fwht_columns(torch.tensor([1.0, 2.0]), torch.tensor([0, 3]), 4)
         tensor([ 3., -1., -1.,  3.])
     """
-    lanes, size = min(n, _PORTABLE_LANES), min(n, _PIECE if x.is_cpu else n)
+    lanes, size = min(n, _PORTABLE_LANES), min(n, _piece() if x.is_cpu else n)
     y = x.new_zeros((*x.shape[:-1], n), dtype=torch.promote_types(x.dtype, torch.float32))
     transposed = columns % lanes * (size // lanes) + columns % size // lanes
     y.index_copy_(-1, columns // size * size + transposed, x.to(y.dtype))
@@ -223,7 +224,8 @@ def _block(x: Tensor, columns: Tensor, n: int, rows: slice) -> Tensor:
     """`fwht_block` of a wide x: in halves while it is large, else all blocks of columns at once."""
     span = _span(rows)
     blocks, place = torch.unique(columns // span, return_inverse=True)
-    if n > span and len(blocks) > 1 and x[..., :1].numel() * len(blocks) * span > _BLOCK:
+    size = x[..., :1].numel() * len(blocks) * span
+    if n > span and len(blocks) > 1 and size > bits.piece(_BLOCK):
         upper = columns >= n // 2
         a = _block(x[..., ~upper], columns[~upper], n // 2, rows)
         b = _block(x[..., upper], columns[upper] - n // 2, n // 2, rows)
@@ -304,6 +306,11 @@ def _from_transposed(pieces: Iterable[Tensor], out: Tensor, n: int) -> None:
     _butterflies_(out.view(-1, n // lanes, lanes))
 
 
+def _piece() -> int:
+    """Entries of a piece: a power of two that holds whole rows of the transposed copy."""
+    return max(_PORTABLE_LANES, 1 << bits.piece(_PIECE).bit_length() - 1)
+
+
 @functools.cache
 def _matrix(n: int, dtype: torch.dtype) -> Tensor:
     matrix = torch.eye(n, dtype=dtype, device="cpu")
@@ -313,17 +320,18 @@ def _matrix(n: int, dtype: torch.dtype) -> Tensor:
 
 def _butterflies_(x: Tensor) -> None:
     """Transform the middle dimension of a contiguous (batch, n, m) in place."""
-    if x.numel() <= _BLOCK or not x.is_cpu:
+    size = bits.piece(_BLOCK)
+    if x.numel() <= size or not x.is_cpu:
         _stages_(x)
         return
     batch, n, m = x.shape
-    inner = min(n, 1 << max(0, (_BLOCK // m).bit_length() - 1))  # both are powers of two
-    for piece in x.view(-1, inner, m).split(max(1, _BLOCK // (inner * m))):
+    inner = min(n, 1 << max(0, (size // m).bit_length() - 1))  # both are powers of two
+    for piece in x.view(-1, inner, m).split(max(1, size // (inner * m))):
         _stages_(piece)
     if inner < n:
         outer = n // inner
         for one in x.view(batch, outer, inner * m):
-            for strip in one.split(max(1, _BLOCK // outer), dim=1):
+            for strip in one.split(max(1, size // outer), dim=1):
                 _stages_(strip[None])
 
 

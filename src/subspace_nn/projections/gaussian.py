@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from typing import final
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.projections._store import Storable
+from subspace_nn.projections.base import Needs
 
 #: Where P is not stored, about this many of its entries exist at a time: 2 MiB, within a cache.
 _BLOCK = 1 << 18
@@ -16,6 +18,7 @@ _BLOCK = 1 << 18
 _STORED = 1 << 26
 
 
+@final
 class Gaussian(Storable):
     """Independent normal entries, each column divided by its norm.
 
@@ -93,6 +96,12 @@ class Gaussian(Storable):
         """Bytes of the norms, and of the matrix if it is kept, once they are made."""
         return sum(t.nbytes for t in (self._norms, self._matrix) if t is not None)
 
+    def needs(self) -> Needs:
+        """D·d numbers, of which only blocks exist at a time where they are recomputed."""
+        entries = self.D * self.dim
+        stored, draws = (6 * entries, 2) if self.store else (0, 5)
+        return Needs(entries, 64 * self.D + stored, 3e-8 * entries * draws)
+
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         if self.store:
             return omega @ self._like(omega)[rows].T
@@ -118,7 +127,7 @@ class Gaussian(Storable):
 
     def _blocks(self, rows: slice) -> Iterator[tuple[slice, int]]:
         """Cut rows into blocks: the place of each among them, and its first row."""
-        step = max(1, _BLOCK // self.dim)
+        step = max(1, bits.piece(_BLOCK) // self.dim)
         for begin in range(rows.start, rows.stop, step):
             end = min(begin + step, rows.stop)
             yield slice(begin - rows.start, end - rows.start), begin

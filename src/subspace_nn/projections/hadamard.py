@@ -1,13 +1,14 @@
 """`hadamard`: every weight depends on every ω, in D log D time."""
 
 import math
+from typing import final
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.projections._folded import Folded
-from subspace_nn.projections.base import check_sizes
+from subspace_nn.projections.base import Needs, check_sizes
 from subspace_nn.projections.fwht import (
     fwht_block,
     fwht_block_adjoint,
@@ -16,6 +17,7 @@ from subspace_nn.projections.fwht import (
 )
 
 
+@final
 class Hadamard(Folded):
     """Random columns of a Walsh-Hadamard matrix, with random signs of its rows; PᵀP = I exactly.
 
@@ -80,6 +82,10 @@ class Hadamard(Folded):
     def stored_bytes(self) -> int:
         """Bytes of the signs and column numbers held at this moment, on all devices."""
         return super().stored_bytes() + sum(t.nbytes for t in self._columns.values())
+
+    def needs(self) -> Needs:
+        """A few vectors of D numbers."""
+        return Needs.linear(self.D)
 
     def _columns_on(self, device: torch.device) -> Tensor:
         """The column s_k of each ω, ascending, int64 (min(d, n),)."""

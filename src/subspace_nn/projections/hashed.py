@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.projections import kernels
 from subspace_nn.projections._affine import AffineHash
 from subspace_nn.projections._store import Storable
+from subspace_nn.projections.base import Needs
 
 if TYPE_CHECKING:
     from subspace_nn.projections.kernels.hashed import Blocks
@@ -21,6 +22,7 @@ STORED = 1 << 26
 _LEAST = 64
 
 
+@final
 class Hashed(Storable):
     """Each weight tied to one free parameter with a random sign; PᵀP = I exactly.
 
@@ -139,6 +141,10 @@ class Hashed(Storable):
 
             self._blocks[device] = Blocks.of(self._hash, self._norm(device))
         return self._blocks[device]
+
+    def needs(self) -> Needs:
+        """A few vectors of D numbers."""
+        return Needs.linear(self.D)
 
     @property
     def _copies(self) -> int:

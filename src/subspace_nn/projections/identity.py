@@ -1,11 +1,14 @@
 """`identity`: the full parameter space, the baseline."""
 
+from typing import final
+
 from torch import Tensor
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Projection
+from subspace_nn.projections.base import Needs, Projection
 
 
+@final
 class Identity(Projection):
     """P = I: every weight is its own free parameter, so d = D.
 
@@ -31,6 +34,14 @@ class Identity(Projection):
         super().__init__(D, dim, seed)
         if dim != D:
             raise InputError(f"identity is the full space: dim must be {D:,}, got {dim:,}.")
+
+    def stored_bytes(self) -> int:
+        """Nothing."""
+        return 0
+
+    def needs(self) -> Needs:
+        """A few vectors of D numbers."""
+        return Needs.linear(self.D)
 
     def _matvec(self, omega: Tensor) -> Tensor:
         return omega.clone()

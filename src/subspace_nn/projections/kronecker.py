@@ -1,18 +1,20 @@
 """`kronecker`: the Kronecker product of two small orthonormal factors."""
 
 import math
+from typing import final
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.projections._folded import Folded
-from subspace_nn.projections.base import check_sizes
+from subspace_nn.projections.base import Needs, check_sizes
 
 #: How often the rows of a factor are set to one norm and its columns made orthonormal again.
 _ROUNDS = 3
 
 
+@final
 class Kronecker(Folded):
     """P = R1 ⊗ R2 with orthonormal factors of about √D × √d; PᵀP = I exactly.
 
@@ -108,6 +110,10 @@ class Kronecker(Folded):
     def stored_bytes(self) -> int:
         """Bytes of the signs and factors held at this moment, on all devices."""
         return super().stored_bytes() + sum(t.nbytes for pair in self._made.values() for t in pair)
+
+    def needs(self) -> Needs:
+        """A few vectors of D numbers."""
+        return Needs.linear(self.D)
 
     def _factors_like(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """R1 and R2 in the dtype and on the device of x; held in float64."""

@@ -7,14 +7,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, final
 
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.common.checks import whole
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.projections.base import Projection, RowWise
+from subspace_nn.projections.base import Needs, Projection, RowWise
 from subspace_nn.projections.combine import BlockDiagonal
 from subspace_nn.projections.hashed import Hashed
 
@@ -25,6 +25,7 @@ GROUPS = ("tensor", "layer")
 SHARES = ("weights", "root", "equal")
 
 
+@final
 class Layerwise(RowWise):
     """A block-diagonal P: each group of tensors has its own map and its own share of d.
 
@@ -169,6 +170,10 @@ class Layerwise(RowWise):
     def stored_bytes(self) -> int:
         """Bytes that the groups' maps hold."""
         return self.blocks.stored_bytes()
+
+    def needs(self) -> Needs:
+        """Those of the groups' maps."""
+        return self.blocks.needs()
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         return self.blocks._matvec_rows(omega, rows)

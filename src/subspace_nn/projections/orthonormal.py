@@ -2,16 +2,17 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Projection, RowWise
+from subspace_nn.projections.base import Needs, Projection, RowWise
 
 
+@final
 class Orthonormal(RowWise):
     """Orthonormal columns from the QR decomposition of a Gaussian matrix.
 
@@ -94,6 +95,11 @@ class Orthonormal(RowWise):
     def stored_bytes(self) -> int:
         """Bytes of the matrix, once it is made."""
         return 0 if self._matrix is None else self._matrix.nbytes
+
+    def needs(self) -> Needs:
+        """D·d numbers and their decomposition."""
+        entries = self.D * self.dim
+        return Needs(entries, 40 * entries, 5e-8 * entries + 1e-9 * entries * self.dim)
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         return omega @ self._like(omega)[rows].T

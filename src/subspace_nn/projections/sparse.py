@@ -2,15 +2,18 @@
 
 import math
 from itertools import pairwise
+from typing import final
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.projections._store import Storable
+from subspace_nn.projections.base import Needs
 from subspace_nn.projections.hashed import STORED, Hashed
 
 
+@final
 class Sparse(Storable):
     """Each weight tied to s free parameters with random signs; a density of s/d, about 1/√D.
 
@@ -101,6 +104,11 @@ class Sparse(Storable):
     def stored_bytes(self) -> int:
         """Bytes of the index tables and norms held at this moment, on all devices."""
         return sum(hashed.stored_bytes() for hashed in self._maps)
+
+    def needs(self) -> Needs:
+        """S numbers a weight: hashes, and indices where they are kept."""
+        D, s = self.D, self.nonzeros
+        return Needs(D * s, (64 + 8 * s) * D, 1e-7 * D * s)
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         # Half precision would lose a digit in the sum.
