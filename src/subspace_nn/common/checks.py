@@ -10,6 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from subspace_nn.common.errors import InputError, unknown_name
 
+#: Types that are Python's own; `type`, not `isinstance`, for np.float64 is a float.
+_OWN = frozenset((int, float, bool, str, type(None)))
+
 
 @runtime_checkable
 class _Scalar(Protocol):
@@ -35,6 +38,8 @@ def plain(value: Any) -> Any:
         >>> plain({"dim": np.int64(3), "loss": [np.float32(0.5)], "model": "fc"})
         {'dim': 3, 'loss': [0.5], 'model': 'fc'}
     """
+    if type(value) in _OWN:  # the usual case; to look for a protocol takes microseconds
+        return value
     match value:
         case _Scalar(shape=()):
             return value.item()

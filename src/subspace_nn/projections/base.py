@@ -207,6 +207,16 @@ class Projection(LinearMap):
         """P[rows] ω; here by all of P ω, for a kind that has no shorter way."""
         return self._matvec(omega)[..., rows].clone()  # a view would keep all of it alive
 
+    def _place_rows(
+        self,
+        omega: Tensor,  # noqa: ARG002
+        rows: slice,  # noqa: ARG002
+        step: float,  # noqa: ARG002
+        origin: Tensor,  # noqa: ARG002
+    ) -> Tensor | None:
+        """θ0 + step · P[rows] ω at once, for ω of shape (d,); None where that has no short way."""
+        return None
+
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         """P[rows]ᵀ g; here by all of Pᵀ, with zeros in the other rows."""
         padded = gradient.new_zeros((*gradient.shape[:-1], self.D))
@@ -359,6 +369,9 @@ class Rows(LinearMap):
         if not count:
             return omega.new_empty((*omega.shape[:-1], 0))
         return P._matvec(omega) if count == P.D else P._matvec_rows(omega, self.rows)
+
+    def _place(self, omega: Tensor, step: float, origin: Tensor) -> Tensor | None:
+        return self.projection._place_rows(omega, self.rows, step, origin)
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         count, P = self.shape[0], self.projection

@@ -105,6 +105,11 @@ class Hashed(Storable):
         norm = self._norms_on(gradient.device, wide)[: self.dim]
         return (plus - minus).mul_(norm).to(gradient.dtype)
 
+    def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
+        blocks = self._blocks_on(omega.device)
+        fits = omega.dtype in {torch.float32, origin.dtype} and origin.is_contiguous()
+        return blocks.place(omega, rows, origin, step) if blocks and fits else None
+
     def _add(
         self,
         part: Tensor,  # (*, n)

@@ -30,6 +30,10 @@ class LinearMap(abc.ABC):
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         """Aᵀ y for y of shape (*, rows), in its dtype and on its device: shape (*, columns)."""
 
+    def _place(self, omega: Tensor, step: float, origin: Tensor) -> Tensor | None:  # noqa: ARG002
+        """`place` in one pass over memory, with the same bits; None where A has no such way."""
+        return None
+
     @property
     def T(self) -> "Transpose":
         """The adjoint: `P.T @ g`."""
@@ -74,6 +78,77 @@ class Transpose:
         return _apply(gradient, self.T, transposed=True)
 
 
+def place(linear: LinearMap, omega: Tensor, step: float, origin: Tensor) -> Tensor:
+    """Weights at a place in a subspace: θ0 + step · A ω, rounded after each operation.
+
+    Args:
+        linear: the map A.
+        omega: shape (columns,), of a floating-point dtype.
+        step: the factor.
+        origin: θ0, as many numbers as A has rows, in any shape, dtype and on any device; a
+            constant.
+
+    Returns:
+        A tensor like θ0, differentiable in ω to any order.
+
+    Example:
+        >>> from subspace_nn.projections import Identity
+        >>> place(Identity(4, 4), torch.arange(4.0), 0.5, torch.ones(2, 2))
+        tensor([[1.0000, 1.5000],
+                [2.0000, 2.5000]])
+    """
+    if _transforming() or forward_ad._current_level >= 0 or omega.device != origin.device:
+        return shifted((linear @ omega).view(origin.shape) * step, origin)
+    _check_operand("P @ omega", omega, linear.shape[1])
+    if torch.is_grad_enabled() and omega.requires_grad:
+        return _Placed.apply(omega, linear, step, origin)
+    return _placed(linear, omega, step, origin)
+
+
+class _Placed(torch.autograd.Function):
+    """`place`, whose derivative is step · A."""
+
+    @staticmethod
+    def forward(  # pyrefly: ignore[bad-override]
+        ctx: Any, omega: Tensor, linear: LinearMap, step: float, origin: Tensor
+    ) -> Tensor:
+        ctx.linear, ctx.step, ctx.dtype = linear, step, omega.dtype
+        return _placed(linear, omega, step, origin)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        gradient = grad_outputs[0].reshape(-1).to(ctx.dtype)
+        return _apply(gradient, ctx.linear, transposed=True) * ctx.step, None, None, None
+
+
+def _placed(linear: LinearMap, omega: Tensor, step: float, origin: Tensor) -> Tensor:
+    at_once = linear._place(omega, step, origin.detach())
+    if at_once is not None:
+        return at_once
+    move = _multiply(omega, linear, transposed=False)
+    return shifted(move.view(origin.shape) * step, origin)
+
+
+def shifted(move: Tensor, origin: Tensor) -> Tensor:
+    """θ0 + move, in the memory of the move where that has the sum's dtype.
+
+    A move is scaled before, not by `add(alpha=…)`: where a processor fuses that, it rounds
+    differently.
+
+    Args:
+        move: scaled, and nobody else's.
+        origin: θ0, a constant of the same shape.
+
+    Returns:
+        A tensor like θ0.
+    """
+    origin = origin.detach()
+    move = move.to(origin.device)
+    if torch.promote_types(move.dtype, origin.dtype) == move.dtype:
+        return move.add_(origin).to(origin.dtype)
+    return (move + origin).to(origin.dtype)
+
+
 class _Product(torch.autograd.Function):
     """A linear map's derivative is the map, and its adjoint's is the adjoint: all orders follow."""
 
@@ -85,15 +160,15 @@ class _Product(torch.autograd.Function):
         transposed: bool,  # noqa: FBT001
     ) -> Tensor:
         ctx.linear, ctx.transposed = linear, transposed
-        return _multiply(x, linear, transposed)
+        return _multiply(x, linear, transposed=transposed)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        return _apply(grad_outputs[0], ctx.linear, not ctx.transposed), None, None
+        return _apply(grad_outputs[0], ctx.linear, transposed=not ctx.transposed), None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        return _apply(tangents[0], ctx.linear, ctx.transposed)
+        return _apply(tangents[0], ctx.linear, transposed=ctx.transposed)
 
 
 class _Transformable(torch.autograd.Function):
@@ -105,7 +180,7 @@ class _Transformable(torch.autograd.Function):
         linear: LinearMap,
         transposed: bool,  # noqa: FBT001
     ) -> Tensor:
-        return _multiply(x, linear, transposed)
+        return _multiply(x, linear, transposed=transposed)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
@@ -123,10 +198,10 @@ class _Transformable(torch.autograd.Function):
         transposed: bool,  # noqa: FBT001
     ) -> tuple[Tensor, int]:
         batched = x.movedim(cast("int", in_dims[0]), 0)
-        return _apply(batched, linear, transposed), 0
+        return _apply(batched, linear, transposed=transposed), 0
 
 
-def _multiply(x: Tensor, linear: LinearMap, transposed: bool) -> Tensor:  # noqa: FBT001
+def _multiply(x: Tensor, linear: LinearMap, *, transposed: bool) -> Tensor:
     product = linear._rmatvec if transposed else linear._matvec
     if not torch.is_autocast_enabled(x.device.type):
         return product(x)
@@ -135,14 +210,18 @@ def _multiply(x: Tensor, linear: LinearMap, transposed: bool) -> Tensor:  # noqa
         return product(x)
 
 
-def _apply(x: Tensor, linear: LinearMap, transposed: bool) -> Tensor:  # noqa: FBT001
-    # The same test that `torch.autograd.Function` makes.
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+def _apply(x: Tensor, linear: LinearMap, *, transposed: bool) -> Tensor:
+    if _transforming():
         return _Transformable.apply(x, linear, transposed)
     # Most backward passes need no further derivative.
     if not torch.is_grad_enabled() and forward_ad._current_level < 0:
-        return _multiply(x, linear, transposed)
+        return _multiply(x, linear, transposed=transposed)
     return _Product.apply(x, linear, transposed)
+
+
+def _transforming() -> bool:
+    """The same test that `torch.autograd.Function` makes."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def _check_operand(what: str, x: Tensor, size: int) -> None:
@@ -153,4 +232,4 @@ def _check_operand(what: str, x: Tensor, size: int) -> None:
         )
 
 
-__all__ = ["LinearMap", "Transpose"]
+__all__ = ["LinearMap", "Transpose", "place", "shifted"]

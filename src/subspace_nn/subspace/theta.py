@@ -11,6 +11,7 @@ from subspace_nn import projections
 from subspace_nn.common.checks import one_of, require
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Projection
+from subspace_nn.projections.linear import place, shifted
 from subspace_nn.subspace import theta0
 from subspace_nn.subspace.layout import Layout
 
@@ -91,7 +92,10 @@ class Theta:
         entries = self.layout.entries if index is None else self.layout.entries[index : index + 1]
         rows = self.projection
         if index is not None:
-            rows = rows[entries[0].start : entries[0].start + entries[0].numel]
+            (entry,) = entries
+            rows = rows[entry.start : entry.start + entry.numel]
+            if not (self.factors or self.projection.anchored):
+                return [place(rows, omega, self.steps[entry.name], self.origin[entry.name])]
         direction, factors = omega.tensor_split([self._rank])
         moves = (rows @ direction).split([entry.numel for entry in entries], dim=-1)
         tensors = []
@@ -146,15 +150,10 @@ class Theta:
         self._scale_steps()
 
     def _placed(self, move: Tensor, origin: Tensor) -> Tensor:
-        """θ0 + move, in the place of the move where that has the sum's dtype."""
-        move = move.to(origin.device)
+        """The scaled move from θ0, or where P contains θ0, the weights themselves."""
         if self.projection.anchored:
-            return move.to(origin.dtype)
-        # Detached, for nothing may train θ0. And the move was scaled before, not by
-        # add(alpha=…): where a processor fuses it, it rounds differently.
-        if torch.promote_types(move.dtype, origin.dtype) == move.dtype:
-            return move.add_(origin.detach()).to(origin.dtype)
-        return (move + origin.detach()).to(origin.dtype)
+            return move.to(device=origin.device, dtype=origin.dtype)
+        return shifted(move, origin)
 
     def _derive(self) -> None:
         """Draw θ0, where it is drawn, and measure σ."""

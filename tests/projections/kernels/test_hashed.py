@@ -9,6 +9,7 @@ from subspace_nn import bits, testing
 from subspace_nn.projections import Hashed, hashed
 from subspace_nn.projections import kernels as package
 from subspace_nn.projections._affine import AffineHash
+from subspace_nn.projections.linear import place
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -170,12 +171,17 @@ def test_hashed_by_kernels_has_the_bits_of_plain_torch(monkeypatch, store):
     P, rows = Hashed(205, 31, 7, store=store), slice(40, 130)
     omega, g = torch.randn(31, device=DEVICE), torch.randn(205, device=DEVICE)
     whole, some, back = P @ omega, P[rows] @ omega, P[rows].T @ g[rows]
-    assert P.stored_bytes() == 24 * 7 + 8 * 31  # no index
+    origin = torch.randn(9, 10, device=DEVICE)
+    placed = place(P[rows], omega.requires_grad_(), 0.37, origin)
+    (slope,) = torch.autograd.grad(placed.sum(), omega)
+    assert P.stored_bytes() == 24 * 7 + (8 + 4) * 31  # no index
     monkeypatch.undo()
     plain = Hashed(205, 31, 7, store=store)
     monkeypatch.setattr(package, "usable", lambda _: False)
     assert same_bits(whole, plain @ omega)
     assert same_bits(some, whole[rows])
+    assert same_bits(placed, origin + (plain @ omega)[rows].view(9, 10) * 0.37)
+    assert same_bits(slope, (plain[rows].T @ torch.ones_like(whole[rows])) * 0.37)
     torch.testing.assert_close(back, plain[rows].T @ g[rows])
 
 

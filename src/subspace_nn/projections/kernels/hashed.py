@@ -39,7 +39,7 @@ class Blocks:
         key: of the stream of signs.
         there: a, ⌊2^32 a / d⌋ and c of each block, as uint32 bits in int32: (3, blocks).
         back: 1/a, ⌊2^32 (1/a) / d⌋ and c, likewise.
-        norm: 1/√n of each parameter, float64 (d,).
+        norms: 1/√n of each parameter, float64 (d,), and the same in the dtypes that were needed.
     """
 
     D: int
@@ -47,7 +47,7 @@ class Blocks:
     key: int
     there: Tensor
     back: Tensor
-    norm: Tensor
+    norms: dict[torch.dtype, Tensor]
 
     @classmethod
     def of(cls, hashes: AffineHash, norm: Tensor) -> "Blocks":
@@ -63,12 +63,17 @@ class Blocks:
         a, c = hashes.hashes(range(_ceil(hashes.D, hashes.dim)), norm.device)
         there, back = (_with_quotient(x, c, hashes.dim) for x in (a, _inverse(a, hashes.dim)))
         key = bits.key(hashes.seed, "hashed/sign")
-        return cls(hashes.D, hashes.dim, key, there, back, norm)
+        return cls(hashes.D, hashes.dim, key, there, back, {norm.dtype: norm})
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.there.nbytes + self.back.nbytes + self.norm.nbytes
+        return sum(held.nbytes for held in (self.there, self.back, *self.norms.values()))
+
+    def _norm(self, dtype: torch.dtype) -> Tensor:
+        if dtype not in self.norms:
+            self.norms[dtype] = self.norms[torch.float64].to(dtype)
+        return self.norms[dtype]
 
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
@@ -85,7 +90,7 @@ class Blocks:
         Returns:
             Shape (*, n) in ω's dtype, or shape and dtype of θ0.
         """
-        values = omega * self.norm.to(omega.dtype)
+        values = omega * self._norm(omega.dtype)
         values = values.contiguous() if step == 1 else values.mul_(step).contiguous()
         shape = (*values.shape[:-1], rows.stop - rows.start)
         out = values.new_empty(shape) if origin is None else torch.empty_like(origin)
@@ -124,7 +129,7 @@ class Blocks:
             Shape (*, d), in g's dtype.
         """
         wide = torch.promote_types(gradient.dtype, torch.float32)
-        sums = self._sums(gradient.contiguous(), rows, wide).mul_(self.norm.to(wide))
+        sums = self._sums(gradient.contiguous(), rows, wide).mul_(self._norm(wide))
         return (sums if step == 1 else sums.mul_(step)).to(gradient.dtype)
 
     def _sums(self, gradient: Tensor, rows: slice, wide: torch.dtype) -> Tensor:
@@ -156,7 +161,7 @@ class Blocks:
             DEPTH=_DEPTH,
             num_warps=max(1, min(8, width // 128)),
         )
-        return sums.sum(0).view(shape)
+        return (sums if splits == 1 else sums.sum(0)).view(shape)
 
 
 def check(device: torch.device) -> None:
