@@ -11,7 +11,7 @@ from subspace_nn import Subspace, bits, models
 from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.classifier import fit
 from subspace_nn.tasks.data import Dataset, Split
-from subspace_nn.tasks.loop import find_device, steps
+from subspace_nn.tasks.loop import find_device, seeded, steps
 from subspace_nn.tasks.recipe import Recipe
 
 
@@ -98,3 +98,14 @@ def test_the_schedule_moves_after_each_step():
 def test_a_device_by_another_name(name, meant):
     with pytest.raises(InputError, match=f"Did you mean '{meant}'"):
         find_device(name)
+
+
+def test_only_the_generators_of_a_training_are_seeded_and_put_back(monkeypatch):
+    """With several GPUs, PyTorch warns whoever does not say which of them is meant."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "_lazy_call", lambda *_, **__: pytest.fail("another device"))
+    before = torch.get_rng_state()
+    with seeded(5, torch.device("cpu")):
+        drawn = torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(5)))

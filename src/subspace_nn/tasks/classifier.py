@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from subspace_nn.common.checks import require
 from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.data import Dataset, Split
-from subspace_nn.tasks.loop import find_device, steps
+from subspace_nn.tasks.loop import find_device, seeded, steps
 from subspace_nn.tasks.recipe import Method, Recipe
 
 #: Number of steps between two looks at the losses, which wait for the device.
@@ -144,8 +144,7 @@ def fit(
     require(recipe.problems())
     where = find_device(device)
     net.to(where)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, where):
         loop = _Training(
             net,
             train=data.train.to(where),

@@ -1,7 +1,8 @@
 """The training loop: one step per batch, whatever the model, data, loss and optimiser are."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -79,6 +80,30 @@ def on_cpu(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return call
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Generator[None]:
+    """PyTorch's generators of the CPU and of one device start from a seed, and are put back after.
+
+    `torch.manual_seed` would seed those of all other devices, too.
+
+    Args:
+        seed: of dropout, and of whatever else a stranger's code draws.
+        device: that trains.
+
+    Yields:
+        Nothing.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
+        yield
 
 
 def find_device(name: str) -> torch.device:

@@ -15,7 +15,7 @@ from subspace_nn.runs.run import find_task
 from subspace_nn.runs.task import VARIADIC, checked
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Subspace
-from subspace_nn.tasks.loop import find_device, on_cpu, steps
+from subspace_nn.tasks.loop import find_device, on_cpu, seeded, steps
 from subspace_nn.tasks.recipe import Recipe, Schedule
 
 #: A message names the types of at most this many parts.
@@ -127,8 +127,7 @@ def train(
             train in addition to ω (they need another learning rate), or the loss is not finite.
     """
     where = find_device(device)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, where):
         made = _make(problem, seed, options)
         net = _subspace(made.module, dim, projection, seed).to(where)
         losses = _fit(net, made, Recipe(epochs=epochs, lr=lr, schedule=made.schedule), seed, where)
