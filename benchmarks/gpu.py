@@ -1,6 +1,6 @@
 """What a subspace costs on a GPU: products over a copy of θ, and steps over those of plain modules.
 
-    python -m benchmarks.gpu results/gpu.json
+    python -m benchmarks.gpu results/gpu-h200.json
 
 Needs CUDA and Triton. Actions that are compared run in turn, round after round; a time is the
 median over the rounds, a ratio the median of the ratios within a round. Times of products are the
@@ -48,7 +48,7 @@ def main() -> None:
     steps = [row for net, rounds in (NETS | TRANSFORMERS).items() for row in step_rows(net, rounds)]
     timing.write(
         chosen.out,
-        "python -m benchmarks.gpu results/gpu.json",
+        f"python -m benchmarks.gpu {chosen.out}",
         device,
         triton=version("triton"),
         products=products,
@@ -211,6 +211,31 @@ def batch(name: str, device: torch.device) -> tuple[Tensor, Tensor]:
         256 images and labels, or 8 × 128 tokens and those to predict.
     """
     return step_time.batch("transformer" if name.startswith("transformer") else name, device)
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The tables of `docs/gpu.md`.
+
+    Args:
+        results: what this writes as JSON.
+
+    Returns:
+        Two tables in Markdown.
+    """
+    lines = ["| D | product | form | ms | copies of θ | rounds |", "|---:|---|---|---:|---:|---:|"]
+    lines += [
+        f"| {r['D']:,} | {r['product']} | {r['form']} | {r['ms']:.2f} | {r['ratio']:.2f} | "
+        f"{r['rounds']} |"
+        for r in results["products"]
+    ]
+    lines += ["", "| net | D | weights | ms | over plain | held, GB | in a step, GB | rounds |"]
+    lines += ["|---|---:|---|---:|---:|---:|---:|---:|"]
+    lines += [
+        f"| {r['net']} | {r['D']:,} | {r['form']} | {r['ms']:.2f} | {r['ratio']:.2f} | "
+        f"{r['held_bytes'] / 1e9:.2f} | {r['step_bytes'] / 1e9:.2f} | {r['rounds']} |"
+        for r in results["steps"]
+    ]
+    return "\n".join(lines)
 
 
 def _plain(action: Callable[[], object]) -> Callable[[], None]:
