@@ -1,13 +1,13 @@
-"""Data-parallel training: ω's gradient is all that travels, d numbers a step.
+"""Data-parallel training: processes exchange the gradient of ω only, d numbers per step.
 
-The conv net of `subspace_nn.models` learns MNIST in 1,000 free parameters, in as many processes as
-torchrun starts, on one global batch. From the root of the repository:
+The conv net of `subspace_nn.models` learns MNIST in 1,000 free parameters, on one global batch that
+the processes of torchrun share. From the root of the repository:
 
     python examples/data_parallel.py                             # one process
     torchrun --standalone --nproc-per-node 2 examples/data_parallel.py
 
-Both print the same losses. A step of the plain net would send its 21,840 weights' gradients,
-87,360 bytes; this one sends 4,000.
+Both print the same losses. A step of the plain net sends the gradients of 21,840 weights, 87,360
+bytes; this one sends 4,000.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 import subspace_nn as sn
 from subspace_nn import bits, models
 from subspace_nn.tasks import data
+from subspace_nn.tasks.recipe import Recipe
 
 
 def average(sent: list[int], bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
@@ -41,7 +42,7 @@ def train(steps: int, batch: int, dim: int) -> dict[str, object]:
     parallel = DistributedDataParallel(net)
     sent: list[int] = []
     parallel.register_comm_hook(sent, average)
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.4)
+    optimizer = torch.optim.Adam(net.parameters(), lr=Recipe.lr)
     order = bits.permutation(0, "order", len(digits.images))
     losses = []
     for step in range(steps):

@@ -12,16 +12,16 @@
 # # The conv net in small subspaces
 #
 # In 2017 Sam Greydanus [asked](https://greydanus.github.io/2017/10/30/subspace-nn/) whether a good
-# classifier of handwritten digits needs more than 100,000 free parameters. Instead of making the
-# net smaller he kept it, and let its weights move in few directions only: θ = Pω, where P is a
-# fixed random matrix and ω has 3, 10, 30, … numbers. Those numbers are all that is trained.
+# classifier of handwritten digits needs more than 100,000 free parameters. He did not shrink the
+# net. He let its weights move in a few directions only: θ = Pω, where P is a fixed random matrix
+# and ω has 3, 10, 30, … numbers. Only these numbers are trained.
 #
-# He took the net of PyTorch's own MNIST example: two convolutions, two linear layers, 21,840
-# weights. This notebook trains it in subspaces again, with this package.
+# His net is PyTorch's MNIST example: two convolutions, two linear layers, 21,840 weights. This
+# notebook trains it in subspaces with this package.
 #
-# Its size is `small` unless the environment variable `SUBSPACE_NN_NOTEBOOK` is `full`. Small is a
-# tenth of the images and few epochs: the shape of the story, in seconds. The full size is the
-# experiment of 2017: all images, 10 epochs.
+# By default the notebook uses a tenth of the images and three epochs, which takes seconds. With
+# the environment variable `SUBSPACE_NN_NOTEBOOK=full` it repeats the experiment of 2017: all
+# images, 10 epochs.
 
 # %%
 import os
@@ -61,24 +61,24 @@ net = sn.Subspace(models.build("conv"), dim=100, seed=0)
 [(name, tuple(parameter.shape)) for name, parameter in net.named_parameters()]
 
 # %% [markdown]
-# The weights are θ0 + σ√(D/d) ⊙ Pω: a fresh initialisation, moved by a step whose size is counted
-# in standard deviations of that initialisation. That is why one learning rate serves every d. In
-# 2017 the first direction of P was the initialisation itself, P came from a QR decomposition, and
-# the learning rate was 0.003 for all.
+# The weights are θ0 + σ√(D/d) ⊙ Pω: a fresh initialisation plus a step, measured in standard
+# deviations of that initialisation. That is why one learning rate serves every d. In 2017 the
+# first direction of P was the initialisation itself, P came from a QR decomposition, and the
+# learning rate was 0.003 for every d.
 #
-# ## All of them
+# ## Every dimension
 #
-# The last net is the plain module, all weights free, with the learning rate of 2017.
+# The last net is the plain module with all weights free and the learning rate of 2017.
 
 
 # %%
 def train(dim):
-    """A trained net, and what happened."""
+    """Train a net; returns it and its history."""
     net = models.build("conv")
     if dim == "full":
         return net, fit(net, digits, Recipe(epochs=EPOCHS, lr=3e-3))
     net = sn.Subspace(net, dim=dim, seed=0)
-    return net, fit(net, digits, Recipe(epochs=EPOCHS, lr=0.4))
+    return net, fit(net, digits, Recipe(epochs=EPOCHS))
 
 
 torch.manual_seed(0)  # the plain module draws its initialisation from PyTorch
@@ -99,10 +99,9 @@ figure.legend(title="d", loc="center left", bbox_to_anchor=(1, 0.5))
 figure.tight_layout()
 
 # %% [markdown]
-# ## Beside the figures of 2017
+# ## Comparison with 2017
 #
-# Those with ~ were read off the plot of the post, after 10 epochs; they are good to about two
-# points.
+# Values with ~ are read off the plot of the post, after 10 epochs, to about two points.
 
 # %%
 PUBLISHED = {3: "~9", 10: "~13", 30: "~31", 100: "~54", 300: "~78", 1000: "~89", "full": "98.5"}
@@ -113,7 +112,7 @@ rows = [
 Markdown("\n".join(["| d | 2017, % | here, % |", "| ---: | ---: | ---: |", *rows]))
 
 # %% [markdown]
-# A trained subspace is a small thing to keep: ω and a seed, from which P and θ0 are made again.
+# A trained subspace is a small file: ω and a seed, from which P and θ0 are recomputed.
 
 # %%
 net, _ = trained[100]
@@ -123,6 +122,5 @@ os.remove("omega.safetensors")
 print(f"{size:,} bytes for d = {net.dim}; the {net.D:,} weights would take {4 * net.D:,}")
 
 # %% [markdown]
-# The experiments of 2017 as they were, with the same projection and recipe, are
-# `experiments/conv-small-2017.toml` and `experiments/conv-large-2017.toml`; `subspace-nn sweep`
-# runs them.
+# The sweeps `experiments/conv-small-2017.toml` and `experiments/conv-large-2017.toml` repeat the
+# experiments of 2017 with the original projection and recipe; `subspace-nn sweep` runs them.

@@ -13,14 +13,14 @@
 #
 # “Interestingly, I tried the same thing with a fully connected model and obtained nearly identical
 # curves”, says the [post of 2017](https://greydanus.github.io/2017/10/30/subspace-nn/) after its
-# conv net. The fully connected one has 784 → 200 → 200 → 10 units and 199,210 weights: nine times
-# as many as the conv net. If what a subspace can do depended on the number of weights, its curves
-# would be another family.
+# conv net. The fully connected net has 784 → 200 → 200 → 10 units and 199,210 weights, nine times
+# as many as the conv net. If the accuracy of a subspace depended on the number of weights, its
+# curves would differ.
 #
-# This notebook trains it twice in each subspace: as in 2017, and with this package's own recipe.
-# Its size is `small` unless the environment variable `SUBSPACE_NN_NOTEBOOK` is `full`: small is a
-# tenth of the images and few epochs, full is all images and 10 epochs. At full size the old recipe
-# with d = 1000 needs about 10 GB of memory, for its matrix.
+# This notebook trains it twice in each subspace: as in 2017, and with the recipe of this package.
+# By default it uses a tenth of the images and three epochs. With the environment variable
+# `SUBSPACE_NN_NOTEBOOK=full` it uses all images and 10 epochs; the old recipe with d = 1000 then
+# needs about 10 GB of memory for its matrix.
 
 # %%
 import os
@@ -53,12 +53,11 @@ print(f"{len(digits.train.labels):,} images to train on, {len(digits.test.labels
 # %% [markdown]
 # ## The two recipes
 #
-# In 2017: θ = Pω, where the columns of P are orthonormal and the first one points to the
-# initialisation, a narrow normal distribution; ω begins at (‖θ‖, 0, …); Adam, learning rate 0.003,
-# all along.
+# 2017: θ = Pω. The columns of P are orthonormal, and the first one points to the initialisation, a
+# narrow normal distribution. ω starts at (‖θ‖, 0, …). Adam at a constant learning rate of 0.003.
 #
-# New: θ = θ0 + σ√(D/d) ⊙ Pω, where P is a hash that no memory holds; ω begins at 0; Adam with one
-# cycle of the learning rate up to 0.4 standard deviations of the initial weights a step.
+# New: θ = θ0 + σ√(D/d) ⊙ Pω. P is a hash and needs no memory. ω starts at 0. Adam with a one-cycle
+# learning rate, whose peak is 0.4 standard deviations of the initial weights per step.
 
 
 # %%
@@ -67,14 +66,14 @@ def old(dim):
     models.initialise_2017(net, seed=0)
     if dim != "full":
         net = sn.Subspace(net, dim, "orthonormal", seed=0, theta0="module", scale="none")
-    return fit(net, digits, Recipe(EPOCHS, lr=3e-3, betas=(0.9, 0.99), schedule="constant"))
+    return fit(net, digits, Recipe(EPOCHS, lr=3e-3, beta2=0.99, schedule="constant"))
 
 
 def new(dim):
     net = models.build("fc")
     if dim == "full":
         return fit(net, digits, Recipe(epochs=EPOCHS, lr=3e-3))
-    return fit(sn.Subspace(net, dim, seed=0), digits, Recipe(epochs=EPOCHS, lr=0.4))
+    return fit(sn.Subspace(net, dim, seed=0), digits, Recipe(epochs=EPOCHS))
 
 
 torch.manual_seed(0)  # the plain module draws its initialisation from PyTorch
@@ -84,7 +83,7 @@ histories = {"2017": {dim: old(dim) for dim in DIMS}, "new": {dim: new(dim) for 
 # %% [markdown]
 # ## All curves in one picture
 #
-# At the small size the old recipe has hardly begun when it ends: its steps are small.
+# At the small size the old recipe ends before it has converged: its steps are small.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
@@ -104,9 +103,10 @@ axes[1].legend(title="d", loc="upper left", bbox_to_anchor=(1, 1))
 figure.tight_layout()
 
 # %% [markdown]
-# ## Beside the figures of 2017
+# ## Comparison with 2017
 #
-# They were read off the plot in its repository, after 10 epochs, and are good to about two points.
+# The published values are read off the plot in its repository, after 10 epochs, to about two
+# points.
 
 # %%
 PUBLISHED = {3: "~10", 10: "~12", 30: "~21", 100: "~51", 300: "~75", 1000: "~90", "full": "97.8"}
@@ -121,5 +121,5 @@ Markdown(
 )
 
 # %% [markdown]
-# These are single runs. The sweeps with five seeds at each d are `experiments/fc-2017.toml` and
-# `experiments/fc-hashed.toml`; `subspace-nn sweep` runs them.
+# These are single runs. The sweeps `experiments/fc-2017.toml` and `experiments/fc-hashed.toml` have
+# five seeds per d; `subspace-nn sweep` runs them.

@@ -11,14 +11,14 @@
 # %% [markdown]
 # # A small net, or a subspace of a big one?
 #
-# The tutorials of 2017 had one thing in common, says the
+# The tutorials of 2017 have one thing in common, says the
 # [post](https://greydanus.github.io/2017/10/30/subspace-nn/): “they all use a LOT of parameters.”
 # There are two ways to use fewer. One is a smaller net; the post trained four, its “MNIST lite”.
-# The other is a big net in a subspace. This notebook counts, trains both, and puts them in one
-# picture: test accuracy against free parameters.
+# The other is a subspace of a big net. This notebook trains both and plots test accuracy against
+# free parameters.
 #
-# Its size is `small` unless the environment variable `SUBSPACE_NN_NOTEBOOK` is `full`: small is a
-# tenth of the images and few epochs, full is all images and 10 epochs.
+# By default it uses a tenth of the images and three epochs. With the environment variable
+# `SUBSPACE_NN_NOTEBOOK=full` it uses all images and 10 epochs.
 
 # %%
 import os
@@ -50,7 +50,7 @@ print(f"{len(digits.train.labels):,} images to train on, {len(digits.test.labels
 # %% [markdown]
 # ## The tutorials' nets
 #
-# All nine are here, rebuilt in PyTorch. Two of the printed numbers do not follow from the
+# All nine nets, rebuilt in PyTorch. Two of the printed numbers do not follow from the
 # architectures: Caffe's LeNet has 431,080 weights, TensorFlow's conv net 3,274,634.
 
 # %%
@@ -81,7 +81,7 @@ Markdown("\n".join([*head, "| --- | ---: | ---: | ---: |", *rows]))
 # %% [markdown]
 # ## “MNIST lite”
 #
-# The small nets, all weights free, with the learning rate of 2017.
+# The small nets, with all weights free and the learning rate of 2017.
 
 # %%
 LITE = {"conv-6-6": "95.6", "conv-8-16": "97.6", "fc-16": "94.5", "fc-32": "96.5"}
@@ -102,7 +102,7 @@ Markdown("\n".join(head + rows))
 # ## Big nets in subspaces
 #
 # The tutorial's conv net and the fully connected net of the post, in few dimensions. At the small
-# size no net has been trained to its end.
+# size no net has converged.
 
 # %%
 DIMS = [100, 1000, 3369] if SMALL else [100, 300, 1000, 3369, 10_754]
@@ -110,7 +110,7 @@ DIMS = [100, 1000, 3369] if SMALL else [100, 300, 1000, 3369, 10_754]
 
 def in_subspace(name, dim):
     net = sn.Subspace(models.build(name), dim, seed=0)
-    return fit(net, digits, Recipe(epochs=EPOCHS, lr=0.4)).evaluations[-1].test_accuracy
+    return fit(net, digits, Recipe(epochs=EPOCHS)).evaluations[-1].test_accuracy
 
 
 subspaces = {name: [in_subspace(name, dim) for dim in DIMS] for name in ("conv", "fc")}
@@ -128,5 +128,5 @@ axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
 figure.tight_layout()
 
 # %% [markdown]
-# The same question over all tutorials' nets, with several seeds, is what the sweeps in
-# `experiments/` answer; `subspace-nn report` draws them.
+# The sweeps in `experiments/` answer the same question for all nets of the tutorials, with several
+# seeds; `subspace-nn report` draws them.

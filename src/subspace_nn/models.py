@@ -1,7 +1,4 @@
-"""The nets of 2017: plain modules for 28 × 28 digits, known by name so that a file can name them.
-
-They know nothing of subspaces and stand below the file format, which rebuilds them.
-"""
+"""The nets of 2017: plain modules for 28 × 28 images, with names that a checkpoint can hold."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -21,8 +18,8 @@ class Conv(nn.Module):
     """784 → (10, 5×5) → (20, 5×5) → 50 → 10: D = 21,840, the net of PyTorch's MNIST example.
 
     Args:
-        dropout: probability of dropping a channel after the second convolution and a unit after
-            the first linear layer; the 2017 experiments used 0.5, the default is 0.
+        dropout: probability of dropping a channel after the second convolution, and a unit after
+            the first linear layer; 0.5 in the experiments of 2017, 0 by default.
 
     Example:
         >>> import torch
@@ -43,7 +40,7 @@ class Conv(nn.Module):
         self,
         x: Tensor,  # (n, 1, 28, 28)
     ) -> Tensor:  # (n, 10)
-        """Logits of the ten digits.
+        """Compute the logits of the ten classes.
 
         Args:
             x: images, shape (n, 1, 28, 28).
@@ -80,7 +77,7 @@ class FC(nn.Module):
         self,
         x: Tensor,  # (n, 1, 28, 28)
     ) -> Tensor:  # (n, 10)
-        """Logits of the ten digits.
+        """Compute the logits of the ten classes.
 
         Args:
             x: images, shape (n, 1, 28, 28).
@@ -94,13 +91,13 @@ class FC(nn.Module):
 
 
 def initialise_2017(module: nn.Module, seed: int) -> None:
-    """Give a net the initial weights of the 2017 experiments, in place.
+    """Initialise a net as the experiments of 2017 did, in place.
 
     Weights are normal with standard deviation 0.005 in the conv net, and 0.001, 0.001 and 0.01 in
     the three layers of fc; biases are zero.
 
     Args:
-        module: a `Conv` or an `FC`; other nets take 0.005 throughout.
+        module: a `Conv` or an `FC`; other nets get 0.005 in all layers.
         seed: of the stream "init-2017".
     """
     stds = [0.001, 0.001, 0.01] if isinstance(module, FC) else itertools.repeat(0.005)
@@ -116,11 +113,11 @@ def initialise_2017(module: nn.Module, seed: int) -> None:
 
 
 class Net(nn.Sequential):
-    """A plain stack of layers for 28 × 28 digits: convolutions with pooling, then linear layers.
+    """A plain stack of layers for 28 × 28 images: convolutions with pooling, then linear layers.
 
     Args:
         convs: for each convolution its channels, kernel size, padding, and the size of the
-            pooling after it; a rectifier follows each.
+            pooling that follows, with a ReLU after that.
         hidden: units of each hidden linear layer.
         conv_bias: whether the convolutions have biases.
         dropout: probability of dropping a channel after the last convolution, as in `Conv`, and a
@@ -155,13 +152,13 @@ class Net(nn.Sequential):
         super().__init__(*layers, nn.Linear(units, 10))
 
 
-#: Every net by its name; each is called with dropout=….
+#: Every net by its name; each takes dropout=….
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "conv": Conv,
     "fc": FC,
-    # LeNet as Li et al. (2018) have it.
+    # LeNet as in Li et al. (2018).
     "lenet": partial(Net, [(6, 5, 0, 2), (16, 5, 0, 2)], (120, 84)),
-    # "MNIST lite", the small nets that the subspaces are compared with.
+    # "MNIST lite", the small nets with which the post compares subspaces.
     "fc-16": partial(Net, hidden=(16,)),
     "fc-32": partial(Net, hidden=(32,)),
     "conv-6-6": partial(Net, [(6, 4, 0, 2), (6, 4, 0, 2)], (25,)),
@@ -172,11 +169,11 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     # The printed 149,674 follows from a map of 6 × 6 and convolutions without biases.
     "mastery-cnn": partial(Net, [(32, 5, 0, 4)], (128,), conv_bias=False),
     "lasagne-cnn": partial(Net, [(32, 5, 0, 2), (32, 5, 0, 2)], (256,)),
-    # 431,080 parameters; the printed 366,030 does not follow from the architecture.
+    # 431,080 parameters; the post prints 366,030, which does not follow from the architecture.
     "caffe-cnn": partial(Net, [(20, 5, 0, 2), (50, 5, 0, 2)], (500,)),
     "mastery-fc": partial(Net, hidden=(784,)),
     "lasagne-fc": partial(Net, hidden=(800, 800)),
-    # 3,274,634 parameters; printed as 3,274,625.
+    # 3,274,634 parameters; the post prints 3,274,625.
     "tensorflow-cnn": partial(Net, [(32, 5, 2, 2), (64, 5, 2, 2)], (1024,)),
 }
 
@@ -189,10 +186,10 @@ def build(name: str, **options: Any) -> nn.Module:
         **options: `dropout`.
 
     Returns:
-        The module, initialised by PyTorch's default. It remembers its name for `name_of`.
+        The module, initialised by PyTorch's default. `name_of` returns its name.
 
     Raises:
-        InputError: if the name is not known.
+        InputError: if the name is unknown.
 
     Example:
         >>> sum(p.numel() for p in build("conv").parameters())
@@ -206,15 +203,15 @@ def build(name: str, **options: Any) -> nn.Module:
 
 
 def name_of(module: nn.Module) -> str | None:
-    """The name under which `build` made a module.
+    """Look up the name with which `build` made a module.
 
-    Dropout changes no trained function, so it is not part of the name.
+    Dropout does not change the trained function, so it is not part of the name.
 
     Args:
         module: any module.
 
     Returns:
-        The name, or None if it was not made by `build`.
+        The name; None if `build` did not make the module.
     """
     return module.__dict__.get(_NAME)
 

@@ -68,6 +68,15 @@ def test_bar_says_all_at_any_width(width):
     assert "…" not in frame
 
 
+def test_the_line_of_each_epoch_stays_in_a_terminal():
+    shown = ESCAPE.sub("", show(training(), terminal=True)).replace("\r", "\n")
+    lines = [line.strip() for line in shown.splitlines() if line.startswith("epoch")]
+    kept = [line for line in lines if "step" in line]
+    assert [line.partition("  loss")[0] for line in kept] == [
+        "epoch 1/3  step 400", "epoch 2/3  step 800", "epoch 3/3  step 1200",
+    ]  # fmt: skip
+
+
 def test_bar_says_nothing_of_what_is_not_known_yet():
     frame = last_frame(show([], terminal=True))
     assert "nan" not in frame

@@ -249,6 +249,14 @@ def test_options_come_from_a_file_and_flags_override_them(run, here, key):
     assert history["environment"]["threads"] == 1
 
 
+@pytest.mark.usefixtures("small_set")
+def test_a_file_of_options_with_a_byte_order_mark_and_a_path_from_home(run, here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    (here / "a.toml").write_text('model = "fc-16"\nout = "~/there"\n', encoding="utf-8-sig")
+    assert run("train", "--config", "~/a.toml", "--epochs", 1, "--device", "cpu").code == 0
+    assert sorted(path.name for path in (here / "there").iterdir()) == FILES
+
+
 def test_file_of_options_serves_evaluate_too(run, trained, here):
     (here / "a.toml").write_text('data = "nowhere"\n')
     done = run("evaluate", trained.checkpoint, "--config", "a.toml")

@@ -106,17 +106,17 @@ class Terminal(Console):
             os.dup2(nowhere.fileno(), self.file.fileno())
 
 
-Device = Annotated[str, Parameter(help="auto (CUDA where there is one), cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, Parameter(help="auto (CUDA if available), cpu, cuda, cuda:1, mps.")]
 Data = Annotated[
     Path | None,
-    Parameter(help="Folder with MNIST's four IDX files; the packaged ones if not given."),
+    Parameter(help="Folder with MNIST's four IDX files; by default the packaged ones."),
 ]
 Trust = Annotated[
     bool,
-    Parameter(help="The file is from someone you trust: it may take any time and memory."),
+    Parameter(help="You trust the author of the file: loading it may take any time and memory."),
 ]
 Threads = Annotated[
-    int | None, Parameter(help="CPU threads; PyTorch's choice, a thread a core, if not given.")
+    int | None, Parameter(help="CPU threads; by default PyTorch's choice, one per core.")
 ]
 
 
@@ -135,17 +135,17 @@ def _launch(
     app(tokens, exit_on_error=False, print_error=False)
 
 
-def _toml(path: Path) -> cyclopts.config.Toml:
+def _toml(path: Path) -> cyclopts.config.Dict:
     # Cyclopts passes over tables and the names of verbs; a user who wrote one meant it.
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}.") from None
     if odd := [name for name, v in content.items() if isinstance(v, dict) or name in app]:
         raise InputError(
             f"{path}: expected options as in `dim = 300`, got the table or verb {', '.join(odd)}."
         )
-    return cyclopts.config.Toml(path, must_exist=True, use_commands_as_keys=False)
+    return cyclopts.config.Dict(content, use_commands_as_keys=False, source=str(path))
 
 
 def main() -> None:

@@ -29,11 +29,11 @@ _WIDE = 60
 
 @contextmanager
 def progress(console: Console, recipe: Recipe) -> Generator[Callable[[Progress], None]]:
-    """Show a training as it goes: a bar in a terminal, one plain line an epoch elsewhere.
+    """Show the progress of a training: a line per epoch, and below it a bar in a terminal.
 
     Args:
-        console: where to.
-        recipe: what is being done.
+        console: prints it.
+        recipe: of the training.
 
     Yields:
         A function to call with each `Progress`.
@@ -167,10 +167,12 @@ def _bar(console: Console, epochs: int) -> Generator[Callable[[Progress], None]]
         TextColumn("test {task.fields[accuracy]}"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
+    line = _lines(console, epochs)
     with Bar(*columns, console=console, expand=True) as bar:
         task = bar.add_task("", total=None, epoch=1, steps="–", loss="–", accuracy="–")
 
         def show(now: Progress) -> None:
+            line(now)
             bar.update(
                 task,
                 completed=now.step,

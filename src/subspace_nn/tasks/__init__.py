@@ -1,1 +1,1 @@
-"""Real tasks: data sets, and a loop that trains on them."""
+"""Tasks: data sets, recipes, the training loop, and the module and data of a user."""

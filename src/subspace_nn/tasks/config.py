@@ -23,16 +23,13 @@ class NetConfig:
     """The net and its subspace.
 
     Attributes:
-        model: Net: conv (D = 21,840), fc (D = 199,210), lenet, or another of
-            `subspace_nn.models.MODELS`.
+        model: Net: conv (D = 21,840), fc (D = 199,210), or another of subspace_nn.models.MODELS.
         dim: Number of free parameters d, from 1 to D; full is D.
-        projection: Map from ω to the weights: hashed, layerwise:hashed, orthonormal (2017), or
-            another kind.
+        projection: Map from ω to the weights: hashed, layerwise:hashed, orthonormal (2017), …
         dropout: Probability of dropping a unit in training.
         init: Initial weights: default (PyTorch's) or 2017 (normal, narrow, zero biases).
-        scale: Scale of a step: init; learned (a trained factor per tensor); none for P ω itself
-            (2017).
-        seed: Seed of the projection, the initial weights, the order of the images and dropout.
+        scale: Scale of a step: init; learned (a factor per tensor); none (P ω itself, 2017).
+        seed: Seed of P, the initial weights, the order of the images, and dropout.
     """
 
     model: str = "conv"

@@ -96,15 +96,16 @@ class Method(abc.ABC):
 class Recipe(Method):
     """How to train with Adam.
 
+    The learning rate is constant, or goes through one cycle (Smith and Topin, "Super-convergence",
+    2018): up from lr/25 over the first 30 % of the steps, then down to nearly 0, both along a
+    cosine. The last, smaller batch of an epoch is used, too.
+
     Attributes:
         epochs: Passes over the training examples.
-        batch_size: Examples per step; the last, smaller batch of an epoch is used too.
-        lr: Peak learning rate. In a `Subspace` it counts initial standard deviations per step, and
-            one value serves every dim and model.
+        batch_size: Examples per step.
+        lr: Peak learning rate: initial standard deviations per step, for every dim and model.
         beta2: Adam's decay rate of the squared gradient, from 0 to below 1 (2017: 0.99).
-        schedule: Schedule of the learning rate: one-cycle (Smith and Topin, "Super-convergence",
-            2018: up from lr/25 over the first 30 % of the steps, then down to nearly 0, both along
-            a cosine) or constant.
+        schedule: Schedule of the learning rate: one-cycle or constant.
 
     Example:
         >>> Recipe(lr=-1, epochs=0).problems()[0]

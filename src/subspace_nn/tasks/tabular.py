@@ -1,4 +1,4 @@
-"""Small tables that come with scikit-learn, as problems for `subspace_nn.tasks.own`."""
+"""Tables of scikit-learn as problems for `subspace_nn.tasks.own`."""
 
 import importlib
 import itertools
@@ -14,12 +14,12 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.own import Problem
 
 _BATCH = 32
-#: Part of the rows that is kept for testing.
+#: Share of the rows that is held out for testing.
 _TEST = 0.3
 
 
 def digits() -> Problem:
-    """Digits of 8 × 8 pixels in ten classes, 1,797 rows; a net 64-64-10, D = 4,810.
+    """Classify 1,797 digits of 8 × 8 pixels with a net 64-64-10, D = 4,810.
 
     Returns:
         The problem.
@@ -28,7 +28,7 @@ def digits() -> Problem:
 
 
 def breast_cancer() -> Problem:
-    """Tumours, benign or malignant, 569 rows of 30 measured properties; 30-64-32-2, D = 4,130.
+    """Classify 569 tumours by 30 properties with a net 30-64-32-2, D = 4,130.
 
     Returns:
         The problem.
