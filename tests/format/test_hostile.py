@@ -274,6 +274,17 @@ def test_dtypes_are_the_format_s(path):
         container.read(path)
 
 
+@pytest.mark.parametrize("fields", [
+    {"seed": -1}, {"seed": 2**64}, {"seed": 10**400}, {"sketch": []}, {"sketch": [1.0] * 5},
+    {"sketch": ["a"] * 4}, {"sketch": [True] * 4}, {"sketch": [[]] * 4},
+], ids=str)  # fmt: skip
+def test_numbers_are_the_format_s(fields, path):
+    saved = container.read(path_of("gaussian"))
+    path.write_bytes(file_of({**saved.spec, **fields}, dict(saved.tensors)))
+    with pytest.raises(sn.CheckpointError, match=r"seed < 2|'sketch' must"):
+        container.read(path)
+
+
 @pytest.mark.parametrize(("bytes_", "dim"), [([128, 127, 0], 1), ([0, 63, 1 << 4], 1)])
 def test_packed_numbers_are_finite_and_nothing_is_between_them(bytes_, dim, path):
     saved = container.read(path_of("hashed"))

@@ -365,21 +365,40 @@ def _type_problems(spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _value_problems(spec: Mapping[str, Any]) -> Iterator[str]:
+    yield from _number_problems(spec)
+    yield from _word_problems(spec)
+    yield from _pattern_problems(spec)
+    yield from _company_problems(spec)
+
+
+def _number_problems(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Sizes, the seed, the version, and sums of P."""
     if spec["format"] < 1:
         yield f"field 'format' must be at least 1, got {_short(spec['format'])}."
     if not 1 <= spec["dim"] <= spec["D"] < 1 << 63:
         got = f"{_short(spec['dim'])} and {_short(spec['D'])}"
         yield f"expected 1 ≤ dim ≤ D < 2^63, got {got}."
-    if (spec["theta0_from"] == "base") != ("base" in spec):
-        yield "field 'base' belongs to theta0_from='base', and only to that."
-    if "frozen" in spec and "base" not in spec:
-        yield "field 'frozen' belongs to theta0_from='base' only."
-    yield from _dtype_problems(spec)
-    if spec.get("omega", "int8") not in packing.ROUNDED:
-        valid = ", ".join(packing.ROUNDED)
-        yield f"field 'omega' must be one of {valid}, got {_short(spec['omega'])}."
-    if spec.get("scale", "none") not in {"none", "learned"}:
-        yield f"field 'scale' must be 'none' or 'learned', got {_short(spec['scale'])}."
+    if not 0 <= spec["seed"] < 1 << 64:
+        yield f"expected 0 ≤ seed < 2^64, got {_short(spec['seed'])}."
+    sketch = spec.get("sketch", [0.0] * 4)
+    if len(sketch) != 4 or not all(type(number) in {int, float} for number in sketch):
+        yield f"field 'sketch' must have four numbers, got {_short(sketch)}."
+
+
+def _word_problems(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Fields that have one of a few words."""
+    words = {
+        "dtype": [name for name in packing.FLOATS if name != "float32"],
+        "omega": packing.ROUNDED,
+        "scale": ["none", "learned"],
+    }
+    for name, valid in words.items():
+        if name in spec and spec[name] not in valid:
+            yield f"field {name!r} must be one of {', '.join(valid)}, got {_short(spec[name])}."
+
+
+def _pattern_problems(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Lists of patterns of names."""
     for name in ("exclude", "include", "train"):
         texts = spec.get(name, ["a"])
         if not 1 <= len(texts) <= MAX_LIST or not all(map(_is_plain, texts)):
@@ -389,13 +408,14 @@ def _value_problems(spec: Mapping[str, Any]) -> Iterator[str]:
         yield "field 'include' says what holds without it."
 
 
-def _dtype_problems(spec: Mapping[str, Any]) -> Iterator[str]:
-    """The dtype of a named net, which is float32 without it."""
+def _company_problems(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Fields that belong to another one."""
+    if (spec["theta0_from"] == "base") != ("base" in spec):
+        yield "field 'base' belongs to theta0_from='base', and only to that."
+    if "frozen" in spec and "base" not in spec:
+        yield "field 'frozen' belongs to theta0_from='base' only."
     if "dtype" in spec and "model" not in spec:
         yield "field 'dtype' belongs to a 'model', and only to that."
-    others = [name for name in packing.FLOATS if name != "float32"]
-    if spec.get("dtype", others[0]) not in others:
-        yield f"field 'dtype' must be one of {', '.join(others)}, got {_short(spec['dtype'])}."
 
 
 def _stated(tensor: Any) -> Stated:
