@@ -3,9 +3,11 @@
 import dataclasses
 import errno
 import gzip
+import itertools
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -325,8 +327,12 @@ def test_diverged_keeps_the_best_weights(run, here, monkeypatch, digits):
 
 
 @pytest.mark.usefixtures("small_set")
-def test_a_full_disk_is_told(run, here, monkeypatch):
+def test_a_disk_that_fills_up_is_reported(run, here, monkeypatch):
+    calls = itertools.count()
+
     def fail(_):
+        if next(calls) < len(FILES):  # what is tried before the training
+            return
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
@@ -466,9 +472,9 @@ BAD_TRAININGS = [
     ("--data cut", ["t10k-images-idx3-ubyte: it is truncated."]),
     ("--data corrupt", ["t10k-images-idx3-ubyte: it is corrupt"]),
     ("--data other", ["t10k-images-idx3-ubyte: its content differs."]),
-    ("--out file", ["The output folder file cannot be written: "]),
-    ("--out file/below", ["The output folder file/below cannot be written: "]),
-    ("--out /dev/null/below", ["The output folder /dev/null/below cannot be written: "]),
+    ("--out file", ["file/omega.safetensors cannot be written: "]),
+    ("--out file/below", ["file/below/omega.safetensors cannot be written: "]),
+    ("--out /dev/null/below", ["/dev/null/below/omega.safetensors cannot be written: "]),
     ("--config nowhere.toml", ["nowhere.toml: No such file"]),
     ("--config incomplete", ["incomplete"]),
     ("--config unknown.toml", ["dims … unknown.toml"]),
@@ -486,7 +492,7 @@ BAD_TRAININGS = [
             f"{LR} -1.0.",
             DEVICE,
             f"{THREADS} 0.",
-            "The output folder file cannot be written: ",
+            "file/omega.safetensors cannot be written: ",
         ],
     ),
 ]
@@ -564,3 +570,27 @@ def test_a_mistake_leaves_no_folder(run, here, given):
     os.chdir(here / "cwd")
     assert run("train", *given.split()).code == 2
     assert [path.name for path in here.rglob("*")] == ["cwd"]
+
+
+def start(*words, script="exec {}"):
+    command = shlex.join([*COMMAND, *WHOLE, *words])
+    return subprocess.Popen(
+        ["/bin/bash", "-c", script.format(command)], stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_of_two_trainings_in_one_folder_one_is_refused(here):
+    both = [start("2", "--out", str(here / "out")) for _ in range(2)]
+    errors = [process.communicate(timeout=100)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2]
+    (error,) = filter(None, errors)
+    assert "Another training is at work in" in error or "the results of an earlier run" in error
+    assert sorted(path.name for path in (here / "out").iterdir()) == FILES
+
+
+def test_a_full_disk_is_found_out_before_the_training(here):
+    process = start("1", "--out", str(here / "out"), script="ulimit -f 100; trap '' XFSZ; exec {}")
+    assert "omega.safetensors cannot be written: File too large" in process.communicate()[1]
+    assert process.returncode == 2
+    assert not (here / "out").exists()

@@ -7,6 +7,7 @@ import pytest
 from subspace_nn.common.errors import InputError
 from subspace_nn.runs import record as schema
 from subspace_nn.runs.run import Run
+from subspace_nn.tasks.config import RunConfig
 
 
 def test_id_depends_on_the_arguments_and_not_on_how_they_are_given():
@@ -80,10 +81,13 @@ def test_a_failure_is_in_the_record(task, more, message):
     assert schema.check(record) == record
 
 
-def test_mnist_result_is_that_of_its_configuration():
+def test_mnist_result_is_that_of_its_configuration(tmp_path):
     arguments = {"model": "fc", "dim": 10, "epochs": 1, "batch_size": 20_000}
+    file = tmp_path / "omega.safetensors"
+    RunConfig(**arguments).build().save(file)
     result = Run.of("mnist", arguments).execute()["result"]
     assert result["D"] == 199_210
     assert result["steps"] == 3
     assert result["test_accuracy"] == result["evaluations"][-1]["test_accuracy"]
     assert len(result["loss_curve"]) == 3
+    assert result["checkpoint_bytes"] == file.stat().st_size

@@ -2,9 +2,10 @@
 
 import json
 import sys
-import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -21,7 +22,8 @@ from subspace_nn.cli._app import (
     set_threads,
 )
 from subspace_nn.cli.checkpoints import accuracy_change
-from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.atomic import try_writing, write_atomically
+from subspace_nn.common.claims import claim
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.format.packing import ROUNDED
 from subspace_nn.subspace.wrapper import Subspace
@@ -37,6 +39,9 @@ from subspace_nn.tasks.data import Split, mnist
 from subspace_nn.tasks.loop import find_device
 
 CHECKPOINT, HISTORY, CURVE = "omega.safetensors", "history.json", "curve.png"
+
+#: Held in the folder by the process that trains.
+CLAIM = ".training"
 
 
 def train(
@@ -69,7 +74,13 @@ def train(
         out=lambda: _check_writable(folder, force=force),
         dtype=lambda: _check_dtype(dtype),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    with _alone_in(folder, force=force):
+        _train(config, checked, folder, device=device, dtype=dtype)
+
+
+def _train(
+    config: RunConfig, checked: dict[str, Any], folder: Path, *, device: str, dtype: str | None
+) -> None:
     net: Subspace = checked["net"]
     console = Terminal()
     console.print(f"{config.model}: {net.dim:,} free parameters for {net.D:,} weights")
@@ -115,23 +126,33 @@ def _round(path: Path, dtype: str, net: Subspace, test: Split) -> dict[str, str]
     }
 
 
-def _check_writable(folder: Path, *, force: bool) -> None:
-    """See that the folder can be made and written: before the training rather than after."""
+@contextmanager
+def _alone_in(folder: Path, *, force: bool) -> Generator[None]:
+    """Keep other trainings out of a folder for as long as this one takes."""
+    with claim(folder / CLAIM) as mine:
+        if not mine:
+            raise InputError(
+                f"Another training is at work in {folder}. Name another folder with --out, or wait "
+                "for its end."
+            )
+        _check_free(folder, force=force)  # it may have ended since the first look
+        yield
+
+
+def _check_free(folder: Path, *, force: bool) -> None:
     held = [name for name in (CHECKPOINT, HISTORY, CURVE) if (folder / name).exists()]
     if held and not force:
         raise InputError(
             f"{folder} holds the results of an earlier run ({', '.join(held)}). "
             "Name another folder with --out, or overwrite them with --force."
         )
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"The output folder {folder} cannot be written: {error.strerror}. "
-            "Name another with --out."
-        ) from None
+
+
+def _check_writable(folder: Path, *, force: bool) -> None:
+    """See that everything can be written before the training rather than after it."""
+    _check_free(folder, force=force)
+    for name in (CHECKPOINT, HISTORY, CURVE):
+        try_writing(folder / name)
 
 
 def _write(folder: Path, config: RunConfig, net: Subspace, history: History) -> None:

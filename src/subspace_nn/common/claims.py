@@ -7,6 +7,7 @@ been renewed for a while.
 
 import contextlib
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Generator
@@ -23,8 +24,6 @@ except ImportError:  # Windows; a takeover is then not guarded against another a
 
 #: Seconds between renewals, and without one until the process on another machine counts as dead.
 RENEWED, STALE = 20.0, 120.0
-
-_LOCK = ".lock"
 
 #: Longer files are no claims.
 _LENGTH = 1000
@@ -79,8 +78,10 @@ def is_held(path: Path) -> bool:
 def _take(path: Path, mine: str) -> bool:
     if _create(path, mine):
         return True
-    with _locked(path.parent / _LOCK):
-        if is_held(path):
+    if is_held(path):
+        return False
+    with _locked(path.parent):
+        if is_held(path):  # another process may have been faster
             return False
         path.unlink(missing_ok=True)
         return _create(path, mine)
@@ -97,12 +98,17 @@ def _create(path: Path, mine: str) -> bool:
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
-    """One takeover at a time; the lock of a killed process is gone with it."""
-    with path.open("a", encoding="utf-8") as file:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # a disk that has no locks
-                fcntl.flock(file, fcntl.LOCK_EX)
+    """One takeover at a time in a folder; the lock of a killed process is gone with it."""
+    if fcntl is None:
         yield
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a disk that has no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _renew(path: Path, done: threading.Event) -> None:
@@ -113,14 +119,19 @@ def _renew(path: Path, done: threading.Event) -> None:
 
 def _age(path: Path) -> float:
     """Seconds since a claim was renewed, by the clock of its disk."""
-    now = path.parent / _LOCK
     try:
-        now.touch()
-        return now.stat().st_mtime - path.stat().st_mtime
-    except FileNotFoundError:
+        now = _clock_of(path.parent)
+        return now - path.stat().st_mtime
+    except OSError:  # it has just been given up
         return STALE
+
+
+def _clock_of(folder: Path) -> float:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
     except OSError:  # a folder that only others may write
-        return time.time() - path.stat().st_mtime
+        return time.time()
 
 
 def _read(path: Path) -> str | None:

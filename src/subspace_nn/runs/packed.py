@@ -18,8 +18,6 @@ _SHARED = ("environment", "command")
 #: Points of a loss curve that are kept, means over equal spans.
 CURVE_POINTS = 20
 
-_DIGITS = 5
-
 
 def encode(records: Sequence[Record]) -> bytes:
     """Pack records.
@@ -115,7 +113,7 @@ def averages(values: Sequence[float], count: int) -> list[float]:
         count: number of spans; the values themselves are returned if they are no more.
 
     Returns:
-        At most `count` means, rounded to 5 decimals.
+        At most `count` means, with six significant digits.
 
     Example:
         >>> averages([1.0, 2.0, 3.0, 4.0], 2)
@@ -124,4 +122,5 @@ def averages(values: Sequence[float], count: int) -> list[float]:
     if len(values) <= count:
         return list(values)
     edges = [len(values) * i // count for i in range(count + 1)]
-    return [round(sum(values[a:b]) / (b - a), _DIGITS) for a, b in itertools.pairwise(edges)]
+    spans = ((values[a:b], b - a) for a, b in itertools.pairwise(edges))
+    return [float(f"{sum(value / n for value in span):.6g}") for span, n in spans]

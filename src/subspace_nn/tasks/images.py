@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import itertools
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -11,6 +10,8 @@ import torch
 from subspace_nn import bits
 from subspace_nn.common.checks import one_of, whole
 from subspace_nn.common.errors import problems_of
+from subspace_nn.format import container
+from subspace_nn.runs.packed import averages
 from subspace_nn.runs.task import configured
 from subspace_nn.tasks.classifier import fit
 from subspace_nn.tasks.config import FULL, RunConfig
@@ -91,8 +92,8 @@ def train_mnist(config: RunConfig) -> dict[str, Any]:
         config: the configuration.
 
     Returns:
-        `D`, `dim`, the metrics of the last evaluation, every evaluation, and `loss_curve`: the
-        training loss, averaged over each hundredth of the steps.
+        `D`, `dim`, the metrics of the last evaluation, every evaluation, the bytes of the
+        checkpoint, and `loss_curve`: the training loss, averaged over each hundredth of the steps.
     """
     net = config.build()
     history = fit(net, prepared("mnist", "nothing", 60_000), config, seed=config.seed)
@@ -104,8 +105,9 @@ def train_mnist(config: RunConfig) -> dict[str, Any]:
         "test_correct": last.test_correct,
         "train_loss": last.train_loss,
         "steps": history.steps,
+        "checkpoint_bytes": len(container.encode(net.to_checkpoint())),
         "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
-        "loss_curve": _averages(history.losses, 100),
+        "loss_curve": averages(history.losses, 100),
     }
 
 
@@ -166,9 +168,3 @@ def _first(split: Split, count: int) -> Split:
 
 def _reordered(split: Split, order: torch.Tensor) -> Split:
     return Split(split.images.flatten(1)[:, order].view_as(split.images), split.labels)
-
-
-def _averages(values: list[float], count: int) -> list[float]:
-    edges = [len(values) * i // count for i in range(count + 1)]
-    spans = [values[a:b] for a, b in itertools.pairwise(edges) if b > a]
-    return [round(sum(span) / len(span), 5) for span in spans]
