@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from subspace_nn import cli
+from subspace_nn.cli._app import Terminal
 from subspace_nn.runs.store import Store
 
 #: As the command, with Ctrl-C on: a shell starts what runs in its background without.
@@ -91,6 +92,12 @@ def test_a_width_that_is_no_width_is_passed_over(columns):
     )
     assert "Measure how many free parameters" in done.stdout
     assert max(map(len, done.stdout.splitlines())) == 80
+
+
+def test_a_number_is_not_cut_in_two_by_colours():
+    console = Terminal(file=io.StringIO(), force_terminal=True, width=80)
+    console.print("1,000 free parameters, runs/conv-1000-0")
+    assert console.file.getvalue() == "1,000 free parameters, runs/conv-1000-0\n"
 
 
 def test_python_m_is_the_command():
