@@ -9,7 +9,7 @@ import pytest
 from subspace_nn.common.errors import InputError
 from subspace_nn.measure import KNOWN
 from subspace_nn.runs.run import Run, find_task, resolve
-from subspace_nn.runs.task import NAMED, OWN, Task
+from subspace_nn.runs.task import NAMED, OWN, Task, importable
 from tests import toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,3 +82,23 @@ def test_the_page_names_every_task():
     assert {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row.split("|")[1])} == {
         *NAMED
     }
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("./mine.py:digits", "mine:digits"), ("mine.py:digits", "mine:digits"),
+    ("folder/mine.py:digits", "folder.mine:digits"), ("a/../mine.py:digits", "mine:digits"),
+    ("package.mine:digits", "package.mine:digits"), ("mnist", "mnist"), ("toy", "toy"),
+])  # fmt: skip
+def test_a_path_is_the_module_that_it_is_in_the_current_folder(name, expected):
+    assert importable(name) == expected
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("mine.py", "names no function: expected mine:FUNCTION"), ("./mine.py", "mine:FUNCTION"),
+    ("../mine.py:digits", "Change to the folder of the file"),
+    ("/elsewhere/mine.py:digits", "Change to the folder"), ("./my-file.py:f", "cannot be imported"),
+])  # fmt: skip
+def test_a_path_that_is_no_module_is_refused(name, message):
+    with pytest.raises(InputError) as caught:
+        resolve(name, {"dim": 3})
+    assert message in str(caught.value)

@@ -23,7 +23,7 @@ from subspace_nn.runs.record import (
     result_problems,
     run_id,
 )
-from subspace_nn.runs.task import NAMED, OWN, PLACES, VARIADIC, Task
+from subspace_nn.runs.task import NAMED, OWN, PLACES, VARIADIC, Task, importable
 
 #: The task that is being imported.
 _IMPORTED: ContextVar[str | None] = ContextVar("_IMPORTED", default=None)
@@ -217,6 +217,7 @@ def resolve(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any
         >>> resolve("subspace_nn.tasks.tabular:digits", {"dim": 10})[0]
         'subspace_nn.tasks.own:train'
     """
+    name = importable(name)
     if named := NAMED.get(name):
         return named.task, {**named.arguments, **arguments}
     found = find_task(name)

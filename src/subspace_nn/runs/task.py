@@ -2,11 +2,14 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Protocol, TypeVar
 
 from subspace_nn.common.checks import require
+from subspace_nn.common.errors import InputError
 
 Result = Mapping[str, Any]
 Check = Callable[[Mapping[str, Any]], list[str]]
@@ -133,6 +136,37 @@ def configured(config: type[C]) -> Callable[[Callable[[C], Result]], Task]:
         return Task(call, check, inspect.signature(config))
 
     return make
+
+
+def importable(name: str) -> str:
+    """The name of a task whose file is given as a path in the current folder.
+
+    Args:
+        name: of a task, or `folder/file.py:function`.
+
+    Returns:
+        `folder.file:function`; a name that is no path is returned as it is.
+
+    Raises:
+        InputError: if the path names no function, or leads out of the current folder.
+
+    Example:
+        >>> importable("./mine.py:digits"), importable("mine:digits")
+        ('mine:digits', 'mine:digits')
+    """
+    file, _, function = name.partition(".py:") if ".py:" in name else (name, "", "")
+    if not (function or name.endswith(".py") or "/" in name):
+        return name
+    path = PurePath(os.path.relpath(file.removesuffix(".py")))
+    module = ".".join(path.parts)
+    if not all(part.isidentifier() for part in path.parts):
+        raise InputError(
+            f"The task {name!r} cannot be imported from here: expected folder/file.py:function in "
+            "the current folder. Change to the folder of the file."
+        )
+    if not function:
+        raise InputError(f"{name} names no function: expected {module}:FUNCTION.")
+    return f"{module}:{function}"
 
 
 def _accept(_: Mapping[str, Any]) -> list[str]:
