@@ -1,251 +1,280 @@
-"""Does the interval of a measurement hold the truth as often as it says, and for how many runs?
+"""Does the interval of a measurement hold the truth as often as it says, and in how many runs?
 
     python -m evidence.measure_coverage results/measure_coverage.json
 
-100 synthetic tasks with known answers, d* from 7 to 5,000, D = 100,000: the mean result is one of
-four curves in log d with a given slope at the threshold (90 % of the full model's mean), and each
-run adds normal noise of its own. Every task is measured as a real one is, by the same planner and
-estimator; what is not real is the training. It prints and writes
+Each family of `evidence.measure_families` gives 120 tasks with known answers. Every task is
+measured as a real one is, by the same planner and estimator; only the training is replaced. Half
+of the measurements have the default budget of 60 runs, half 200. For each family it prints and
+writes
 
-- in how many trials the 95 % interval holds the truth;
-- the runs, beside those of a fixed grid as Li et al. (2018) used: n seeds at every dimension of a
-  grid, d_int the first at which the mean reaches the threshold, a bootstrap over the seeds, the
-  interval from the grid point before. Each trial gets the cheapest grid, of many, whose interval
-  is no wider in that very trial;
-- what happens if the seeds are shared between dimensions instead of fresh;
-- what happens if some seeds fail altogether, which a few runs often do not show: a result is then
-  lower by so much with such a probability. What that takes off the mean is added to all results,
-  so that the answers stay known.
+- in how many measurements the 95 % interval holds the answer, of all and of those that call
+  themselves tight;
+- in how many measurements that call themselves tight the records show what makes an interval
+  doubtful: results 0.2 and five standard deviations apart at one dimension, or a fall of the
+  mean of five standard errors;
+- the runs, and those of the planner of commit f0d51fe on the same tasks, where it does not crash;
+- how often the interval of a plain grid holds the answer: five seeds at each of 20 dimensions,
+  d_int where the means first cross the threshold, on straight lines in log d, and a bootstrap over
+  the seeds.
+
+About 15 minutes on one core. It needs the repository's history.
 """
 
-import dataclasses
-import itertools
+import collections
 import json
 import math
 import statistics
+import subprocess
 import sys
-from collections.abc import Callable
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evidence.measure_families import FAMILIES, LEVEL, Family, Random, Task
 from subspace_nn.common.atomic import write_atomically
-from subspace_nn.measure.estimate import Estimate, Results, estimate
-from subspace_nn.measure.plan import first_dims, next_dims
+from subspace_nn.measure import estimate, plan
 
-D = 100_000
-TRIALS = 100
-RATIO, BATCH, BUDGET = 1.2, 4, 200
-#: The full model's noise, as a part of that at the crossing.
-FULL_NOISE = 0.3
-#: How often a seed fails, and how much lower its result then is.
-FAILING = [(0.02, 0.3), (0.05, 0.1), (0.05, 0.3), (0.1, 0.3)]
-#: What a seed does to all dimensions alike, where seeds are shared: its part of the variance.
-SHARED = 0.64
+TRIALS = 120
+BATCH, BUDGETS = 4, (60, 200)
+BASELINE = "f0d51fe"
+#: Dimensions and seeds of the plain grid, and resamples of its bootstrap.
+GRID_DIMS, GRID_SEEDS, RESAMPLES = 20, 5, 500
+#: What makes an interval doubtful is in the records if results at one dimension are as far apart,
+#: or the mean falls by as many standard errors.
+APART, ERRORS = 0.2, 5.0
 
-# Where a logistic curve from 0.1 to 1 is at 0.9.
-_P = 0.8 / 0.9
-_LOGIT = math.log(_P / (1 - _P))
-
-#: Accuracy z natural logarithms above the crossing, for a slope there; 0.9 at z = 0, 1 at most.
-CURVES: dict[str, Callable[[float, float], float]] = {
-    "logistic": lambda z, slope: (
-        0.1 + 0.9 / (1 + math.exp(-_LOGIT - slope * z / 0.9 / _P / (1 - _P)))
-    ),
-    "saturating": lambda z, slope: max(0.1, 1 - 0.1 * math.exp(min(50.0, -10 * slope * z))),
-    "broken line": lambda z, slope: min(1.0, max(0.1, 0.9 + slope * z)),
-    "step": lambda z, slope: 1.0 if z * slope > 0 else 0.3,
-}
-#: Slope at the threshold, in accuracy per natural logarithm of d, and standard deviation of a run.
-#: MNIST's fully connected net has about 0.08 and 0.004.
-SETTINGS = list(itertools.product((0.05, 0.1, 0.2), (0.003, 0.01, 0.03)))
-
-#: Grids: points in a factor of e, and seeds at each.
-GRIDS = list(itertools.product((2, 3, 5, 8, 12, 16, 24, 32), (3, 5, 10, 20)))
+Runs = dict[int, list[float]]
 
 
-@dataclass
-class Synthetic:
-    """A task with a known answer.
+@dataclass(frozen=True)
+class Method:
+    """A planner with its estimator.
 
     Attributes:
-        answer: the smallest dimension whose mean reaches the threshold.
-        curve: name of its curve.
-        slope: at the crossing.
-        noise: standard deviation of a run.
-        dice: where its noise comes from.
-        shared: whether the k-th runs of all dimensions share a seed.
-        failing: how often a seed fails, and how much lower its result then is.
+        estimate: the module `subspace_nn.measure.estimate`.
+        plan: the module `subspace_nn.measure.plan`.
     """
 
-    answer: int
-    curve: str
-    slope: float
-    noise: float
-    dice: np.random.Generator
-    shared: bool = False
-    failing: tuple[float, float] = (0.0, 0.0)
-    effects: dict[int, float] = dataclasses.field(default_factory=dict)
+    estimate: Any
+    plan: Any
 
-    def mean(self, dim: int) -> float:
-        """Mean result at a dimension; the crossing lies between answer - 1 and answer."""
-        z = math.log(dim) - math.log(self.answer - 0.5)
-        # The full model's mean is not quite 1: scaled, so that 0.9 is exactly 90 % of it.
-        top = CURVES[self.curve](math.log(D) - math.log(self.answer - 0.5), self.slope)
-        value = CURVES[self.curve](z, self.slope)
-        return value if value < 0.9 else 0.9 + (value - 0.9) * 0.1 / (top - 0.9)
 
-    def run(self, dim: int, count: int) -> float:
-        """The result of the count-th run at a dimension."""
-        noise = self.dice.standard_normal()
-        if self.shared:
-            effect = self.effects.setdefault(count, self.dice.standard_normal())
-            noise = math.sqrt(SHARED) * effect + math.sqrt(1 - SHARED) * noise
-        rate, drop = self.failing
-        failure = drop * (rate - (self.dice.random() < rate)) if rate else 0.0
-        return self.mean(dim) + self.noise * noise + failure
+NOW = Method(estimate, plan)
 
-    def run_full(self) -> float:
-        """The result of a run of the full model."""
-        return self.mean(D) + FULL_NOISE * self.noise * self.dice.standard_normal()
+
+@dataclass(frozen=True)
+class Trial:
+    """One measurement of a synthetic task.
+
+    Attributes:
+        held: whether the interval holds the answer.
+        tight: whether the measurement called itself tight.
+        doubted: whether it warned.
+        shown: whether the records show what makes the interval doubtful.
+        runs: number of runs.
+    """
+
+    held: bool
+    tight: bool
+    doubted: bool
+    shown: bool
+    runs: int
 
 
 def main() -> None:
-    """Run all trials, print, and write the JSON named on the command line."""
-    trials = [measured(task(index)) for index in range(TRIALS)]
-    covered = sum(trial["covered"] for trial in trials)
-    tight = [trial for trial in trials if trial["tight"]]
-    ours, grids = (sum(t[name] for t in tight) for name in ("runs", "grid_runs"))
-    print(f"{covered} of {TRIALS} intervals hold the truth")
-    print(
-        f"{len(tight)} reached a width of {RATIO} within {BUDGET} runs: median "
-        f"{statistics.median(t['runs'] for t in tight):.0f} runs, {ours:,} together; "
-        f"the cheapest grids that are as tight: {grids:,}, {grids / ours:.1f} times as many"
-    )
-    held = sum(t["grid_covered"] for t in tight)
-    print(f"the grids' intervals hold the truth in {held} of {len(tight)}")
-    shared = [measured(task(index, shared=True), grid=False) for index in range(TRIALS)]
-    covered_shared = sum(trial["covered"] for trial in shared)
-    print(f"{covered_shared} of {TRIALS} hold it if seeds are shared between dimensions")
-    failing = [_with_failures(rate, drop) for rate, drop in FAILING]
-    for case in failing:
-        print(
-            f"{case['covered_tight']} of {case['tight']} tight ones hold it if {case['rate']:.0%} "
-            f"of the seeds end {case['drop']} lower; of all, {case['covered']} of {TRIALS}"
-        )
+    """Measure all tasks, print, and write the JSON named on the command line."""
+    before = method_of(BASELINE)
+    rows = []
+    for family in FAMILIES:
+        rows.append(row(family, TRIALS, before))
+        print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
+    content = {
+        "command": "python -m evidence.measure_coverage",
+        "baseline": BASELINE,
+        "budgets": BUDGETS,
+        "promised": total([row for row in rows if row["promised"]]),
+        "doubtful": total([row for row in rows if not row["promised"]]),
+        "families": rows,
+    }
+    print(json.dumps({name: content[name] for name in ("promised", "doubtful")}))
     if len(sys.argv) > 1:
-        content = {
-            "command": "python -m evidence.measure_coverage",
-            "covered": covered,
-            "covered_with_shared_seeds": covered_shared,
-            "failing_seeds": failing,
-            "runs": ours,
-            "runs_of_grids": grids,
-            "trials": trials,
-        }
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(Path(sys.argv[1]), text.encode())
 
 
-def _with_failures(rate: float, drop: float) -> dict[str, Any]:
-    """All trials, with seeds that fail."""
-    tasks = (dataclasses.replace(task(index), failing=(rate, drop)) for index in range(TRIALS))
-    trials = [measured(one, grid=False) for one in tasks]
-    tight = [trial for trial in trials if trial["tight"]]
+def row(family: Family, trials: int, before: Method | None = None) -> dict[str, Any]:
+    """All measurements of a family, counted."""
+    counts = collections.Counter[str]()
+    for index in range(trials):
+        trial = measured(family, index)
+        counts.update(
+            trials=1,
+            held=trial.held,
+            tight=trial.tight,
+            held_tight=trial.held and trial.tight,
+            doubted=trial.doubted,
+            tight_though_shown=trial.tight and trial.shown,
+            runs=trial.runs,
+        )
+        if before is not None:
+            counts.update(held_by_grid=grid_holds(*drawn(family, index)))
+            counts.update(runs_before(family, index, before, trial.runs))
+    return {"family": family.name, "promised": family.promised, **counts}
+
+
+def total(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sums over families, and what follows from them."""
+    names = [name for name, value in rows[0].items() if type(value) is int]
+    sums = {name: sum(row[name] for row in rows) for name in names}
     return {
-        "rate": rate,
-        "drop": drop,
-        "covered": sum(trial["covered"] for trial in trials),
-        "tight": len(tight),
-        "covered_tight": sum(trial["covered"] for trial in tight),
+        **sums,
+        "percent_held": _percent(sums["held"], sums["trials"]),
+        "percent_held_of_tight": _percent(sums["held_tight"], sums["tight"]),
+        "percent_held_by_grid": _percent(sums["held_by_grid"], sums["trials"]),
+        "least_percent_held": min(_percent(row["held"], row["trials"]) for row in rows),
+        "below_92_less_two_standard_errors": [
+            row["family"] for row in rows if row["held"] / row["trials"] < _limit(row["trials"])
+        ],
+        "runs_against_before": round(sums["runs_where_before_ended"] / sums["runs_before"], 3),
     }
 
 
-def task(index: int, *, shared: bool = False) -> Synthetic:
-    """One of the trials' tasks; answers are spread evenly in log d."""
-    answer = round(7 * (5000 / 7) ** (index / (TRIALS - 1)))
-    slope, noise = SETTINGS[index % len(SETTINGS)]
-    curve = list(CURVES)[index // len(SETTINGS) % len(CURVES)]
-    return Synthetic(answer, curve, slope, noise, np.random.default_rng(index), shared=shared)
+def _limit(trials: int, aim: float = 0.92) -> float:
+    return aim - 2 * math.sqrt(aim * (1 - aim) / trials)
 
 
-def measured(synthetic: Synthetic, *, grid: bool = True) -> dict[str, Any]:
-    """One trial, by the planner and by the cheapest grid that is as tight."""
-    found, runs = measure(synthetic)
-    outcome = {
-        "answer": synthetic.answer,
-        "curve": synthetic.curve,
-        "slope": synthetic.slope,
-        "noise": synthetic.noise,
-        "d_int": found.dim,
-        "interval": [found.low, found.high],
-        "covered": found.low <= synthetic.answer <= found.high,
-        "tight": found.ratio <= RATIO + 1e-9,
-        "runs": runs,
-    }
-    if grid and outcome["tight"]:
-        low, high, cost = cheapest_grid(synthetic, found.ratio)
-        outcome |= {"grid_runs": cost, "grid_covered": low <= synthetic.answer <= high}
-    return outcome
+def _percent(count: int, of: int) -> float:
+    return round(100 * count / of, 1)
 
 
-def measure(synthetic: Synthetic) -> tuple[Estimate, int]:
-    """What `subspace_nn.measure` does, without records."""
-    full: list[float] = []
-    at: dict[int, list[float]] = {}
-    runs = 0
-    found = None
-    while runs < BUDGET:
-        dims = first_dims(len(full), mean=True)
-        if not dims:
-            results = Results(D, full, at)
-            found = estimate(results)
-            dims = next_dims(results, found, ratio=RATIO, batch=BATCH)
-        if not dims:
-            break
-        for dim in dims[: BUDGET - runs]:
-            runs += 1
-            if dim == "full":
-                full.append(synthetic.run_full())
-            else:
-                there = at.setdefault(dim, [])
-                there.append(synthetic.run(dim, len(there)))
-    return estimate(Results(D, full, at)), runs
+def drawn(family: Family, index: int) -> tuple[Task, Random]:
+    """One of a family's tasks, and what its runs are drawn with."""
+    dice = np.random.default_rng([FAMILIES.index(family), index])
+    return family.task(dice), dice
 
 
-def cheapest_grid(synthetic: Synthetic, ratio: float) -> tuple[int, int, int]:
-    """The cheapest grid whose interval is no wider than a ratio.
+def measured(family: Family, index: int) -> Trial:
+    """One measurement, by the planner as it is now."""
+    task, dice = drawn(family, index)
+    found, runs, narrow, at = measure(task, dice, NOW, BUDGETS[index % 2])
+    return Trial(
+        held=found.low <= task.answer <= found.high,
+        tight=narrow and not found.doubts,
+        doubted=bool(found.doubts),
+        shown=not family.promised and shows(task, at),
+        runs=runs,
+    )
+
+
+def runs_before(family: Family, index: int, before: Method, runs: int) -> dict[str, int]:
+    """The runs of an earlier planner on the same task, unless it crashes, and those of now."""
+    task, dice = drawn(family, index)
+    try:
+        with np.errstate(all="ignore"):
+            _, ended, *_ = measure(task, dice, before, BUDGETS[index % 2])
+    except ValueError:
+        return {"crashed_before": 1}
+    return {"crashed_before": 0, "runs_before": ended, "runs_where_before_ended": runs}
+
+
+def measure(task: Task, dice: Random, method: Method, budget: int) -> tuple[Any, int, bool, Runs]:
+    """What `subspace_nn.measure` does, without records.
 
     Returns:
-        The interval's ends, and the number of runs. If no grid is fine enough, that of the
-        largest, which flatters the grids.
+        The estimate, the number of runs, whether the interval got as narrow as asked, and the
+        results at each dimension.
     """
-    sizes = {(points, seeds): len(grid_dims(points)) * seeds + seeds for points, seeds in GRIDS}
-    low, high = 1, D
-    for points, seeds in sorted(GRIDS, key=lambda grid: sizes[grid]):
-        low, high = grid_interval(synthetic, grid_dims(points), seeds)
-        if high / low <= ratio:
-            return low, high, sizes[points, seeds]
-    return low, high, max(sizes.values())
+    effects = collections.defaultdict[int, float](dice.standard_normal)
+    full: list[float] = []
+    at: Runs = {}
+    if task.grid:
+        at = {d: [task.run(d, effects[k], dice) for k in range(task.grid)] for d in _grid(task.D)}
+    runs = 0
+    found, dims = _next(task, method, full, at)
+    while dims and runs < budget:
+        for dim in dims[: budget - runs]:
+            runs += 1
+            if dim == "full":
+                full.append(task.run_full(dice))
+            else:
+                there = at.setdefault(dim, [])
+                there.append(task.run(dim, effects[len(there)], dice))
+        found, dims = _next(task, method, full, at)
+    return found, runs, not dims, at
 
 
-def grid_dims(points: int) -> list[int]:
-    """Dimensions from 1 to D, so many in each factor of e."""
-    count = math.ceil(points * math.log(D))
-    return sorted({round(math.exp(i / points)) for i in range(count)} - {D})
+def _next(task: Task, method: Method, full: list[float], at: Runs) -> tuple[Any, list[Any]]:
+    """The estimate, if anything was run, and the next dimensions."""
+    falls_short = bool(full) and statistics.fmean(full) < LEVEL
+    if first := method.plan.first_dims(len(full), mean=task.relative or falls_short):
+        return None, first
+    factor, constant = (LEVEL, 0.0) if task.relative else (0.0, LEVEL)
+    results = method.estimate.Results(task.D, full, at, factor, constant)
+    found = method.estimate.estimate(results)
+    return found, method.plan.next_dims(results, found, ratio=task.ratio, batch=BATCH)
 
 
-def grid_interval(synthetic: Synthetic, dims: list[int], seeds: int) -> tuple[int, int]:
-    """The 95 % interval of a grid: first crossings of the means of resampled seeds."""
-    values = np.array([[synthetic.run(dim, k) for dim in dims] for k in range(seeds)])
-    full = np.array([synthetic.run_full() for _ in range(seeds)])
-    picks = synthetic.dice.integers(0, seeds, (500, seeds))
-    reached = values[picks].mean(1) >= 0.9 * full[picks].mean(1)[:, None]
-    first = np.where(reached.any(1), reached.argmax(1), len(dims))
-    low, high = np.quantile(first, [0.025, 0.975], method="nearest").astype(int)
-    ends = [0, *dims, D]
-    return ends[low] + 1, ends[high + 1]
+def shows(task: Task, at: Runs) -> bool:
+    """Whether records show results of two kinds, or a mean that falls beyond its noise."""
+    apart = max(APART, ERRORS * task.noise)
+    if any(max(values) - min(values) > apart for values in at.values()):
+        return True
+    means = [statistics.fmean(at[dim]) for dim in sorted(at)]
+    errors = [task.noise / math.sqrt(len(at[dim])) for dim in sorted(at)]
+    return any(
+        means[i] - means[j] > ERRORS * math.hypot(errors[i], errors[j])
+        for j in range(len(means))
+        for i in range(j)
+    )
+
+
+def _grid(D: int, points: int = GRID_DIMS) -> list[int]:
+    """Dimensions from 1 to D, evenly spaced in log d, without D."""
+    return sorted({round(dim) for dim in np.geomspace(1, D, points + 1)} - {D})
+
+
+def grid_holds(task: Task, dice: Random) -> bool:
+    """Whether the interval of a plain grid holds the answer."""
+    dims = _grid(task.D)
+    effects = collections.defaultdict[int, float](dice.standard_normal)
+    values = np.array([[task.run(d, effects[k], dice) for d in dims] for k in range(GRID_SEEDS)])
+    full = np.array([task.run_full(dice) for _ in range(GRID_SEEDS)])
+    picks = dice.integers(0, GRID_SEEDS, (RESAMPLES, GRID_SEEDS))
+    tops = full[picks].mean(1)
+    levels = LEVEL * tops if task.relative else np.full(RESAMPLES, LEVEL)
+    curves = np.column_stack([values[picks].mean(1), tops])
+    crossings = [_first(curve, level) for curve, level in zip(curves, levels, strict=True)]
+    low, high = np.interp(
+        np.quantile(crossings, [0.025, 0.975]), range(len(dims) + 1), np.log([*dims, task.D])
+    )
+    return math.floor(math.exp(low)) <= task.answer <= math.ceil(math.exp(high))
+
+
+def _first(curve: np.ndarray, level: float) -> float:
+    """Where a curve first reaches a level, in steps of the grid, on straight lines."""
+    index = int(np.argmax(curve >= level)) if curve.max() >= level else len(curve) - 1
+    if index == 0 or curve[index] <= curve[index - 1]:
+        return float(index)
+    return index - float((curve[index] - level) / (curve[index] - curve[index - 1]))
+
+
+def method_of(commit: str) -> Method:
+    """The planner and the estimator of a commit."""
+    return Method(*(_module(commit, name) for name in ("estimate", "plan")))
+
+
+def _module(commit: str, name: str) -> types.ModuleType:
+    """A file of that commit as a module; both files stand alone, but for the names of types."""
+    path = f"src/subspace_nn/measure/{name}.py"
+    command = ["git", "show", f"{commit}:{path}"]
+    source = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    module = types.ModuleType(f"{name}_of_{commit}")
+    sys.modules[module.__name__] = module
+    exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102  # this repository's own
+    return module
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ def test_an_answer_with_its_files(run, tmp_path):
     code, out, _ = run(TASK, "answer=70", "--budget", "40")
     assert code == 0
     assert out.startswith(f"{TASK} answer=70: how many free parameters?")
-    assert "the interval is as tight as asked (20 %)" in out
+    assert "the interval is as narrow as requested (20 %)" in out
     (answer,) = (tmp_path / "out" / "measurements").glob("*.json")
     assert answer.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert f"{len(Store(tmp_path / 'out').read())}, 0.0 minutes together" in out
+    assert f"{len(Store(tmp_path / 'out').read())} (0.0 min in total)" in out
     code, again, _ = run(TASK, "answer=70", "--budget", "40")
     assert again.splitlines()[-6:] == out.splitlines()[-6:]
 
@@ -43,7 +43,7 @@ def test_a_task_with_a_name(run):
     assert code == 0
     assert "ten constraints on 1,000 weights" in out
     assert "Li et al. 2018  10" in out
-    assert "the budget is spent" in out
+    assert "budget exhausted" in out
 
 
 @pytest.mark.parametrize(("words", "messages"), [
@@ -61,7 +61,7 @@ def test_a_task_with_a_name(run):
     ([":train"], ["cannot be imported: ValueError"]),
     (["math:hypot"], ["has no signature"]),
     (["tests.measure.synthetic:own_name"], ["own_name needs d.", "takes dim and seed"]),
-    (["tests.measure.synthetic:failing"], ["RuntimeError: no luck", "Mend the task"]),
+    (["tests.measure.synthetic:failing"], ["RuntimeError: no luck", "Fix the task"]),
 ], ids=" ".join)  # fmt: skip
 def test_mistakes(run, words, messages):
     code, out, err = run(*words)

@@ -81,7 +81,7 @@ def test_a_wrong_direction_is_doubted(metric, better, doubted, tmp_path):
     if metric == "test_error":  # around 0 for the full model
         asked = dataclasses.replace(asked, threshold=0.1, kind="absolute")
     told = view.summary(measure(asked, tmp_path, engine="serial", budget=20))
-    assert ("doubt" in told) == doubted
+    assert ("did you mean --better" in told.get("warning", "")) == doubted
 
 
 def test_summary_of_a_known_task(tmp_path):
@@ -96,14 +96,14 @@ def test_summary_of_a_known_task(tmp_path):
         "d_int": "10, 95 % interval 10 to 11",
         "D / d_int": "100.0 (D = 1,000)",
         "Li et al. 2018": "10 (exact)",
-        "runs": "31, 1.5 minutes together; 4 of them were there before",
-        "stopped": "the interval is as tight as asked (20 %)",
+        "runs": "31 (1.5 min in total), 4 of them reused",
+        "stopped": "the interval is as narrow as requested (20 %)",
     }
 
 
 @pytest.mark.parametrize(("asked", "options", "expected"), [
     (Question(SYNTHETIC), {"budget": 6},
-     {"stopped": "the budget is spent; a larger one goes on from here"}),
+     {"stopped": "budget exhausted; rerun with a larger --budget to continue"}),
     (Question(SYNTHETIC, threshold=110, kind="absolute"), {},
      {"d_int": "not found: the full model does not reach the threshold",
       "threshold": "110 (absolute)"}),

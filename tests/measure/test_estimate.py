@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
-from evidence import measure_coverage
+from evidence import measure_coverage, measure_families
 from subspace_nn.measure.estimate import Results, cross, estimate
 
 D = 10_000
@@ -161,30 +161,77 @@ def test_noise_of_the_full_model_widens_the_interval():
     assert quiet.low > loud.low
 
 
+def test_the_order_of_runs_does_not_matter():
+    dice = np.random.default_rng(0)
+    at = {d: list(0.9 + 0.1 * math.log(d / 300) + 0.02 * dice.standard_normal(7))
+          for d in (200, 250, 300, 360, 430)}  # fmt: skip
+    full = [1.0, 0.99, 1.02]
+    shuffled = {d: list(dice.permutation(values)) for d, values in reversed(at.items())}
+    assert estimate(results(shuffled, full[::-1])) == estimate(results(at, full))
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3, 0.7, 0.8, 0.9])
+def test_fractions_that_equal_the_threshold_at_several_dimensions(level):
+    at = {d: [level] * 3 for d in (30, 40, 50)} | {10: [0.0] * 3, 20: [0.0, 0.0, 0.1]}
+    found = estimate(Results(D, [1.0] * 5, at, factor=level))
+    assert (found.below, found.reached) == (20, 30)
+    tenths = {d: [level - 0.1, level + 0.1, level] for d in (30, 40, 50)}
+    found = estimate(Results(D, [1.0] * 5, at | tenths, factor=level))
+    assert found.low <= 30 <= found.high
+
+
+def test_resamples_reach_to_the_ends_of_their_gaps():
+    # At 300 the mean is as good as the threshold: the curve may be a step on either side of it.
+    at = {250: [0.5, 0.51, 0.49], 300: [0.88, 0.9, 0.92], 360: [1.0, 1.01, 0.99]}
+    found = estimate(results(at, full=[1.0, 1.0, 1.0]))
+    assert (found.low, found.high) == (251, 360)
+
+
+def test_a_curve_that_falls_beyond_its_noise_has_its_last_crossing():
+    def noisy(mean):
+        return [mean - 0.01, mean, mean + 0.01, mean - 0.005, mean + 0.005]
+
+    dip = {10: 0.5, 20: 0.97, 40: 0.96, 80: 0.6, 160: 0.95, 320: 0.98}
+    found = estimate(results({d: noisy(mean) for d, mean in dip.items()}))
+    assert found.doubts == ("falls",)
+    assert (found.below, found.reached) == (80, 160)
+    assert found.low >= 81
+    monotone = {d: noisy(mean) for d, mean in zip(dip, sorted(dip.values()), strict=True)}
+    assert not estimate(results(monotone)).doubts
+
+
+def test_a_fall_between_single_runs_is_run_again():
+    at = {100: [0.8, 0.801], 110: [0.95, 0.951], 400: [0.6], 500: [0.97, 0.971]}
+    found = estimate(results(at))
+    assert found.suspects == (110, 400)
+    assert not found.doubts
+
+
 def test_the_interval_holds_the_truth():
     """A smaller form of evidence/measure_coverage.py."""
-    trials = [
-        measure_coverage.measured(measure_coverage.task(index), grid=False)
-        for index in range(0, 100, 5)
-    ]
-    assert sum(trial["covered"] for trial in trials) >= 18
-    tight = [trial["runs"] for trial in trials if trial["tight"]]
-    assert len(tight) >= 14
-    assert sum(tight) / len(tight) < 60
+    promised = [family for family in measure_families.FAMILIES if family.promised]
+    trials = [measure_coverage.measured(family, 0) for family in promised]
+    assert sum(trial.held for trial in trials) >= 0.88 * len(trials)
+    assert sum(trial.tight for trial in trials) >= 0.6 * len(trials)
 
 
-def test_a_grid_as_tight_takes_more_than_twice_the_runs():
-    trials = [measure_coverage.measured(measure_coverage.task(index)) for index in (3, 54)]
-    for trial in trials:
-        assert trial["grid_runs"] > 2 * trial["runs"]
+@pytest.mark.parametrize("name", ["works or fails", "dip", "ripples"])
+def test_what_the_records_show_is_never_called_tight(name):
+    (family,) = (family for family in measure_families.FAMILIES if family.name == name)
+    trials = [measure_coverage.measured(family, index) for index in range(6)]
+    assert sum(trial.doubted for trial in trials) >= 3
+    assert not any(trial.tight and trial.shown for trial in trials)
 
 
-def test_synthetic_answers_are_what_they_say():
-    for index in range(0, 100, 9):
-        synthetic = measure_coverage.task(index)
-        threshold = 0.9 * synthetic.mean(measure_coverage.D)
-        assert synthetic.mean(synthetic.answer) >= threshold
-        assert synthetic.mean(synthetic.answer - 1) < threshold
+@pytest.mark.parametrize("family", measure_families.FAMILIES, ids=lambda family: family.name)
+def test_synthetic_answers_are_what_they_say(family):
+    task, dice = measure_coverage.drawn(family, 1)
+    assert task.answer == task.D or task.mean(task.answer) >= task.threshold - 1e-9
+    assert task.answer == 1 or task.mean(task.answer - 1) < task.threshold
+    dim = max(1, task.answer - 1)
+    runs = [task.run(dim, dice.standard_normal(), dice) for _ in range(2000)]
+    spread = task.noise * task.spread(math.log(dim / task.place))
+    assert np.mean(runs) == pytest.approx(task.mean(dim), abs=0.15 * max(spread, np.std(runs)))
 
 
 def test_points_tell_what_was_run():

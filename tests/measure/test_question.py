@@ -87,6 +87,10 @@ def record(run, status="done", result=None):
             "result": outcome, "seconds": 1.0}  # fmt: skip
 
 
+def fitting(asked, *records):
+    return asked.fitting(records)[0]
+
+
 @pytest.mark.parametrize(("run", "more", "fits"), [
     (Run.of(SYNTHETIC, {"dim": 7, "seed": 3, "answer": 70}), {}, True),
     (Run.of(SYNTHETIC, {"dim": "full", "seed": 3, "answer": 70}), {}, True),
@@ -97,21 +101,22 @@ def record(run, status="done", result=None):
     (Run.of(SYNTHETIC, {"dim": 7, "seed": 3, "answer": 70}), {"result": {"D": 7}}, False),
 ])  # fmt: skip
 def test_which_records_fit(run, more, fits):
-    assert bool(ASKED.fitting([record(run, **more)])) == fits
+    assert bool(fitting(ASKED, record(run, **more))) == fits
 
 
 def test_a_full_run_in_another_projection_does_not_fit():
     asked = Question("mnist", {"model": "fc"})
     full = {"model": "fc", "dim": "full", "seed": 3}
-    assert asked.fitting([record(Run.of("mnist", {**full, "projection": "identity"}))])
-    assert not asked.fitting([record(Run.of("mnist", full))])
+    assert fitting(asked, record(Run.of("mnist", {**full, "projection": "identity"})))
+    other = record(Run.of("mnist", full))
+    assert asked.fitting([other]) == ([], {"other projection": 1})
 
 
 def test_all_weights_through_a_map_are_not_the_full_model():
     asked = Question("mnist", {"model": "fc", "projection": "gaussian"})
     run = Run.of("mnist", {"model": "fc", "projection": "gaussian", "dim": 199_210, "seed": 3})
     result = {"D": 199_210, "test_accuracy": 90.0}
-    assert not asked.fitting([record(run, result=result)])
+    assert not fitting(asked, record(run, result=result))
     assert asked.results([record(run, result=result)]) is None
 
 
@@ -120,14 +125,35 @@ def test_a_map_that_needs_some_parameters_can_be_asked_about():
     assert not asked.problems()
     runs = [asked.run(dim) for dim in ("full", 6, 700)]
     result = {"D": 199_210, "test_accuracy": 90.0}
-    assert len(asked.fitting([record(run, result=result) for run in runs])) == 3
+    assert len(fitting(asked, *(record(run, result=result) for run in runs))) == 3
     limited = dataclasses.replace(asked, least=7, most=699)
-    assert len(limited.fitting([record(run, result=result) for run in runs])) == 1
+    assert len(fitting(limited, *(record(run, result=result) for run in runs))) == 1
 
 
-def test_records_of_one_dim_and_seed_count_once():
-    twice = [record(ASKED.run(10)), {**record(ASKED.run(10)), "id": "other"}]
-    assert len(ASKED.fitting(twice)) == 1
+def test_the_order_of_records_does_not_matter():
+    records = [record(ASKED.run(dim)) for dim in (10, 20, "full")]
+    assert ASKED.fitting(records) == ASKED.fitting(records[::-1])
+    assert ASKED.fitting(records + records) == ASKED.fitting(records)
+
+
+@pytest.mark.parametrize(("arguments", "result", "reason"), [
+    ({"answer": 71}, {}, "other answer"),
+    ({"answer": 71, "noise": 2.0}, {}, "other answer, noise"),
+    ({}, {"D": None}, "no D"),
+    ({}, {"test_accuracy": None}, "no test_accuracy"),
+    ({"dim": 10_000}, {}, "a dim that is not to be tried"),
+    ({"dim": 4}, {}, "a dim that is not to be tried"),
+    ({"dim": 501}, {}, "a dim that is not to be tried"),
+    ({"dim": 7.5}, {}, "a dim that is not to be tried"),
+    ({"dim": True}, {}, "a dim that is not to be tried"),
+    ({"seed": "3"}, {}, "no seed"),
+])  # fmt: skip
+def test_why_a_record_is_left_out(arguments, result, reason):
+    asked = dataclasses.replace(ASKED, least=5, most=500)
+    one = record(asked.run(10))
+    one["arguments"] |= arguments
+    one["result"] = {n: v for n, v in (one["result"] | result).items() if v is not None}
+    assert asked.fitting([one]) == ([], {reason: 1})
 
 
 def seen(question, figures):
@@ -149,15 +175,30 @@ def test_results_are_turned_so_that_higher_is_better(question, threshold, values
     assert found.D == 100
 
 
-def test_dim_D_is_the_full_model():
+def test_dim_D_in_the_projection_identity_is_the_full_model():
+    asked = Question("mnist", {"model": "fc"})
+    arguments = {"model": "fc", "projection": "identity", "dim": 199_210, "seed": 3}
+    full = record(Run.of("mnist", arguments), result={"D": 199_210, "test_accuracy": 98.0})
+    assert fitting(asked, full)
+    assert asked.results([full]).full == [98.0]
+
+
+def test_dim_D_of_a_task_without_a_projection_is_no_full_model():
+    # A task may map D numbers to D weights.
+    records = [record(ASKED.run_of(10_000, seed)) for seed in range(5)]
+    assert ASKED.fitting(records) == ([], {"a dim that is not to be tried": 5})
+    assert ASKED.results([]) is None
+
+
+def test_one_run_of_the_full_model_at_or_below_zero_does_not_matter():
     question = Question(SYNTHETIC, metric="loss")
-    assert len(seen(question, [("full", 2.0), (100, 1.9)]).full) == 2
-    assert seen(question, [(7, 2.0)]) is None
+    found = seen(question, [("full", value) for value in (-1.0, 0.0, 100.0, 101.0)])
+    assert found.threshold == pytest.approx(45)
 
 
 @pytest.mark.parametrize("better", ["higher", "lower"])
 def test_a_share_of_a_negative_figure_makes_no_sense(better):
-    with pytest.raises(InputError, match=r"needs a metric above 0.*was -200"):
+    with pytest.raises(InputError, match=r"needs a mean above 0.* is -200"):
         seen(Question(SYNTHETIC, metric="loss", better=better), [("full", -200.0)])
 
 

@@ -8,17 +8,19 @@ from cyclopts import Parameter
 
 from subspace_nn.cli import display
 from subspace_nn.cli import measure_view as view
-from subspace_nn.cli._app import Terminal, gather
+from subspace_nn.cli._app import Terminal, gather, show_problems
 from subspace_nn.cli.workers import Workers
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError, problems_of
 from subspace_nn.measure import BUDGET, KNOWN, Question, check, label, question
 from subspace_nn.measure import measure as run
 from subspace_nn.measure import title as known_title
-from subspace_nn.measure.measurement import FOLDER
+from subspace_nn.measure.answer import FOLDER
 from subspace_nn.measure.question import Better, Threshold
 from subspace_nn.report import measured, png
+from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import parse_assignments
+from subspace_nn.runs.task import importable
 
 _Task = Annotated[
     str,
@@ -31,33 +33,35 @@ def measure(
     task: _Task,
     *words: Annotated[str, Parameter(help="name=value, for the task's other arguments.")],
     threshold: Annotated[
-        float | None, Parameter(help="What the mean has to reach; 0.9 if the task has no other.")
+        float | None, Parameter(help="Value that the mean has to reach; 0.9 for most tasks.")
     ] = None,
     kind: Annotated[
         Threshold | None,
-        Parameter(help="relative (a share of the full model's mean) or absolute (the figure)."),
+        Parameter(help="relative (a share of the full model's mean) or absolute (the metric)."),
     ] = None,
-    metric: Annotated[str | None, Parameter(help="Which figure of the task's result.")] = None,
+    metric: Annotated[str | None, Parameter(help="Which value of the task's result.")] = None,
     better: Annotated[
-        Better | None, Parameter(help="Which figures are better, higher or lower.")
+        Better | None, Parameter(help="Whether higher or lower values are better.")
     ] = None,
     precision: Annotated[
-        float, Parameter(help="Width of the interval to stop at, as a part of its lower end.")
+        float, Parameter(help="Stop when the interval's ends differ by this share of the lower.")
     ] = 0.2,
-    confidence: Annotated[float, Parameter(help="Of the interval.")] = 0.95,
-    budget: Annotated[int, Parameter(help="New runs at most.")] = BUDGET,
-    batch: Annotated[int, Parameter(help="Runs planned together: as many may run at once.")] = 4,
-    seed: Annotated[int, Parameter(help="From which the seeds of all runs are made.")] = 0,
+    confidence: Annotated[float, Parameter(help="Confidence of the interval.")] = 0.95,
+    budget: Annotated[int, Parameter(help="Maximum number of new runs.")] = BUDGET,
+    batch: Annotated[
+        int, Parameter(help="Number of runs planned together, which may run in parallel.")
+    ] = 4,
+    seed: Annotated[int, Parameter(help="Seed of the seeds of all runs.")] = 0,
     least: Annotated[int, Parameter(help="Smallest dimension to try.")] = 1,
     most: Annotated[
-        int | None, Parameter(help="Largest dimension to try, beside the full model.")
+        int | None, Parameter(help="Largest dimension to try, except for the full model.")
     ] = None,
     out: Annotated[
-        Path | None, Parameter(help="Folder of the records; results/measure/TASK if not given.")
+        Path | None, Parameter(help="Folder of the records; results/measure/TASK by default.")
     ] = None,
     workers: Workers = _LOCAL,
 ) -> None:
-    """Measure how many free parameters a task needs, with an interval.
+    """Measure how many free parameters a task needs, with a confidence interval.
 
     Examples: measure toy, or measure mnist-fc epochs=2 --precision 0.1
     """
@@ -77,7 +81,8 @@ def measure(
         question=lambda: _question(task, words, fields, budget), workers=workers.arguments
     )
     asked = checked["question"]
-    folder = out or Path("results") / "measure" / task.replace(":", "-")
+    folder = out or Path("results") / "measure" / importable(task).replace(":", "-")
+    show_problems(Store(folder).read().problems)
     console = Terminal()
     title = known_title(asked) or label(asked)
     with view.progress(console, f"{title}: how many free parameters?") as show:
@@ -90,7 +95,7 @@ def measure(
 
 
 def _question(task: str, words: Sequence[str], fields: Mapping[str, Any], budget: int) -> Question:
-    """What is asked, in order; a field that is not given keeps the task's own."""
+    """The question, checked; a field that is not given keeps the task's own."""
     given = {name: value for name, value in fields.items() if value is not None}
     try:
         asked = question(task, parse_assignments(words), **given)

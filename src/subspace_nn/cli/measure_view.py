@@ -1,6 +1,7 @@
-"""What a measurement looks like in a terminal: the interval, closing."""
+"""A measurement in the terminal: the interval closing, batch by batch."""
 
 import math
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
@@ -8,15 +9,16 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from subspace_nn.common.numbers import spread
+from subspace_nn.common.numbers import duration, spread
+from subspace_nn.measure.answer import Answer
 from subspace_nn.measure.catalogue import published
-from subspace_nn.measure.measurement import Answer, Progress
+from subspace_nn.measure.measurement import Progress
 from subspace_nn.measure.question import FULL, Question
 from subspace_nn.runs.run import Run
 
 #: Characters of the axis from 1 to D, in log d: at most, and in a narrow terminal.
 _WIDTH, _LEAST = 48, 12
-#: What else stands in a line: numbers of runs, the estimate, the ends of the interval.
+#: Characters of the rest of a line: number of runs, estimate, ends of the interval.
 _WORDS = 44
 
 _NOT_FOUND = {
@@ -28,10 +30,10 @@ _NOT_FOUND = {
 
 @contextmanager
 def progress(console: Console, title: str) -> Generator[Callable[[Progress], None]]:
-    """Show a measurement as it goes: a line for each batch of runs, and in a terminal what runs.
+    """Show a measurement as it goes: a line for each batch, and in a terminal the runs under way.
 
-    Lines of a terminal are cut to its width, so that the intervals stay below each other; and
-    they scroll, however many there are, above what runs.
+    Lines are cut to the width of the terminal, so that the intervals stay aligned. They scroll
+    above the runs under way.
 
     Args:
         console: where to.
@@ -43,16 +45,19 @@ def progress(console: Console, title: str) -> Generator[Callable[[Progress], Non
     terminal = console.is_terminal
     width = min(_WIDTH, max(_LEAST, console.width - _WORDS)) if terminal else _WIDTH
     titles = iter([Text(title, style="bold")])
+    clock = _Clock()
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
         def show(now: Progress) -> None:
             for line in titles:  # not before there is something to show: it may be a mistake
                 console.print(line, soft_wrap=True)
-            live.update(Group(*_running(now)) if now.planned else "", refresh=True)
+            live.update(
+                Group(*_running(now, clock.remaining(now))) if now.planned else "", refresh=True
+            )
             if now.status is None and terminal:
                 console.print(_line(now, width), no_wrap=True, overflow="ellipsis", crop=True)
             elif now.status is None:
-                console.print(_line(now, width) + _next(now), soft_wrap=True)
+                console.print(_line(now, width) + _next(now, clock.remaining(now)), soft_wrap=True)
 
         yield show
 
@@ -84,6 +89,24 @@ def axis(low: int, dim: int, high: int, D: int, width: int = _WIDTH) -> str:
     return f"├{''.join(marks)}┤"
 
 
+class _Clock:
+    """How long the rest of a measurement takes, by the pace of the runs so far."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, int] | None = None
+
+    def remaining(self, now: Progress) -> str:
+        """The time that the budget allows, in words; empty until a run has ended."""
+        finished = now.status.finished if now.status else 0
+        done = len(now.made) + finished
+        self._start = self._start or (time.monotonic(), done)
+        start, before = self._start
+        if done <= before:
+            return ""
+        seconds = (time.monotonic() - start) / (done - before) * (now.left - finished)
+        return f", {duration(seconds)} at most"
+
+
 def summary(answer: Answer) -> dict[str, str]:
     """An answer in words.
 
@@ -107,27 +130,45 @@ def summary(answer: Answer) -> dict[str, str]:
         rows["D / d_int"] = f"{answer.bloat:,.1f} (D = {answer.D:,})"
     for value in published(asked):
         rows[value.source] = f"{value.dim:,}" + (f" ({value.note})" if value.note else "")
-    if _all_beat_full(answer):
-        other = "lower" if asked.better == "higher" else "higher"
-        rows["doubt"] = f"every d did better than the full model: should it be --better {other}?"
-    rows["runs"] = f"{len(answer.runs)}, {answer.seconds / 60:.1f} minutes together"
+    if warnings := [_WARNINGS[doubt] for doubt in answer.doubts] + _direction(answer):
+        rows["warning"] = ". ".join(warnings)
+    rows["runs"] = f"{len(answer.runs)} ({answer.seconds / 60:.1f} min in total)"
     if answer.reused:
-        rows["runs"] += f"; {answer.reused} of them were there before"
-    rows["stopped"] = {
-        "tight": f"the interval is as tight as asked ({100 * asked.precision:g} %)",
-        "budget": "the budget is spent; a larger one goes on from here",
-        "unreachable": "more runs would not help",
-        "beyond": "a larger --most goes on from these records",
-    }[answer.stopped]
+        rows["runs"] += f", {answer.reused} of them reused"
+    if answer.left_out:
+        rows["left out"] = ", ".join(f"{n} ({why})" for why, n in answer.left_out.items())
+    rows["stopped"] = _STOPPED[answer.stopped].format(precision=f"{100 * asked.precision:g} %")
     return rows
 
 
-def _all_beat_full(answer: Answer) -> bool:
-    """As when a loss is measured as if higher were better."""
-    means = [point["mean"] for point in answer.points]
-    if answer.question.better == "higher":
-        return bool(means) and min(means) > answer.full
-    return bool(means) and max(means) < answer.full
+_STOPPED = {
+    "tight": "the interval is as narrow as requested ({precision})",
+    "doubtful": "the interval is as narrow as requested ({precision}), but see the warning",
+    "budget": "budget exhausted; rerun with a larger --budget to continue",
+    "unreachable": "more runs would not help",
+    "beyond": "rerun with a larger --most to continue",
+}
+
+_WARNINGS = {
+    "falls": (
+        "the mean falls as d grows, by more than noise: this is the last crossing, from which on "
+        "every d reaches the threshold"
+    ),
+    "kinds": (
+        "the results are of two kinds, as if some seeds fail: the interval may be too narrow. Look "
+        "at 20 seeds of one d"
+    ),
+}
+
+
+def _direction(answer: Answer) -> list[str]:
+    """A warning if the metric gets worse with d, as when a loss is taken as higher is better."""
+    sign = 1 if answer.question.better == "higher" else -1
+    means = [sign * point["mean"] for point in answer.points]
+    if not means or means[0] <= max(sign * answer.full, sign * answer.threshold, *means[1:2]):
+        return []
+    other = "lower" if answer.question.better == "higher" else "higher"
+    return [f"the smallest d beats the full model: did you mean --better {other}?"]
 
 
 def _line(now: Progress, width: int) -> Text:
@@ -135,7 +176,7 @@ def _line(now: Progress, width: int) -> Text:
     found, results = now.found, now.results
     if found is None or results is None:
         return Text(runs)
-    # As long as the noise is unknown there is a gap, but no interval.
+    # Until the noise is known there is a gap, but no interval.
     known = found.noise is not None
     low, high = (found.low, found.high) if known else (found.below + 1, found.reached)
     bar = axis(low, found.dim, high, results.D, width)
@@ -144,20 +185,21 @@ def _line(now: Progress, width: int) -> Text:
     return Text.assemble(runs, "  ", (bar, "cyan"), words)
 
 
-def _next(now: Progress) -> Text:
-    return Text(f"  next: {_told(now.planned)}" if now.planned else "", style="dim")
+def _next(now: Progress, remaining: str) -> Text:
+    words = f"  next: {_listed(now.planned)}{remaining}" if now.planned else ""
+    return Text(words, style="dim")
 
 
-def _running(now: Progress) -> list[Text]:
+def _running(now: Progress, remaining: str) -> list[Text]:
     done = now.status.finished if now.status else 0
     lines = (
-        f"  {done} of {len(now.planned)} done: {_told(now.planned)}",
-        f"  at most {now.left} more runs",
+        f"  {done} of {len(now.planned)} done: {_listed(now.planned)}",
+        f"  at most {now.left} more runs{remaining}",
     )
     return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
 
 
-def _told(runs: Sequence[Run]) -> str:
+def _listed(runs: Sequence[Run]) -> str:
     dims = [run.arguments["dim"] for run in runs]
     counts = {dim: dims.count(dim) for dim in dims}
     names = {dim: FULL if dim == FULL else f"d = {dim:,}" for dim in counts}

@@ -1,5 +1,6 @@
 """How many parameters does a model need: the intrinsic dimension of a task, with its interval."""
 
+from subspace_nn.measure.answer import Answer, Answers, answers
 from subspace_nn.measure.catalogue import (
     KNOWN,
     Known,
@@ -10,17 +11,19 @@ from subspace_nn.measure.catalogue import (
     question,
     title,
 )
-from subspace_nn.measure.measurement import BUDGET, Answer, Progress, answers, check, measure
+from subspace_nn.measure.measurement import BUDGET, Progress, answer_from, check, measure
 from subspace_nn.measure.question import Question
 
 __all__ = [
     "BUDGET",
     "KNOWN",
     "Answer",
+    "Answers",
     "Known",
     "Progress",
     "Published",
     "Question",
+    "answer_from",
     "answers",
     "check",
     "command",

@@ -1,6 +1,6 @@
 """From noisy results at some dimensions to d_int and its interval."""
 
-import itertools
+import dataclasses
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-Floats = NDArray[np.float64]
+from subspace_nn.measure.doubts import Doubt, are_two_kinds, largest_fall
+from subspace_nn.measure.noise import MANY, Floats, Noise, noises, shakes
 
 #: Dimensions within this factor of the crossing are taken to be equally noisy.
 _NEIGHBOURHOOD = math.e
@@ -18,8 +19,8 @@ _NEIGHBOURHOOD = math.e
 MOST_CONFIDENCE = 0.999
 #: Resamples beyond each end of the interval, on average.
 _TAIL = 25
-#: A dimension with so many runs speaks for its own noise.
-_MANY = 5
+#: Results closer to the threshold than this part of it reach it: sums of fractions are rounded.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ class Estimate:
             has two runs. The interval is all of (below, reached], or more, from then on.
         full_noise: the same of the full model.
         points: what was run, by dimension.
+        noise_ratio: high / low if the curve were a straight line between dimensions that were run:
+            the part of the width that more dimensions would not reduce.
+        doubts: why the interval cannot be trusted, however narrow it is.
+        suspects: dimensions to run again before their results can be believed.
     """
 
     dim: int
@@ -101,6 +106,9 @@ class Estimate:
     noise: float | None
     full_noise: float | None
     points: tuple[Point, ...]
+    noise_ratio: float = math.inf
+    doubts: tuple[Doubt, ...] = ()
+    suspects: tuple[int, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -124,11 +132,16 @@ def estimate(
     the results themselves.
     Residuals are stretched by √(n/(n - 1)) and, in each resample, by √(ν/χ²_ν), ν their degrees
     of freedom, so that few runs do not make a narrow interval (Student's t has the same cause).
-    The quantiles of the crossings are the interval. It also holds all of (below, reached]: within
-    that gap nothing was run, and a curve may be a step.
+    A resample crosses in a gap between two dimensions that were run, and a curve may be a step
+    anywhere in it: the lower quantile is that of the gaps' lower ends, the upper one that of their
+    upper ends. The interval also holds all of (below, reached].
+
+    If the means fall as d grows, by more than noise, the curve may cross the threshold several
+    times. Then the rule is the last crossing: d_int is the smallest dimension from which on every
+    mean reaches the threshold. The estimate says so in `doubts`.
 
     Args:
-        results: what was seen.
+        results: what was seen; the order of runs does not matter.
         confidence: probability that the interval is to have; 0.95 by default, at most 0.999.
         resamples: number of resamples; by default 1,000, or more if that leaves fewer than 25
             beyond each end.
@@ -147,33 +160,29 @@ def estimate(
     """
     if resamples is None:
         resamples = max(1000, round(2 * _TAIL / (1 - confidence)))
-    dims = sorted(results.at)
-    groups = [results.at[dim] for dim in dims]
-    counts = np.array([len(group) for group in groups], dtype=float)
-    means = np.array([statistics.fmean(group) for group in groups])
-    level, top = np.array([results.threshold]), np.array([statistics.fmean(results.full)])
-    ends = (results.least - 1, results.D)
-    index, (crossing,) = cross(means[None], counts, dims, ends=ends, levels=level, tops=top)
-    below, reached = [ends[0], *dims][index[0]], [*dims, ends[1]][index[0]]
-    near = [dim for dim in dims if dim in {below, reached} or _is_near(dim, crossing)]
-    noise = _Noise.of([results.at[dim] for dim in near])
-    full_noise = _Noise.of([results.full])
-    low, high = results.least, results.D
-    if noise.freedom and (full_noise.freedom or not results.factor):
+    curve = _Curve.of(results)
+    index, crossing = curve.crossing()
+    noise = Noise.of(curve.near(index, crossing))
+    full_noise = Noise.of([curve.full])
+    known = bool(noise.freedom and (full_noise.freedom or not results.factor))
+    doubts: list[Doubt] = []
+    suspects: tuple[int, ...] = ()
+    low, high, noise_ratio = results.least, results.D, math.inf
+    if known:
         generator = np.random.default_rng(seed)
-        shaken = means + _shakes(groups, noise, generator, resamples)
-        tops = top + full_noise.means(len(results.full), generator, resamples)
-        levels = results.factor * tops + results.constant
-        _, crossings = cross(shaken, counts, dims, ends=ends, levels=levels, tops=tops)
-        tail = (1 - confidence) / 2
-        first, last = np.quantile(crossings, [tail, 1 - tail])
-        low = min(_round_up(first), below + 1)
-        high = min(max(_round_up(last), reached), results.D)
-    fit = isotonic_regression(means, weights=counts).x if dims else means
-    points = (
-        Point(dim, len(group), float(mean), _std(group), float(fitted))
-        for dim, group, mean, fitted in zip(dims, groups, means, fit, strict=True)
-    )
+        shaken = shakes(curve.groups, noise, generator, resamples)
+        tops = curve.top + full_noise.means(len(curve.full), generator, resamples)
+        suspects, falls = curve.falls(noise, shaken)
+        if falls:
+            doubts.append("falls")
+            curve = dataclasses.replace(curve, falls_at_times=True)
+            index, crossing = curve.crossing()
+        if are_two_kinds([*curve.groups, curve.full]):
+            doubts.append("kinds")
+        firsts, lasts, noise_ratio = curve.quantiles(shaken, tops, (1 - confidence) / 2)
+        low, high = min(firsts, curve.edges[index]) + 1, max(lasts, curve.edges[index + 1])
+        suspects = suspects or curve.strays(low, high)
+    below, reached = curve.edges[index], curve.edges[index + 1]
     return Estimate(
         dim=min(max(_round_up(crossing), below + 1), reached),
         low=low,
@@ -183,8 +192,108 @@ def estimate(
         threshold=results.threshold,
         noise=noise.std,
         full_noise=full_noise.std,
-        points=tuple(points),
+        points=curve.points(),
+        noise_ratio=noise_ratio,
+        doubts=tuple(doubts),
+        suspects=suspects,
     )
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The results in one canonical order, and what crosses the threshold.
+
+    Attributes:
+        results: what was seen.
+        dims: dimensions that were run, ascending.
+        groups: results at each, ascending.
+        full: results of the full model, ascending.
+        means: of the groups.
+        counts: number of runs in each group.
+        falls_at_times: whether it falls: then the last crossing counts.
+    """
+
+    results: Results
+    dims: list[int]
+    groups: list[list[float]]
+    full: list[float]
+    means: Floats  # (K,)
+    counts: Floats  # (K,)
+    falls_at_times: bool = False
+
+    @classmethod
+    def of(cls, results: Results) -> "_Curve":
+        dims = sorted(results.at)
+        groups = [sorted(results.at[dim]) for dim in dims]
+        means = np.array([statistics.fmean(group) for group in groups])
+        counts = np.array([len(group) for group in groups], dtype=float)
+        return cls(results, dims, groups, sorted(results.full), means, counts)
+
+    @property
+    def edges(self) -> list[int]:
+        """The dimensions, with one below all of them, and D."""
+        return [self.results.least - 1, *self.dims, self.results.D]
+
+    @property
+    def top(self) -> float:
+        return statistics.fmean(self.full)
+
+    def crossing(self) -> tuple[int, float]:
+        """How many dimensions fall short, and log d of the crossing."""
+        (index,), (crossing,) = self._cross(self.means[None], np.array([self.top]))
+        return int(index), float(crossing)
+
+    def _cross(self, means: Floats, tops: Floats) -> tuple[NDArray[np.int64], Floats]:
+        if self.falls_at_times:
+            means = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
+        levels = self.results.factor * tops + self.results.constant
+        levels = levels - _ROUNDING * np.abs(levels)
+        ends = (self.results.least - 1, self.results.D)
+        return cross(means, self.counts, self.dims, ends=ends, levels=levels, tops=tops)
+
+    def near(self, index: int, crossing: float) -> list[list[float]]:
+        """Groups next to the crossing, and all within a factor of it."""
+        around = {self.edges[index], self.edges[index + 1]}
+        pairs = zip(self.dims, self.groups, strict=True)
+        return [group for dim, group in pairs if dim in around or _is_near(dim, crossing)]
+
+    def falls(self, noise: Noise, shaken: Floats) -> tuple[tuple[int, ...], bool]:
+        """Dimensions to run again because of a fall between them; and whether it is certain."""
+        if len(self.dims) < 2:
+            return (), False
+        deviations = [own.std or 0.0 for own in noises(self.groups, noise)]
+        fall = largest_fall(self.means, np.array(deviations) / np.sqrt(self.counts), shaken)
+        few = [i for i in (fall.before, fall.after) if len(self.groups[i]) < MANY]
+        if few and fall.is_suspect:
+            return tuple(self.dims[i] for i in few), False
+        return (), not few and fall.is_certain
+
+    def strays(self, low: int, high: int) -> tuple[int, ...]:
+        """Dimensions with few runs that lie on the other side of the threshold than they should."""
+        short = self.means < self.results.threshold
+        return tuple(
+            dim
+            for dim, group, falls_short in zip(self.dims, self.groups, short, strict=True)
+            if len(group) < MANY and (dim > high if falls_short else dim < low - 1)
+        )
+
+    def quantiles(self, shaken: Floats, tops: Floats, tail: float) -> tuple[int, int, float]:
+        """Of the ends of the gaps in which resamples cross; and how far apart the crossings are."""
+        shorts, crossings = self._cross(self.means + shaken, tops)
+        edges = np.array(self.edges)
+        first = np.quantile(edges[shorts], tail, method="inverted_cdf")
+        last = np.quantile(edges[shorts + 1], 1 - tail, method="inverted_cdf")
+        width = np.subtract(*np.quantile(crossings, [1 - tail, tail]))
+        return int(first), int(last), float(np.exp(width))
+
+    def points(self) -> tuple[Point, ...]:
+        fit = isotonic_regression(self.means, weights=self.counts).x if self.dims else self.means
+        return tuple(
+            Point(dim, len(group), float(mean), _std(group), float(fitted))
+            for dim, group, mean, fitted in zip(
+                self.dims, self.groups, self.means, fit, strict=True
+            )
+        )
 
 
 def cross(
@@ -213,8 +322,8 @@ def cross(
         tops: value of each curve at D.
 
     Returns:
-        How many dimensions fall short, and log d of the crossing. A curve that is there at its
-        first dimension may have been so from the beginning, and crosses right after the first end.
+        How many dimensions fall short, and log d of the crossing. A curve that reaches the level at
+        its first dimension may do so from the beginning, and crosses right after the first end.
     """
     sums = _from_zero(np.cumsum(counts * means, axis=1))
     numbers = np.concatenate(([0.0], np.cumsum(counts)))
@@ -231,61 +340,13 @@ def cross(
     nothing = math.log(ends[0] + 0.5)
     logs = np.concatenate(([nothing], np.log(dims), [math.log(ends[1])]))
     start, end = logs[short], logs[short + 1]
-    rises = (short > 0) & (high > levels)
+    rises = (short > 0) & (high > levels) & (high > low)
     part = np.divide(levels - low, high - low, where=rises, out=np.ones_like(levels))
     return short, np.where(short > 0, start + part * (end - start), nothing)
 
 
 def _from_zero(sums: Floats) -> Floats:
     return np.concatenate((np.zeros((len(sums), 1)), sums), axis=1)
-
-
-@dataclass(frozen=True)
-class _Noise:
-    """Residuals of runs around the means of their groups.
-
-    Attributes:
-        residuals: stretched by √(n/(n - 1)), n the size of the group.
-        freedom: degrees of freedom: number of runs less number of groups.
-    """
-
-    residuals: Floats
-    freedom: int
-
-    @classmethod
-    def of(cls, groups: Sequence[Sequence[float]]) -> "_Noise":
-        groups = [group for group in groups if len(group) > 1]
-        residuals = itertools.chain.from_iterable(
-            (np.asarray(g) - statistics.fmean(g)) * math.sqrt(len(g) / (len(g) - 1)) for g in groups
-        )
-        return cls(np.array(list(residuals)), sum(len(group) - 1 for group in groups))
-
-    @property
-    def std(self) -> float | None:
-        return float(np.sqrt(np.mean(np.square(self.residuals)))) if self.freedom else None
-
-    def means(self, count: int, generator: np.random.Generator, resamples: int) -> Floats:
-        """Means of `count` residuals each; zeros if none is known."""
-        if not self.freedom:
-            return np.zeros(resamples)
-        picks = generator.integers(0, len(self.residuals), (resamples, count))
-        stretch = np.sqrt(self.freedom / generator.chisquare(self.freedom, resamples))
-        return self.residuals[picks].mean(1) * stretch
-
-
-def _shakes(
-    groups: Sequence[Sequence[float]],
-    common: _Noise,
-    generator: np.random.Generator,
-    resamples: int,
-) -> Floats:  # (resamples, len(groups))
-    """What noise does to the mean of each group, in each resample."""
-    noises = [_Noise.of([group]) if len(group) >= _MANY else common for group in groups]
-    columns = [
-        noise.means(len(group), generator, resamples)
-        for noise, group in zip(noises, groups, strict=True)
-    ]
-    return np.stack(columns, 1)
 
 
 def _is_near(dim: int, crossing: float) -> bool:

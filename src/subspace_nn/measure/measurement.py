@@ -1,116 +1,64 @@
-"""The measurement: plan, run, estimate, until the answer is tight or the budget is spent."""
+"""The measurement: plan, run, estimate, until the interval is tight or the budget exhausted."""
 
 import dataclasses
-import json
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
 
-from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
+from subspace_nn.measure.answer import Answer, Notes, Stop, place, read
 from subspace_nn.measure.catalogue import question as ask
 from subspace_nn.measure.estimate import Estimate, Results, estimate
 from subspace_nn.measure.plan import Dim, first_dims, is_beyond, next_dims
-from subspace_nn.measure.question import Question, check_figures
+from subspace_nn.measure.question import Question, check_metrics
 from subspace_nn.runs import engines
-from subspace_nn.runs.run import DONE, Run
+from subspace_nn.runs.record import DONE, Record
+from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import Status, complete
 from subspace_nn.runs.task import Result
 
-#: Why a measurement ended: it is as tight as asked; it had as many runs as were granted; the full
-#: model itself does not reach an absolute threshold; the largest dimension to try falls short.
-Stop = Literal["tight", "budget", "unreachable", "beyond"]
-
-#: New runs at most, if nobody says otherwise.
+#: Number of new runs at most, by default.
 BUDGET = 60
-
-#: Folder, beside the records, of what was asked and answered.
-FOLDER = "measurements"
-
-Record = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a measurement found.
-
-    Attributes:
-        question: what was asked.
-        stopped: why it ended: "tight", "budget", "unreachable" or "beyond".
-        D: number of weights.
-        dim: d_int; None if unreachable, beyond the largest dimension to try, or if the budget was
-            spent on the full model.
-        low: lower end of the interval.
-        high: upper end.
-        threshold: the figure that the mean has to reach.
-        full: mean of the full model's figure.
-        full_std: its standard deviation; None for a single run.
-        full_n: number of its runs.
-        points: the curve: `dim`, `n`, `mean`, `std` and the monotone fit `fitted`, by dimension.
-        runs: ids of all records that the answer rests on.
-        reused: how many of them were there before the measurement began.
-        seconds: wall time of all these runs together.
-    """
-
-    question: Question
-    stopped: Stop
-    D: int
-    dim: int | None
-    low: int
-    high: int
-    threshold: float
-    full: float
-    full_std: float | None
-    full_n: int
-    points: Sequence[Mapping[str, Any]]
-    runs: Sequence[str]
-    reused: int
-    seconds: float
-
-    @property
-    def made(self) -> int:
-        """How many of the runs were made for it: what the budget counts."""
-        return len(self.runs) - self.reused
-
-    @property
-    def bloat(self) -> float | None:
-        """How many times more weights the model has than it needs: D / d_int."""
-        return None if self.dim is None else self.D / self.dim
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a measurement is.
+    """The state of a measurement.
 
     Attributes:
         question: what is asked.
-        records: of all runs so far, in the order in which they count.
-        reused: how many of them were there before it began.
-        budget: runs granted beyond those.
-        results: what the records say; None as long as there is no run of the full model.
+        records: of all finished runs that fit, ordered by id.
+        made: ids of those that were made for this measurement.
+        budget: how many of these there may be.
+        results: what the records say; None as long as no run of the full model is among them.
         found: the estimate from it.
+        left_out: number of other finished records of the task, by why they do not fit.
         planned: the runs under way.
         status: of the sweep under way.
     """
 
     question: Question
     records: Sequence[Record]
-    reused: int
+    made: frozenset[str]
     budget: int
     results: Results | None
     found: Estimate | None
+    left_out: Mapping[str, int]
     planned: Sequence[Run] = ()
     status: Status | None = None
 
     @property
+    def reused(self) -> int:
+        """Number of records that were not made for this measurement."""
+        return len(self.records) - len(self.made)
+
+    @property
     def left(self) -> int:
-        """Runs that may still be made."""
-        return self.budget - (len(self.records) - self.reused)
+        """Number of runs that may still be made."""
+        return self.budget - len(self.made)
 
     @property
     def falls_short(self) -> bool:
@@ -122,7 +70,7 @@ class Progress:
 
     @property
     def unreachable(self) -> bool:
-        """Whether it does so with so many runs that it was no bad luck."""
+        """Whether it falls short in enough runs to rule out bad luck."""
         runs = len(self.results.full) if self.results else 0
         return self.falls_short and not first_dims(runs, mean=True)
 
@@ -138,14 +86,13 @@ def measure(
     options: Mapping[str, str | float] | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Answer:
-    """Measure the intrinsic dimension of a task by as few runs as it takes.
+    """Measure the intrinsic dimension of a task in as few runs as it takes.
 
-    Which runs come next depends on the question and on earlier results alone, never on time or on
-    the engine. A measurement that was killed therefore asks for the same runs when it is started
-    again, finds those that are done, and ends with the same answer. Records that fit and were
-    in the folder before it first began are used, too; which ones is written down at the
-    beginning. With a larger budget it goes on from where it stopped; with a smaller one than before
-    the answer stays.
+    Every finished record in the folder that fits counts, whoever made it and whenever. The next
+    runs depend on the question and on these records alone, never on time or on the engine. The
+    batch under way is written down, so that a measurement that was killed finishes it when it is
+    started again, and ends with the same answer. With a larger budget it goes on from where it
+    stopped; with a smaller one than before it makes no runs.
 
     Args:
         question: what is asked; or a task alone, which `question` turns into one.
@@ -156,7 +103,7 @@ def measure(
         jobs: number of workers; -1 is one a core.
         address: of a running cluster.
         options: what one run needs, in the words of the cluster.
-        on_progress: told before each batch, after each run, and at the end.
+        on_progress: called before each batch, after each run, and at the end.
 
     Returns:
         The answer.
@@ -168,20 +115,18 @@ def measure(
         question = ask(question)
     check(question, budget)
     store = Store(folder)
-    path = store.folder / FOLDER / f"{question.name}.json"
-    records = _reused(question, store, path)
-    reused = len(records)
-    budget = max([budget, *(a.made for a in answers(folder) if a.question.id == question.id)])
-    now = _look(question, records, reused, budget)
+    notes = _notes(question, store)
     setting = engines.Setting(jobs, address, options or {}, store.folder.absolute() / f".{engine}")
     with engines.start(engine, setting) as parallel:
-        while runs := _next(now):
-            _look_at_done(runs, store, question.metric)
-            done = complete(runs, store, parallel, on_status=_telling(now, runs, on_progress))
-            records = [*records, *_finished(done, store)]
-            now = _look(question, records, reused, budget)
+        while runs := _next(now := _look(notes, store, budget)):
+            _check_done(runs, store, question.metric)
+            notes = dataclasses.replace(notes, planned=tuple(map(_place_of, runs)), answer=None)
+            notes.write(store.folder)
+            done = complete(runs, store, parallel, on_status=_reporting(now, runs, on_progress))
+            _check_finished(done, store, question)
+            notes = dataclasses.replace(notes, made=(*notes.made, *_new(notes, runs)), planned=())
     answer = _answer(now)
-    _write(path, question, records[:reused], answer)
+    dataclasses.replace(notes, answer=answer).write(store.folder)
     on_progress(now)
     return answer
 
@@ -191,7 +136,7 @@ def check(question: Question, budget: object) -> None:
 
     Args:
         question: what is asked.
-        budget: new runs at most.
+        budget: number of new runs at most.
 
     Raises:
         InputError: with every problem of the question, and that of the budget.
@@ -199,106 +144,61 @@ def check(question: Question, budget: object) -> None:
     require(question.problems(), whole("budget", budget, 1))
 
 
-def _telling(
-    now: Progress, runs: Sequence[Run], on_progress: Callable[[Progress], None]
-) -> Callable[[Status], None]:
-    """Tell of a batch that begins; returns what tells of its runs, and looks at their results."""
-    now = dataclasses.replace(now, planned=runs)
-    on_progress(now)
-
-    def tell(status: Status) -> None:
-        on_progress(dataclasses.replace(now, status=status))
-        if status.latest is not None and status.latest["status"] == DONE:
-            check_figures([status.latest], now.question.metric)  # not after four more in vain
-
-    return tell
-
-
-def _look_at_done(runs: Sequence[Run], store: Store, metric: str) -> None:
-    """See that what is there can be used, before more of it is made."""
-    ids = {run.id for run in runs}
-    done = [r for r in store.read() if r["id"] in ids and r["status"] == DONE]
-    check_figures(done, metric)
-
-
-def answers(folder: str | os.PathLike[str]) -> list[Answer]:
-    """The answers that measurements left in a folder; those that are not finished have none.
+def answer_from(
+    question: Question, records: Iterable[Record], made: Iterable[str] = (), budget: int = 0
+) -> Answer:
+    """The answer that records give, without a run.
 
     Args:
-        folder: of the records.
+        question: what is asked.
+        records: as a store reads them; those that do not fit are left out.
+        made: ids of the runs that were made for the measurement.
+        budget: as for `measure`; an answer that more runs would make tighter says "budget".
 
     Returns:
-        The answers, ordered by the names of their files.
+        The answer.
 
     Raises:
-        InputError: if a file there is not that of a measurement.
+        InputError: if no run of the full model is among the records, or a result cannot be used.
     """
-    paths = sorted((Path(folder) / FOLDER).glob("*.json"))
-    read = [_read(path) for path in paths]
-    return [answer for _, answer in read if answer is not None]
+    return _answer(_progress(Notes(question, tuple(made)), records, budget))
 
 
-def _read(path: Path) -> tuple[list[str], Answer | None]:
-    """What the file of a measurement says: the records it began with, and its answer."""
+def _notes(question: Question, store: Store) -> Notes:
+    """What an earlier start wrote down; nothing if that is gone, or cannot be read."""
+    notes = Notes(question)
     try:
-        content = json.loads(path.read_bytes())
-        question, answer = Question(**content["question"]), content["answer"]
-        return list(content["reused"]), answer and Answer(question=question, **answer)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not the file of a measurement ({type(error).__name__}: {error}). Remove "
-            "it; if it was one, the same command then begins anew, with all records that are there."
-        ) from None
+        notes = read(place(store.folder, question))
+    except (InputError, OSError):
+        notes.write(store.folder)  # find out before anything is run whether it can be written
+    return notes
 
 
-def _reused(question: Question, store: Store, path: Path) -> list[Record]:
-    """The records that were there when this measurement first began."""
-    records = store.read()
-    if path.exists():
-        ids, _ = _read(path)
-        by_id = {record["id"]: record for record in records}
-        if lost := [i for i in ids if i not in by_id]:
-            raise InputError(
-                f"{path} rests on records that are gone: {', '.join(lost)}. "
-                "Put them back, or remove that file to begin anew."
-            )
-        return [by_id[i] for i in ids]
-    fitting = question.fitting(records)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, question, fitting, None)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.") from None
-    return fitting
+def _look(notes: Notes, store: Store, budget: int) -> Progress:
+    return _progress(notes, store.read(), budget)
 
 
-def _write(path: Path, question: Question, reused: Sequence[Record], answer: Answer | None) -> None:
-    content = {
-        "question": dataclasses.asdict(question),
-        "reused": [record["id"] for record in reused],
-        "answer": None
-        if answer is None
-        else {n: v for n, v in dataclasses.asdict(answer).items() if n != "question"},
-    }
-    write_atomically(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
-
-
-def _look(question: Question, records: Sequence[Record], reused: int, budget: int) -> Progress:
-    results = question.results(records)
+def _progress(notes: Notes, records: Iterable[Record], budget: int) -> Progress:
+    question = notes.question
+    fitting, left_out = question.fitting(records)
+    made = frozenset(notes.made) & {record["id"] for record in fitting}
+    results = question.results(fitting)
     found = None if results is None else estimate(results, confidence=question.confidence)
-    return Progress(question, records, reused, budget, results, found)
+    planned = [question.run_of(dim, seed) for dim, seed in notes.planned]
+    return Progress(question, fitting, made, budget, results, found, left_out, planned)
 
 
-def _next(now: Progress) -> list[Run]:
-    """The runs that come next; none at the end."""
+def _next(now: Progress) -> Sequence[Run]:
+    """The batch that was interrupted, or the next one; nothing at the end."""
+    if now.planned:
+        return now.planned
     if now.left <= 0 or now.unreachable:
         return []
-    dims = _next_dims(now)[: now.left]
-    used = {}
+    used: dict[Dim, set[int]] = {}
     for record in now.records:
         used.setdefault(record["arguments"]["dim"], set()).add(record["arguments"]["seed"])
     runs = []
-    for dim in dims:
+    for dim in _next_dims(now)[: now.left]:
         run = now.question.run(dim, used.setdefault(dim, set()))
         used[dim].add(run.arguments["seed"])
         runs.append(run)
@@ -314,19 +214,51 @@ def _next_dims(now: Progress) -> list[Dim]:
     return next_dims(now.results, now.found, ratio=ratio, batch=now.question.batch)
 
 
-def _finished(records: Sequence[Record], store: Store) -> Sequence[Record]:
+def _place_of(run: Run) -> tuple[Dim, int]:
+    return run.arguments["dim"], run.arguments["seed"]
+
+
+def _new(notes: Notes, runs: Sequence[Run]) -> list[str]:
+    return [run.id for run in runs if run.id not in notes.made]
+
+
+def _reporting(
+    now: Progress, runs: Sequence[Run], on_progress: Callable[[Progress], None]
+) -> Callable[[Status], None]:
+    """Report a batch that begins; returns what reports its runs, and checks their results."""
+    now = dataclasses.replace(now, planned=runs)
+    on_progress(now)
+
+    def report(status: Status) -> None:
+        on_progress(dataclasses.replace(now, status=status))
+        if status.latest is not None and status.latest["status"] == DONE:
+            check_metrics([status.latest], now.question.metric)  # not after four more in vain
+
+    return report
+
+
+def _check_done(runs: Sequence[Run], store: Store, metric: str) -> None:
+    """Check that the finished runs of a batch can be used, before more of it is made."""
+    ids = {run.id for run in runs}
+    check_metrics([r for r in store.read() if r["id"] in ids and r["status"] == DONE], metric)
+
+
+def _check_finished(records: Sequence[Record], store: Store, question: Question) -> None:
     failed: dict[str, list[Record]] = {}
     for record in records:
         if record["status"] != DONE:
-            failed.setdefault(_why(record["error"]), []).append(record)
+            failed.setdefault(_why(record.get("error", "")), []).append(record)
     if failed:
         raise InputError(
             *(_failure(why, alike, store) for why, alike in failed.items()),
-            "A failed run is no result. Mend the task, and the same command goes on from here. If "
-            "runs fail by bad luck, let the task give the figure that a failure counts as; if they "
-            "fail at small or large dimensions alone, say which to try (least, most).",
+            "A run failed. Fix the task and rerun the command to continue. If occasional failures "
+            "are expected, return the score that a failure should count as; if runs fail only at "
+            "small or large dimensions, limit those to try (least, most).",
         )
-    return records
+    _, left_out = question.fitting(records)
+    question.results(records)
+    if left_out:
+        raise InputError(f"A run that was made does not fit: {', '.join(left_out)}.")
 
 
 def _failure(why: str, records: Sequence[Record], store: Store) -> str:
@@ -334,29 +266,23 @@ def _failure(why: str, records: Sequence[Record], store: Store) -> str:
     first = records[0]
     run = f"{first['task']}, dim={first['arguments']['dim']}, seed={first['arguments']['seed']}"
     others = f" (and {len(records) - 1} more)" if len(records) > 1 else ""
-    where = store.folder / f"{first['id']}.json"
-    return f"Run {first['id']} of {run}{others}, failed: {why} The record {where} has it all."
+    where = store.path(first["id"])
+    return f"Run {first['id']} of {run}{others}, failed: {why} The traceback is in {where}."
 
 
 def _why(error: str) -> str:
-    """The error at the end of a traceback, behind its last indented line; or all there is."""
-    lines = error.strip().splitlines()
+    """The error at the end of a traceback, after its last indented line; or the last line."""
+    lines = error.strip().splitlines() or ["no message"]
     begin = max((n for n, line in enumerate(lines, 1) if line.startswith(" ")), default=0)
     return " ".join(lines[begin:] or lines[-1:])
 
 
 def _answer(now: Progress) -> Answer:
     results, found, question = now.results, now.found, now.question
-    if results is None or found is None:  # a budget of at least 1 goes to the full model first
-        raise InputError("Nothing was run.")
+    if results is None or found is None:
+        raise InputError(f"No run of the full model of {question.task} is among the records.")
     sign = 1 if question.better == "higher" else -1
-    stopped: Stop = "tight"
-    if now.unreachable:
-        stopped = "unreachable"
-    elif _next_dims(now):
-        stopped = "budget"
-    elif is_beyond(results, found):
-        stopped = "beyond"
+    stopped = _stopped(now, results, found)
     points = [dataclasses.asdict(point) for point in found.points]
     for point in points:
         point |= {"mean": sign * point["mean"], "fitted": sign * point["fitted"]}
@@ -372,7 +298,19 @@ def _answer(now: Progress) -> Answer:
         full_std=found.full_noise,
         full_n=len(results.full),
         points=points,
-        runs=[record["id"] for record in now.records],
+        runs=sorted((record["id"] for record in now.records), key=lambda i: (i in now.made, i)),
         reused=now.reused,
         seconds=round(sum(record["seconds"] for record in now.records), 3),
+        doubts=list(found.doubts),
+        left_out=now.left_out,
     )
+
+
+def _stopped(now: Progress, results: Results, found: Estimate) -> Stop:
+    if now.unreachable:
+        return "unreachable"
+    if _next_dims(now):
+        return "budget"
+    if is_beyond(results, found):
+        return "beyond"
+    return "doubtful" if found.doubts else "tight"

@@ -1,45 +1,52 @@
-"""What to run next: first to bracket the crossing, then to refine it."""
+"""The next runs: first those that bracket the crossing, then those that refine it."""
 
+import itertools
 import math
 from typing import Literal
 
 from scipy.special import stdtrit
 
 from subspace_nn.measure.estimate import Estimate, Results
+from subspace_nn.measure.noise import MANY
 
 Dim = int | Literal["full"]
 
-#: Runs of the full model to begin with, where its mean decides anything.
+#: Runs of the full model to begin with, if its mean matters.
 FULL_RUNS = 5
-#: The interval holds the gap between two dimensions that were run. The gap may take up so much
-#: of the width asked for (in log d); noise gets the rest.
+#: The interval holds the gap between two dimensions that were run. This is the share of the width
+#: asked for (in log d) that the gap may take up; the rest is for noise.
 _SHARE_OF_GAP = 0.7
-#: At each end of the gap, so that its noise is known.
-_LEAST_RUNS = 2
+#: A gap is not cut if it is shorter than this part of the width asked for.
+_FINEST = 0.25
+#: Gaps within this factor of the crossing are at most as long in the end.
+_LOOK = math.e
+#: At each end of the gap, so that its noise is known; and where results are of two kinds.
+_LEAST_RUNS, _LEAST_RUNS_OF_KINDS = 2, 10
 
 
 def first_dims(full: int, *, mean: bool) -> list[Dim]:
-    """What to run before anything else: the full model, so often that its noise is known.
+    """The first runs: those of the full model, until its noise is known.
 
     Args:
-        full: number of its runs that are there.
-        mean: whether its mean decides anything, because the threshold is relative to it or it
-            seems to fall short; else one run tells D.
+        full: number of its runs so far.
+        mean: whether its mean matters, because the threshold is relative to it or it seems to fall
+            short; otherwise one run is enough, for D.
 
     Returns:
-        "full", as often as it is still to be run.
+        "full", once for each run that is missing.
     """
     return ["full"] * ((FULL_RUNS if mean else 1) - full)
 
 
 def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) -> list[Dim]:
-    """The next runs, or none if the interval is as tight as asked.
+    """The next runs, or none if the interval is as narrow as asked.
 
     While the gap between the two dimensions around the crossing is wide, it is cut into equal
-    parts of log d. Then its ends are run again and again, the one with fewer runs first, and the
-    full model where that is the larger part of the uncertainty. Runs at dimensions far from the
-    crossing would tell next to nothing about it. If more runs move the crossing into another
-    gap, that one is treated in the same way, so that an early mistake is made good.
+    parts of log d. Then its ends are run again, the one with fewer runs first, and the full model
+    where that is the larger part of the uncertainty. If noise is not what makes the interval wide,
+    the gaps inside it are cut once more. Runs far from the crossing say little about it: they only
+    check that the curve does not cross the threshold once more. If more runs move the crossing
+    into another gap, that one is treated in the same way, which corrects an early mistake.
 
     Args:
         results: what was seen.
@@ -60,18 +67,34 @@ def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) ->
         >>> next_dims(seen, estimate(seen), ratio=1.2, batch=3)
         [18, 32, 56]
     """
+    dims = _bracket(results, found, ratio, batch)
+    return list[Dim](dims) if dims else _refine(results, found, ratio, batch)
+
+
+def _bracket(results: Results, found: Estimate, ratio: float, batch: int) -> list[int]:
+    """Dimensions that narrow the gap around the crossing; none if it is narrow enough."""
     below, reached = found.below, found.reached
     width = _SHARE_OF_GAP * math.log(ratio)
     if below < results.largest < reached - 1:  # not tried yet, and no smaller one is enough
         return [*_cut(below, results.largest, width, batch - 1), results.largest]
-    wide = reached > below + 1 and math.log(reached / (below + 1)) > width + 1e-9
-    if wide and below < results.largest:
-        return list(_cut(below, reached, width, batch))
-    runs = {d: len(results.at[d]) for d in (below, reached) if d in results.at}
-    known = found.noise is not None and _enough(runs)
-    if known and (_tight(found, ratio) or is_beyond(results, found)):
+    if _length(below, reached) > width + 1e-9 and below < results.largest:
+        return _cut(below, reached, width, batch)
+    return []
+
+
+def _refine(results: Results, found: Estimate, ratio: float, batch: int) -> list[Dim]:
+    """Runs that make the interval around a narrow gap narrow, and its ends sure."""
+    if found.suspects:
+        return list[Dim](_fewest_first({d: len(results.at[d]) for d in found.suspects}, batch))
+    runs = {d: len(results.at[d]) for d in (found.below, found.reached) if d in results.at}
+    if found.noise is None or not _enough(runs, found):
+        return _repeat(runs, results, found, batch)
+    if is_beyond(results, found):
         return []
-    return _repeat(runs, results, found, batch)
+    if is_narrow(found, ratio):
+        return list[Dim](_unseen(results, found)[:batch])
+    cuts = sorted(_cuts(results, found, runs, ratio)[:batch])
+    return list[Dim](cuts) if cuts else _repeat(runs, results, found, batch)
 
 
 def is_beyond(results: Results, found: Estimate) -> bool:
@@ -97,13 +120,66 @@ def _cut(below: int, reached: int, width: float, batch: int) -> list[int]:
     return sorted(inside - {below, reached})  # where there is nothing between them
 
 
-def _tight(found: Estimate, ratio: float) -> bool:
-    # From 3 to 4 is more than a fifth; but d is a whole number, and such an interval says enough.
+def _unseen(results: Results, found: Estimate) -> list[int]:
+    """Dimensions around the crossing where nobody looked whether the curve crosses once more."""
+    start, end = found.below / _LOOK, found.reached * _LOOK
+    gaps = itertools.pairwise(sorted({results.least - 1, *results.at, results.largest}))
+    return [
+        dim
+        for a, b in gaps
+        if b >= start and a <= end and _length(a, b) > math.log(_LOOK)
+        for dim in _cut(a, b, math.inf, 1)
+    ]
+
+
+def _cuts(results: Results, found: Estimate, runs: dict[int, int], ratio: float) -> list[int]:
+    """The middles of gaps that make the interval wide, widest gap first."""
+    if found.noise_ratio <= ratio + 1e-9:  # it is not the noise that does
+        least = _FINEST * math.log(ratio)
+    elif min(runs.values(), default=0) >= MANY:
+        least = math.log(ratio)
+    else:  # more runs may put these gaps out of the interval
+        return []
+    edges = sorted({results.least - 1, *results.at, results.D})
+    gaps = itertools.pairwise(edge for edge in edges if found.low - 1 <= edge <= found.high)
+    long = sorted((gap for gap in gaps if _length(*gap) > least), key=lambda gap: -_length(*gap))
+    middles = (dim for gap in long for dim in _cut(*gap, math.inf, 1))
+    return [dim for dim in middles if dim <= results.largest]
+
+
+def _length(below: int, reached: int) -> float:
+    """Of the gap in which the crossing may be, in log d."""
+    return math.log(reached / (below + 1))
+
+
+def is_narrow(found: Estimate, ratio: float) -> bool:
+    """Whether the interval is as narrow as asked.
+
+    Args:
+        found: the estimate.
+        ratio: how far apart the interval's ends may be; neighbouring whole numbers always may: from
+            3 to 4 is more than a fifth, but d is a whole number, and such an interval says enough.
+
+    Returns:
+        Whether it is.
+    """
     return found.ratio <= ratio + 1e-9 or found.high - found.low <= 1
 
 
-def _enough(runs: dict[int, int]) -> bool:
-    return all(count >= _LEAST_RUNS for count in runs.values())
+def _enough(runs: dict[int, int], found: Estimate) -> bool:
+    least = _LEAST_RUNS_OF_KINDS if "kinds" in found.doubts else _LEAST_RUNS
+    return all(count >= least for count in runs.values())
+
+
+def _fewest_first(runs: dict[int, int], batch: int) -> list[int]:
+    """Dimensions to run again, the one with the fewest runs first."""
+    runs = dict(runs)
+    chosen: list[int] = []
+    for _ in range(batch):
+        fewest = min(runs, key=lambda dim: runs[dim])
+        chosen.append(fewest)
+        runs[fewest] += 1
+    return chosen
 
 
 def _repeat(runs: dict[int, int], results: Results, found: Estimate, batch: int) -> list[Dim]:
@@ -114,7 +190,7 @@ def _repeat(runs: dict[int, int], results: Results, found: Estimate, batch: int)
             chosen.append("full")
             full += 1
         else:
-            fewest = min(runs, key=lambda dim: runs[dim])
+            (fewest,) = _fewest_first(runs, 1)
             chosen.append(fewest)
             runs[fewest] += 1
     return chosen

@@ -1,35 +1,40 @@
-"""What is asked: of which task, by which metric, at which threshold, how precisely."""
+"""The definition of a measurement: task, metric, threshold, precision."""
 
+import collections
 import dataclasses
 import hashlib
-import inspect
 import itertools
 import json
+import math
 import re
+import reprlib
+import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from subspace_nn import bits
-from subspace_nn.common.checks import number, plain, whole
+from subspace_nn.common import strict_json
+from subspace_nn.common.checks import is_whole, number, plain, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.measure.estimate import MOST_CONFIDENCE, Results
 from subspace_nn.measure.plan import Dim
-from subspace_nn.runs.run import DONE, Run, find_task
+from subspace_nn.runs.record import DONE, Record
+from subspace_nn.runs.run import Run, find_task
 
 Better = Literal["higher", "lower"]
 Threshold = Literal["relative", "absolute"]
 
-#: How a task is told to train all weights, and the map with which it does so.
+#: The dim of a run that trains all weights, and its projection.
 FULL, IDENTITY = "full", "identity"
 
 #: Arguments that a measurement sets itself.
 _OWN = ("dim", "seed")
 
-#: Fields that came later, and what stands for their absence: earlier questions keep their ids.
+#: Defaults of fields that came later; they are left out of ids, so that earlier ids stay.
 _LATER = {"least": 1, "most": None}
 
-#: For what is common to all runs.
+#: Placeholders, for the arguments that all runs share.
 _ANY = {"dim": FULL, "seed": 0}
 
 
@@ -41,10 +46,10 @@ class Question:
         task: a task of `subspace_nn.runs`: a built-in name, or `package.module:function`. It takes
             `dim` (a whole number, or "full") and `seed`, and its result has the metric and `D`.
         arguments: the task's other arguments.
-        metric: which figure of the result counts.
-        better: whether a higher or a lower figure is better.
-        threshold: the figure to reach: a share of the full model's mean (for a metric of which
-            lower is better, the mean over the threshold), or the figure itself.
+        metric: which value of the result counts.
+        better: whether higher or lower is better.
+        threshold: the value to reach: a share of the full model's mean (if lower is better, that
+            mean divided by the threshold), or the value itself.
         kind: of the threshold, relative or absolute.
         precision: width asked for: the interval's ends may differ by this part of the lower one,
             or by one.
@@ -74,20 +79,24 @@ class Question:
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
 
     def problems(self) -> list[str]:
-        """What is wrong with the values, all of it.
+        """Check the values, and that the task takes them.
 
         Returns:
-            One sentence for each, none if all is well.
+            One sentence for each value that is wrong.
 
         Example:
             >>> for problem in Question("mnist", threshold=90, batch=0).problems():
             ...     print(problem)
-            A relative threshold is a share above 0 and at most 1, got 90. For the figure itself \
-say kind absolute.
+            A relative threshold is a share above 0 and at most 1, got 90. For the metric's own \
+value, use kind absolute.
             batch must be a whole number of at least 1, got 0.
         """
-        found = [
-            f"{name} must be {words}, got {getattr(self, name)!r}."
+        found = self._type_problems()
+        return found or self.value_problems() + self._task_problems()
+
+    def _type_problems(self) -> list[str]:
+        return [
+            f"{name} must be {words}, got {reprlib.repr(getattr(self, name))}."
             for name, kind, words in (
                 ("task", str, "a name"),
                 ("metric", str, "a name"),
@@ -95,9 +104,16 @@ say kind absolute.
             )
             if not isinstance(getattr(self, name), kind)
         ]
-        if found:
+
+    def value_problems(self) -> list[str]:
+        """Check the values without importing the task.
+
+        Returns:
+            One sentence for each value that is wrong.
+        """
+        if found := self._type_problems():
             return found
-        found += [
+        found = [
             unknown_name(name, getattr(self, name), get_args(valid))
             for name, valid in (("better", Better), ("kind", Threshold))
             if getattr(self, name) not in get_args(valid)
@@ -106,21 +122,19 @@ say kind absolute.
         if not found and self.kind == "relative" and not 0 < self.threshold <= 1:
             found.append(
                 f"A relative threshold is a share above 0 and at most 1, got {self.threshold:g}. "
-                "For the figure itself say kind absolute."
+                "For the metric's own value, use kind absolute."
             )
         found += number("precision", self.precision, above=0)
-        found += number("confidence", self.confidence, above=0, below=1)
-        if not found and self.confidence > MOST_CONFIDENCE:
-            found.append(
-                f"confidence may be at most {MOST_CONFIDENCE}, got {self.confidence}: the interval "
-                "is a bootstrap over the runs, and so few runs do not tell more."
-            )
-        found += whole("batch", self.batch, 1) + whole("seed", self.seed, 0)
+        unsure = number("confidence", self.confidence, above=0, below=1)
+        if not unsure and self.confidence > MOST_CONFIDENCE:
+            limit = f"confidence may be at most {MOST_CONFIDENCE}, got {self.confidence}"
+            unsure = [f"{limit}: the interval is a bootstrap over few runs, and cannot be surer."]
+        found += unsure + whole("batch", self.batch, 1) + whole("seed", self.seed, 0)
         least = whole("least", self.least, 1)
         found += least
         if self.most is not None:
             found += whole("most", self.most, 1 if least else self.least)
-        return found + self._task_problems()
+        return found
 
     @property
     def id(self) -> str:
@@ -157,89 +171,119 @@ say kind absolute.
             The run.
         """
         seeds = (_seed(self.seed, dim, count) for count in itertools.count())
-        seed = next(seed for seed in seeds if seed not in used)
+        return self.run_of(dim, next(seed for seed in seeds if seed not in used))
+
+    def run_of(self, dim: Dim, seed: int) -> Run:
+        """A run at a dimension.
+
+        Args:
+            dim: the dimension, or "full".
+            seed: of the run.
+
+        Returns:
+            The run.
+        """
         identity = self._identity if dim == FULL else {}
         return Run.of(self.task, {**self.arguments, **identity, "dim": dim, "seed": seed})
 
-    def fitting(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The records of finished runs that this measurement could have asked for.
+    def fitting(self, records: Iterable[Record]) -> tuple[list[Record], dict[str, int]]:
+        """Which finished records this measurement could have asked for.
 
         Args:
-            records: as a store reads them.
+            records: as a store reads them; their order does not matter.
 
         Returns:
-            Those of which the task and all arguments but dim and seed are the question's own, of
-            which the dimension is one to try, and the result has the metric and D; one for each
-            dim and seed.
+            The records that fit, ordered by id: their task and all arguments but dim and seed are
+            the question's own, the dimension is one to try, and the result has the metric and D.
+            And the number of other finished records of the task, by why they do not fit.
         """
-        full = _rest(Run.of(self.task, {**self.arguments, **self._identity, **_ANY}).arguments)
-        part = _rest(Run.of(self.task, {**self.arguments, **_ANY}).arguments)
-        found = {
-            (record["arguments"]["dim"], record["arguments"]["seed"]): record
-            for record in records
-            if record["status"] == DONE
-            and record["task"] == self.task
-            and not {self.metric, "D"} - record["result"].keys()
-            and _rest(record["arguments"]) == (full if _is_full(record) else part)
-            and (_is_full(record) or self._tries(record["arguments"]["dim"], record["result"]["D"]))
-        }
-        return list(found.values())
+        part = self._filled
+        full = part | self._identity
+        found: dict[str, Record] = {}
+        left_out: collections.Counter[str] = collections.Counter()
+        for record in records:
+            if record["status"] != DONE or record["task"] != self.task:
+                continue
+            if reason := self._why_not(record, full if _is_full(record) else part):
+                left_out[reason] += 1
+            else:
+                found[record["id"]] = record
+        return [found[name] for name in sorted(found)], dict(sorted(left_out.items()))
+
+    def _why_not(self, record: Record, arguments: Mapping[str, Any]) -> str | None:
+        """Why a finished record of the task does not fit; None if it does."""
+        result, rest = record["result"], _rest(record["arguments"])
+        names = sorted({*rest, *arguments})
+        if names := [n for n in names if rest.get(n) != arguments.get(n)]:
+            return f"other {', '.join(names)}"
+        if missing := [name for name in ("D", self.metric) if name not in result]:
+            return f"no {' and no '.join(missing)}"
+        if not is_whole(record["arguments"].get("seed")):
+            return "no seed"
+        if _is_full(record):
+            return None
+        dim, largest = record["arguments"].get("dim"), min(self.most or math.inf, result["D"] - 1)
+        is_tried = isinstance(dim, int) and is_whole(dim) and self.least <= dim <= largest
+        return None if is_tried else "a dim that is not to be tried"
+
+    @property
+    def _filled(self) -> dict[str, Any]:
+        """The arguments of all runs, as their records have them; data need not be there."""
+        return _rest(strict_json.round_trip({**find_task(self.task).defaults, **self.arguments}))
 
     @property
     def _identity(self) -> dict[str, str]:
         """The projection of the full model, where the task has that argument."""
-        parameters = inspect.signature(find_task(self.task)).parameters
-        return {"projection": IDENTITY} if "projection" in parameters else {}
+        takes = "projection" in find_task(self.task).parameters
+        return {"projection": IDENTITY} if takes else {}
 
-    def _tries(self, dim: int, D: int) -> bool:
-        return self.least <= dim < D and (self.most is None or dim <= self.most)
-
-    def results(self, records: Sequence[Mapping[str, Any]]) -> Results | None:
-        """The figures of some records, turned so that higher is better.
+    def results(self, records: Sequence[Record]) -> Results | None:
+        """The metrics of some records, turned so that higher is better.
 
         Args:
             records: of finished runs of this measurement.
 
         Returns:
-            The results; None as long as there is no run of the full model.
+            The results; None as long as no run of the full model is among them.
 
         Raises:
-            InputError: if a record has not the metric or D, they do not agree about D, or a
-                relative threshold makes no sense for the full model's figure.
+            InputError: if a record lacks the metric or D, the records disagree about D, or the mean
+                of the full model's metric makes no sense of a relative threshold.
         """
+        check_metrics(records, self.metric)
+        sizes = {record["result"]["D"]: record["arguments"]["dim"] for record in records}
+        if len(sizes) > 1:
+            listed = " and ".join(f"{D:,} (dim={dim})" for D, dim in sizes.items())
+            raise InputError(
+                f"The runs of {self.task} have different D: {listed}. A run of another model is "
+                "another task: use another folder for its records, or give the task an argument."
+            )
+        sign = 1 if self.better == "higher" else -1
         full: list[float] = []
         at: dict[int, list[float]] = {}
-        figures = [
-            (record["arguments"]["dim"], *figures_of(record, self.metric)) for record in records
-        ]
-        sizes = {D: dim for dim, D, _ in figures}
-        if len(sizes) > 1:
-            told = " and ".join(f"{D:,} (dim={dim})" for D, dim in sizes.items())
-            raise InputError(
-                f"The runs of {self.task} have different D: {told}. A run of another model is "
-                "another task: take another folder for its records, or give the task an argument."
-            )
-        for record, (dim, _, figure) in zip(records, figures, strict=True):
-            target = full if _is_full(record) else at.setdefault(dim, [])
-            target.append(figure if self.better == "higher" else -figure)
+        for record in records:
+            target = full if _is_full(record) else at.setdefault(record["arguments"]["dim"], [])
+            target.append(sign * float(record["result"][self.metric]))
         if not full:
             return None
         (D,) = sizes
+        factor, constant = self._rule(sign * statistics.fmean(full))
+        return Results(D, full, at, factor, sign * constant, self.least, self.most)
+
+    def _rule(self, full: float) -> tuple[float, float]:
+        """The threshold as a factor of the full model's mean, and a constant."""
         if not self.relative:
-            level = self.threshold if self.better == "higher" else -self.threshold
-            return Results(D, full, at, 0.0, level, self.least, self.most)
-        sign = 1 if self.better == "higher" else -1
-        if (least := min(sign * value for value in full)) <= 0:
+            return 0.0, self.threshold
+        if full <= 0:
             raise InputError(
-                f"A relative threshold needs a metric above 0; the full model's {self.metric} "
-                f"was {least:g}. Give an absolute threshold."
+                f"A relative threshold needs a mean above 0; the mean of the full model's "
+                f"{self.metric} is {full:g}. Use an absolute threshold."
             )
-        factor = self.threshold if self.better == "higher" else 1 / self.threshold
-        return Results(D, full, at, factor, 0.0, self.least, self.most)
+        return (self.threshold if self.better == "higher" else 1 / self.threshold), 0.0
 
     def _task_problems(self) -> list[str]:
         try:
-            parameters = inspect.signature(find_task(self.task)).parameters
+            parameters = find_task(self.task).parameters
         except InputError as error:
             return list(error.problems)
         found = [
@@ -258,15 +302,16 @@ say kind absolute.
 
 
 def _rest(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the question, as a record has them: a list in place of a tuple."""
-    rest = {name: value for name, value in arguments.items() if name not in _OWN}
-    return dict(json.loads(json.dumps(rest)))
+    """The arguments that the question sets."""
+    return {name: value for name, value in arguments.items() if name not in _OWN}
 
 
-def _is_full(record: Mapping[str, Any]) -> bool:
-    """Whether it is a run of the full model: of all weights, each by itself."""
-    dim, D = record["arguments"]["dim"], record["result"].get("D")
-    return dim == FULL or (dim == D and record["arguments"].get("projection", IDENTITY) == IDENTITY)
+def _is_full(record: Record) -> bool:
+    """Whether it is a run of the full model: all weights are free, each by itself."""
+    # A task without an argument `projection` may map D numbers to D weights: dim = D is no proof.
+    arguments = record["arguments"]
+    dim, D = arguments.get("dim"), record["result"].get("D")
+    return dim == FULL or (dim == D and arguments.get("projection") == IDENTITY)
 
 
 def _seed(seed: int, dim: Dim, count: int) -> int:
@@ -274,45 +319,29 @@ def _seed(seed: int, dim: Dim, count: int) -> int:
     return int(bits.words(seed, f"measure/{dim}", count, 1)[0]) & 0x7FFFFFFF
 
 
-def figures_of(record: Mapping[str, Any], metric: str) -> tuple[int, float]:
-    """What counts of a result.
-
-    Args:
-        record: of a finished run.
-        metric: which figure.
-
-    Returns:
-        D, and the figure.
-
-    Raises:
-        InputError: if either is missing or no number; the message names the record.
-    """
-    check_figures([record], metric)
-    return record["result"]["D"], float(record["result"][metric])
-
-
-def check_figures(records: Iterable[Mapping[str, Any]], metric: str) -> None:
-    """See that results have what counts.
+def check_metrics(records: Iterable[Record], metric: str) -> None:
+    """Check that results have what counts.
 
     Args:
         records: of finished runs.
-        metric: which figure.
+        metric: name of the metric.
 
     Raises:
-        InputError: if D or the figure is missing or no number; the message names all such records.
+        InputError: if D or the metric is missing or not a number; the message names all such
+            records.
     """
-    wrong = {record["id"]: _odd(record, metric) for record in records}
+    wrong = {record["id"]: _metric_problems(record, metric) for record in records}
     wrong = {name: problems for name, problems in wrong.items() if problems}
     if wrong:
         raise InputError(
             *dict.fromkeys(itertools.chain.from_iterable(wrong.values())),
-            f"So it is in {', '.join(wrong)}, whose runs count as done: after a change of the task "
-            "take another folder, or remove these records. Another figure of the result is chosen "
-            "by its name (metric).",
+            f"Affected records: {', '.join(wrong)}. They count as done; after changing the task, "
+            "use a new folder, or remove these records. To use another value of the result, set "
+            "metric to its name.",
         )
 
 
-def _odd(record: Mapping[str, Any], metric: str) -> list[str]:
+def _metric_problems(record: Record, metric: str) -> list[str]:
     result = record["result"]
     there = ", ".join(sorted(result))
     missing = [
@@ -320,6 +349,4 @@ def _odd(record: Mapping[str, Any], metric: str) -> list[str]:
         for name in ("D", metric)
         if name not in result
     ]
-    if missing:
-        return missing
-    return whole("D", result["D"], 2) + number(metric, result[metric])
+    return missing or whole("D", result["D"], 2) + number(metric, result[metric])
