@@ -59,7 +59,7 @@ def test_a_task_with_a_name(run):
     (["digits", "lr=abc", "projection=nope", "epochs=0"],
      ["lr must be a number above 0, got 'abc'", "Unknown projection", "epochs must be"]),
     ([":train"], ["cannot be imported: ValueError"]),
-    (["math:hypot"], ["has no signature"]),
+    (["math:hypot"], ["is not a function written in Python"]),
     (["tests.measure.synthetic:own_name"], ["own_name needs d.", "takes dim and seed"]),
     (["tests.measure.synthetic:failing"], ["RuntimeError: no luck", "Fix the task"]),
 ], ids=" ".join)  # fmt: skip
