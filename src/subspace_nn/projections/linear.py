@@ -1,6 +1,7 @@
 """A linear map and its adjoint as differentiable operators, from their two plain products."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -78,55 +79,88 @@ class Transpose:
         return _apply(gradient, self.T, transposed=True)
 
 
-def place(linear: LinearMap, omega: Tensor, step: float, origin: Tensor) -> Tensor:
+def place(
+    linear: LinearMap, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
+) -> list[Tensor]:
     """Weights at a place in a subspace: θ0 + step · A ω, rounded after each operation.
 
     Args:
         linear: the map A.
         omega: shape (columns,), of a floating-point dtype.
-        step: the factor.
-        origin: θ0, as many numbers as A has rows, in any shape, dtype and on any device; a
-            constant.
+        steps: a factor for each tensor.
+        origins: the tensors of θ0, one after another as many numbers as A has rows, in any shape,
+            dtype and on any device; constants.
 
     Returns:
-        A tensor like θ0, differentiable in ω to any order.
+        Tensors like those of θ0, differentiable in ω to any order.
 
     Example:
         >>> from subspace_nn.projections import Identity
-        >>> place(Identity(4, 4), torch.arange(4.0), 0.5, torch.ones(2, 2))
-        tensor([[1.0000, 1.5000],
-                [2.0000, 2.5000]])
+        >>> place(Identity(4, 4), torch.arange(4.0), [0.5, 2.0], [torch.ones(1, 2), torch.zeros(2)])
+        [tensor([[1.0000, 1.5000]]), tensor([4., 6.])]
     """
-    if _transforming() or forward_ad._current_level >= 0 or omega.device != origin.device:
-        return shifted((linear @ omega).view(origin.shape) * step, origin)
-    _check_operand("P @ omega", omega, linear.shape[1])
-    if torch.is_grad_enabled() and omega.requires_grad:
-        return _Placed.apply(omega, linear, step, origin)
-    return _placed(linear, omega, step, origin)
+    if _single(omega, origins):
+        _check_operand("P @ omega", omega, linear.shape[1])
+        if torch.is_grad_enabled() and omega.requires_grad:
+            return list(_Placed.apply(omega, linear, steps, origins))
+        return _placed(linear, omega, steps, origins)
+    moves = _parts(linear @ omega, origins)
+    return [shifted(m * s, o) for m, s, o in zip(moves, steps, origins, strict=True)]
 
 
 class _Placed(torch.autograd.Function):
-    """`place`, whose derivative is step · A."""
+    """`place`, all tensors at once: a node of autograd for each of them takes longer than sums."""
 
     @staticmethod
     def forward(  # pyrefly: ignore[bad-override]
-        ctx: Any, omega: Tensor, linear: LinearMap, step: float, origin: Tensor
-    ) -> Tensor:
-        ctx.linear, ctx.step, ctx.dtype = linear, step, omega.dtype
-        return _placed(linear, omega, step, origin)
+        ctx: Any,
+        omega: Tensor,
+        linear: LinearMap,
+        steps: Sequence[float],
+        origins: Sequence[Tensor],
+    ) -> tuple[Tensor, ...]:
+        ctx.linear, ctx.steps, ctx.dtype = linear, steps, omega.dtype
+        return tuple(_placed(linear, omega, steps, origins))
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
-        gradient = grad_outputs[0].reshape(-1).to(ctx.dtype)
-        return _apply(gradient, ctx.linear, transposed=True) * ctx.step, None, None, None
+        gradients, steps = [g.to(ctx.dtype) for g in grad_outputs], ctx.steps
+        if len(steps) == 1:  # fewer numbers are scaled after
+            flat = gradients[0].reshape(-1)
+            return _apply(flat, ctx.linear, transposed=True) * steps[0], None, None, None
+        # Which torch.autograd.grad(is_grads_batched=True) makes.
+        if _transforming() or torch._C._functorch.is_legacy_batchedtensor(gradients[0]):
+            gradients = [g * step for g, step in zip(gradients, steps, strict=True)]
+        else:
+            gradients = torch._foreach_mul(gradients, steps)
+        flat = torch.cat([g.reshape(-1) for g in gradients])
+        return _apply(flat, ctx.linear, transposed=True), None, None, None
 
 
-def _placed(linear: LinearMap, omega: Tensor, step: float, origin: Tensor) -> Tensor:
-    at_once = linear._place(omega, step, origin.detach())
-    if at_once is not None:
-        return at_once
-    move = _multiply(omega, linear, transposed=False)
-    return shifted(move.view(origin.shape) * step, origin)
+def _placed(
+    linear: LinearMap, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
+) -> list[Tensor]:
+    if len(origins) == 1:
+        at_once = linear._place(omega, steps[0], origins[0].detach())
+        if at_once is not None:
+            return [at_once]
+    moves = torch._foreach_mul(_parts(_multiply(omega, linear, transposed=False), origins), steps)
+    if any(origin.dtype != omega.dtype for origin in origins):
+        return [shifted(move, origin) for move, origin in zip(moves, origins, strict=True)]
+    torch._foreach_add_(moves, [origin.detach() for origin in origins])
+    return list(moves)
+
+
+def _single(omega: Tensor, origins: Sequence[Tensor]) -> bool:
+    """Whether no transformation looks on, and all tensors are on one device."""
+    plain = not _transforming() and forward_ad._current_level < 0
+    return plain and all(origin.device == omega.device for origin in origins)
+
+
+def _parts(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """A vector cut into tensors of the shapes of others."""
+    parts = flat.split([other.numel() for other in like])
+    return [part.view(other.shape) for part, other in zip(parts, like, strict=True)]
 
 
 def shifted(move: Tensor, origin: Tensor) -> Tensor:

@@ -94,8 +94,11 @@ class Theta:
         if index is not None:
             (entry,) = entries
             rows = rows[entry.start : entry.start + entry.numel]
-            if not (self.factors or self.projection.anchored):
-                return [place(rows, omega, self.steps[entry.name], self.origin[entry.name])]
+        if not (self.factors or self.projection.anchored):
+            names = [entry.name for entry in entries]
+            return place(
+                rows, omega, [self.steps[n] for n in names], [self.origin[n] for n in names]
+            )
         direction, factors = omega.tensor_split([self._rank])
         moves = (rows @ direction).split([entry.numel for entry in entries], dim=-1)
         tensors = []

@@ -172,7 +172,7 @@ def test_hashed_by_kernels_has_the_bits_of_plain_torch(monkeypatch, store):
     omega, g = torch.randn(31, device=DEVICE), torch.randn(205, device=DEVICE)
     whole, some, back = P @ omega, P[rows] @ omega, P[rows].T @ g[rows]
     origin = torch.randn(9, 10, device=DEVICE)
-    placed = place(P[rows], omega.requires_grad_(), 0.37, origin)
+    (placed,) = place(P[rows], omega.requires_grad_(), [0.37], [origin])
     (slope,) = torch.autograd.grad(placed.sum(), omega)
     assert P.stored_bytes() == 24 * 7 + (8 + 4) * 31  # no index
     monkeypatch.undo()
