@@ -109,6 +109,7 @@ CASES = {
     "to-int8": Golden(dim=67, dtype="int8"),
     "to-int4": Golden(dim=67, dtype="int4"),
     "zoo": Golden(None, 30, dtype="int8", build=lambda: models.build("conv-6-6")),
+    "zoo-float16": Golden(None, 30, build=lambda: models.build("conv-6-6").half()),
 }
 
 

@@ -51,6 +51,7 @@ def test_every_kind_origin_and_dtype_has_a_golden_file():
     assert {spec["theta0_from"] for spec in specs} == {"seed/1", "file", "base"}
     assert {spec.get("omega") for spec in specs} == {None, *packing.ROUNDED}
     assert {spec.get("scale") for spec in specs} == {None, "none", "learned"}
+    assert {spec.get("dtype") for spec in specs} == {None, "float16"}
 
 
 def test_theta_does_not_depend_on_how_a_processor_adds():

@@ -31,16 +31,16 @@ def test_every_golden_file_is_read_and_written_to_the_byte(name):
     assert second.write(*second.read(content)) == content
 
 
-@pytest.mark.parametrize("name", ["hashed", "scale-none", "float64", "bfloat16", "zoo", *ROUNDED])
+@pytest.mark.parametrize(
+    "name", ["hashed", "scale-none", "float64", "bfloat16", "zoo", "zoo-float16", *ROUNDED]
+)
 def test_theta_of_golden_files_to_the_bit(name):
     spec, tensors = second.read(path_of(name).read_bytes())
-    dtype = {"float64": "float64", "to-float32": "float64", "bfloat16": "bfloat16"}.get(name)
-    theta = second.theta_of(
-        spec | ({"dtype": dtype} if dtype else {}), tensors, MLP * (name != "zoo")
-    )
-    content = second.packed(theta, dtype or "float32")
-    line = f"theta torch.{dtype or 'float32'} ({spec['D']},)".encode()
-    assert second.digits(line, content) == WRITTEN[name]["theta"]
+    own = {"float64": "float64", "to-float32": "float64", "bfloat16": "bfloat16"}
+    dtype = spec.get("dtype") or own.get(name, "float32")
+    theta = second.theta_of(spec, tensors, None if "model" in spec else MLP, dtype)
+    line = f"theta torch.{dtype} ({spec['D']},)".encode()
+    assert second.digits(line, second.packed(theta, dtype)) == WRITTEN[name]["theta"]
 
 
 @pytest.fixture(scope="module")
