@@ -326,19 +326,59 @@ def test_diverged_keeps_the_best_weights(run, here, monkeypatch, digits):
     assert f"({history['evaluations'][-1]['test_correct']:,} images right)" in done.out
 
 
+def full_from(count: int):
+    """A disk that is full when it is written to for the count-th time."""
+    calls = itertools.count(1)
+
+    def fsync(_):
+        if next(calls) >= count:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    return fsync
+
+
 @pytest.mark.usefixtures("small_set")
-def test_a_disk_that_fills_up_is_reported(run, here, monkeypatch):
-    calls = itertools.count()
+def test_a_full_disk_is_found_before_the_training(run, here, monkeypatch):
+    monkeypatch.setattr(training, "fit", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(os, "fsync", full_from(1))
+    done = run(*SMALL, "--out", "out", "--lr", -1)
+    assert (done.code, done.out) == (2, "")
+    assert "out/omega.safetensors cannot be written: No space left on device" in done.err
+    assert "lr must be" in done.err  # together with all other mistakes
+    assert list(here.iterdir()) == []
 
-    def fail(_):
-        if next(calls) < len(FILES):  # what is tried before the training
-            return
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", fail)
+@pytest.mark.usefixtures("small_set")
+def test_a_disk_that_fills_up_during_the_training_leaves_no_part_of_a_file(run, here, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full_from(5))
     done = run(*SMALL, "--out", "out")
     assert (done.code, done.err) == (2, "error: out/omega.safetensors: No space left on device.\n")
     assert list((here / "out").iterdir()) == []
+
+
+@pytest.mark.usefixtures("small_set")
+def test_a_folder_has_one_training_at_a_time(run, here):
+    command = [*COMMAND, *WHOLE, "1000", "--out", "out"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        assert any(line.startswith("fc: ") for line in process.stdout)
+        for more in ([], ["--force"]):
+            done = run(*SMALL, "--out", "out", *more)
+            assert (done.code, done.out) == (2, "")
+            assert "Another process is training into out" in done.err
+        process.kill()
+        process.stdout.read()
+    assert not [path for path in (here / "out").iterdir() if path.name in FILES]
+    # The claim of a killed process is taken over.
+    assert run(*SMALL, "--out", "out").code == 0
+    assert {path.name for path in (here / "out").iterdir()} >= {*FILES}
+
+
+@pytest.mark.usefixtures("small_set")
+def test_the_next_step_works_as_it_is_printed(run):
+    done = run(*SMALL, "--out", "out")
+    last = done.out.splitlines()[-1]
+    assert last == "Next: subspace-nn evaluate out"
+    assert run(*last.split()[2:]).code == 0
 
 
 @pytest.mark.usefixtures("small_set")
@@ -442,6 +482,10 @@ BAD_TRAININGS = [
     ("--scale one", ["Unknown scale 'one'."]),
     ("--projection identity", ["dim must be 21,840, all weights of conv, with identity."]),
     ("--device cud", [DEVICE]),
+    ("--device gpu", ["Unknown device 'gpu'. Did you mean 'cuda'?"]),
+    ("--data fashion", ["Fashion-MNIST is a task: subspace-nn sweep fashion-fc"]),
+    ("--model mymodel.py", ["Unknown model 'mymodel.py'. … subspace-nn sweep mine:function"]),
+    ("--optimizer sgd", ["--optimizer … optimizer=torch.optim.SGD"]),
     ("--device cuda:99", ["Device 'cuda:99' cannot be used here: "]),
     pytest.param("--device cuda", ["Device 'cuda' cannot be used here: "], marks=NO_CUDA),
     ("--lr 0", [f"{LR} 0.0."]),
@@ -578,15 +622,6 @@ def start(*words, script="exec {}"):
         ["/bin/bash", "-c", script.format(command)], stderr=subprocess.PIPE, text=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-
-
-def test_of_two_trainings_in_one_folder_one_is_refused(here):
-    both = [start("2", "--out", str(here / "out")) for _ in range(2)]
-    errors = [process.communicate(timeout=100)[1] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 2]
-    (error,) = filter(None, errors)
-    assert "Another training is at work in" in error or "the results of an earlier run" in error
-    assert sorted(path.name for path in (here / "out").iterdir()) == FILES
 
 
 def test_a_full_disk_is_found_out_before_the_training(here):

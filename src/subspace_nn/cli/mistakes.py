@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from cyclopts import App, CycloptsError, MissingArgumentError, UnknownOptionError
 from cyclopts.exceptions import UnusedCliTokensError
 
+#: Options that people expect of a training.
+_OPTIMISERS = {"--optimizer", "--optimiser"}
+
 
 def explain(app: App, error: CycloptsError) -> str:
     """What is wrong with a command line, and how it would be right.
@@ -47,6 +50,11 @@ def _hints(app: App, error: CycloptsError) -> Iterator[str]:
             yield f"Options are written --{found[1]} {found[2]}."
     takes_words = inspect.Parameter.VAR_POSITIONAL in kinds.values()
     token = error.token if isinstance(error, UnknownOptionError) else None
+    if token is not None and (token.keyword or token.value) in _OPTIMISERS:
+        yield (
+            "Named tasks take optimiser=l-bfgs, as in subspace-nn sweep fashion-fc; a function of "
+            "your own gives a Problem with optimizer=torch.optim.SGD (see docs/measure.md)."
+        )
     if takes_words and token is not None:
         name = (token.keyword or token.value).lstrip("-").partition("=")[0]
         yield f"If it is an argument of the task, write {name}=VALUE."

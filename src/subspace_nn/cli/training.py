@@ -1,13 +1,13 @@
-"""`train` and `evaluate`: one net and its file."""
+"""`train`: one net, and what it leaves."""
 
 import json
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from subspace_nn import report
 from subspace_nn.checkpoint.loading import load
@@ -23,8 +23,9 @@ from subspace_nn.cli._app import (
 )
 from subspace_nn.cli.checkpoints import accuracy_change
 from subspace_nn.common.atomic import try_writing, write_atomically
+from subspace_nn.common.checks import one_of, require
 from subspace_nn.common.claims import claim
-from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.common.errors import InputError
 from subspace_nn.format.packing import ROUNDED
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.classifier import (
@@ -34,112 +35,116 @@ from subspace_nn.tasks.classifier import (
     count_correct,
     fit,
 )
-from subspace_nn.tasks.config import RunConfig, record
-from subspace_nn.tasks.data import Split, mnist
+from subspace_nn.tasks.config import NetConfig, RunConfig, record
+from subspace_nn.tasks.data import Dataset, Split, mnist
 from subspace_nn.tasks.loop import find_device
+from subspace_nn.tasks.recipe import Recipe
 
 CHECKPOINT, HISTORY, CURVE = "omega.safetensors", "history.json", "curve.png"
 
-#: Held in the folder by the process that trains.
-CLAIM = ".training"
+#: Bytes of the history and the plot, about.
+_MORE = 2**20
+
+_NET, _RECIPE = Group("Net", sort_key=1), Group("Recipe", sort_key=2)
+_OUTPUT, _MACHINE = Group("Output", sort_key=3), Group("Data and machine", sort_key=4)
 
 
 def train(
     *,
-    config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008  # frozen
-    data: Data = None,
+    net: Annotated[NetConfig, Parameter(name="*", group=_NET)] = NetConfig(),  # noqa: B008
+    recipe: Annotated[Recipe, Parameter(name="*", group=_RECIPE)] = Recipe(),  # noqa: B008
     out: Annotated[
-        Path | None, Parameter(help="Folder for the results; runs/MODEL-DIM-SEED if not given.")
+        Path | None,
+        Parameter(help="Folder for the results; runs/MODEL-DIM-SEED by default.", group=_OUTPUT),
     ] = None,
     force: Annotated[
-        bool, Parameter(help="Overwrite the results of an earlier run in that folder.")
+        bool,
+        Parameter(help="Overwrite the results of an earlier run in that folder.", group=_OUTPUT),
     ] = False,
-    device: Device = "auto",
-    threads: Threads = None,
     dtype: Annotated[
         str | None,
         Parameter(
-            help="Round ω in the checkpoint to float16, bfloat16, int8 or int4, and tell what that "
-            "costs."
+            help="Round ω in the checkpoint to float16, bfloat16, int8 or int4, and report the "
+            "cost in accuracy.",
+            group=_OUTPUT,
         ),
     ] = None,
+    data: Annotated[Data, Parameter(group=_MACHINE)] = None,
+    device: Annotated[Device, Parameter(group=_MACHINE)] = "auto",
+    threads: Annotated[Threads, Parameter(group=_MACHINE)] = None,
 ) -> None:
-    """Train a net on MNIST in a subspace; leave a checkpoint, a history and a plot."""
+    """Train a net on MNIST in a subspace; write a checkpoint, a history and a plot.
+
+    For other data, models and optimisers see the verbs sweep and measure: they train the named
+    tasks, such as fashion-fc, and a function of your own that gives a module and its data.
+    """
+    config = RunConfig(**vars(net), **vars(recipe))
     folder = out or Path("runs") / f"{config.model}-{config.dim}-{config.seed}"
     checked = gather(
-        digits=lambda: mnist(data),
-        net=config.build,
+        digits=lambda: _digits(data),
+        net=lambda: _build(config),
         device=lambda: find_device(device),
         threads=lambda: set_threads(threads),
-        out=lambda: _check_writable(folder, force=force),
-        dtype=lambda: _check_dtype(dtype),
+        out=lambda: _check_folder(folder, force=force),
+        dtype=lambda: require(one_of("dtype", dtype, ROUNDED) if dtype is not None else ()),
     )
-    with _alone_in(folder, force=force):
-        _train(config, checked, folder, device=device, dtype=dtype)
+    size = _MORE + checked["net"].omega.nbytes
+    with _claimed(folder, size=size, force=force):
+        _train(config, checked["net"], checked["digits"], folder, device=device, dtype=dtype)
+
+
+def _digits(folder: Path | None) -> Dataset:
+    if folder is not None and "fashion" in folder.name and not folder.exists():
+        raise InputError(
+            "--data is a folder with MNIST's files. Fashion-MNIST is a task: subspace-nn sweep "
+            "fashion-fc dim=100."
+        )
+    return mnist(folder)
+
+
+def _build(config: RunConfig) -> Subspace:
+    require(config.problems())
+    return config.build()
 
 
 def _train(
-    config: RunConfig, checked: dict[str, Any], folder: Path, *, device: str, dtype: str | None
+    config: RunConfig,
+    net: Subspace,
+    digits: Dataset,
+    folder: Path,
+    *,
+    device: str,
+    dtype: str | None,
 ) -> None:
-    net: Subspace = checked["net"]
     console = Terminal()
     console.print(f"{config.model}: {net.dim:,} free parameters for {net.D:,} weights")
     stop: DivergedError | InterruptedTraining | None = None
     try:
         with display.progress(console, config) as show:
-            history = fit(
-                net,
-                checked["digits"],
-                config,
-                seed=config.seed,
-                device=device,
-                on_progress=show,
-            )
+            history = fit(net, digits, config, seed=config.seed, device=device, on_progress=show)
     except (DivergedError, InterruptedTraining) as caught:
         stop, history = caught, caught.history
     _write(folder, config, net, history)
     rows = _summary(net, history, folder)
     if dtype is not None:
-        rows |= _round(folder / CHECKPOINT, dtype, net, checked["digits"].test)
+        rows |= _round(folder / CHECKPOINT, dtype, net, digits.test)
     display.facts(console, rows)
     if isinstance(stop, InterruptedTraining):
         console.print(f"Stopped: {history.stopped}. The best weights so far are kept.")
         sys.exit(INTERRUPTED)
     if stop:
         raise stop
+    console.print(f"Next: subspace-nn evaluate {folder}", markup=False, soft_wrap=True)
 
 
-def _check_dtype(dtype: str | None) -> None:
-    if dtype is not None and dtype not in ROUNDED:
-        raise InputError(unknown_name("dtype", dtype, ROUNDED))
+def _check_folder(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that holds results, or that cannot take them: before the training."""
+    _check_held(folder, force=force)
+    for name in (CHECKPOINT, HISTORY, CURVE):
+        try_writing(folder / name)
 
 
-def _round(path: Path, dtype: str, net: Subspace, test: Split) -> dict[str, str]:
-    """Write the checkpoint again with ω rounded, and tell what it costs."""
-    net.save(path, dtype=dtype)
-    device = net.omega.device
-    rounded = load(path, max_entries=None).to(device)
-    before, after = (count_correct(n, test.to(device))[0] for n in (net, rounded))
-    return {
-        f"as {dtype}": accuracy_change(before, after, len(test.labels)),
-        "checkpoint": f"{path}, {path.stat().st_size:,} bytes",
-    }
-
-
-@contextmanager
-def _alone_in(folder: Path, *, force: bool) -> Generator[None]:
-    """Keep other trainings out of a folder for as long as this one takes."""
-    with claim(folder / CLAIM) as mine:
-        if not mine:
-            raise InputError(
-                f"Another training is at work in {folder}. Name another folder with --out, or wait "
-                "for its end."
-            )
-        _check_free(folder, force=force)  # it may have ended since the first look
-        yield
-
-
-def _check_free(folder: Path, *, force: bool) -> None:
+def _check_held(folder: Path, *, force: bool) -> None:
     held = [name for name in (CHECKPOINT, HISTORY, CURVE) if (folder / name).exists()]
     if held and not force:
         raise InputError(
@@ -148,11 +153,30 @@ def _check_free(folder: Path, *, force: bool) -> None:
         )
 
 
-def _check_writable(folder: Path, *, force: bool) -> None:
-    """See that everything can be written before the training rather than after it."""
-    _check_free(folder, force=force)
-    for name in (CHECKPOINT, HISTORY, CURVE):
-        try_writing(folder / name)
+@contextmanager
+def _claimed(folder: Path, *, size: int, force: bool) -> Generator[None]:
+    """Hold the folder against another training, which would overwrite the results."""
+    with claim(folder / ".training") as free:
+        if not free:
+            raise InputError(
+                f"Another process is training into {folder} right now. Name another folder with "
+                "--out, or wait until it ends."
+            )
+        _check_held(folder, force=force)  # the other one may have just ended
+        try_writing(folder / CHECKPOINT, size)
+        yield
+
+
+def _round(path: Path, dtype: str, net: Subspace, test: Split) -> dict[str, str]:
+    """Write the checkpoint again with ω rounded; returns the cost."""
+    net.save(path, dtype=dtype)
+    device = net.omega.device
+    rounded = load(path, max_entries=None).to(device)
+    before, after = (count_correct(n, test.to(device))[0] for n in (net, rounded))
+    return {
+        f"as {dtype}": accuracy_change(before, after, len(test.labels)),
+        "checkpoint": f"{path}, {path.stat().st_size:,} bytes",
+    }
 
 
 def _write(folder: Path, config: RunConfig, net: Subspace, history: History) -> None:
@@ -168,7 +192,7 @@ def _summary(net: Subspace, history: History, folder: Path) -> dict[str, str]:
     return {
         "D (weights)": f"{net.D:,}",
         "d (free parameters)": f"{net.dim:,}",
-        "D/d": f"{net.D / net.dim:.1f}",
+        "D/d": f"{net.D / net.dim:,.1f}",
         "test accuracy": f"{last.test_accuracy:.2f} % ({last.test_correct:,} images right)",
         "time": f"{last.seconds:.1f} s",
         "checkpoint": f"{folder / CHECKPOINT}, {(folder / CHECKPOINT).stat().st_size:,} bytes",

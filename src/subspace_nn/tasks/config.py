@@ -17,6 +17,11 @@ from subspace_nn.tasks.recipe import Recipe
 
 FULL = "full"
 
+_OWN_NET = (
+    "For a net of your own write a function that gives it and its data: subspace-nn sweep "
+    "mine:function dim=100."
+)
+
 
 @dataclass(frozen=True)
 class NetConfig:
@@ -52,7 +57,7 @@ class NetConfig:
             One sentence for each value that is wrong.
         """
         return [
-            *one_of("model", self.model, models.MODELS),
+            *(f"{p} {_OWN_NET}" for p in one_of("model", self.model, models.MODELS)),
             *one_of("init", self.init, get_args(models.Init)),
             *one_of("scale", self.scale, get_args(Scale)),
             *problems_of(lambda: parse(self.projection)),
