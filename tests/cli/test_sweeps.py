@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
 from tests.toy import quick
 
@@ -27,7 +28,10 @@ def test_sweep_prints_a_line_a_run_and_resumes(command, tmp_path):
     assert f"4 of 4 runs done, in {tmp_path}" in out
     code, out, _ = command(*words)
     assert code == 0
-    assert out.strip() == f"4 of 4 runs done, in {tmp_path}"
+    assert "dim=3 seed=0" not in out
+    assert f"4 of 4 runs done, in {tmp_path}" in out
+    assert "2 configurations" in out
+    assert f"Next: subspace-nn runs {tmp_path}, or subspace-nn report {tmp_path}" in out
 
 
 def test_sweep_as_jobs_of_slurm(command, tmp_path):
@@ -142,12 +146,54 @@ def test_mistakes(command, words, messages, tmp_path, monkeypatch):
 def test_runs_lists_filters_and_exports(command, swept, tmp_path):
     code, out, _ = command("runs", swept, "dim=3", "--csv", tmp_path / "runs.csv")
     assert code == 0
-    assert "2 runs; in all:" in out
+    assert "2 runs; the same in all: status=done" in out
     assert "dim=3" in out
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 3
     code, _, err = command("runs", swept, "dmi=3")
     assert code == 2
     assert "No run has 'dmi'" in err
+
+
+def test_sweep_without_words_shows_its_help_and_starts_nothing(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command("sweep")
+    assert (code, err) == (0, "")
+    assert "Usage: subspace-nn sweep" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_says_only_what_is_true(command, tmp_path):
+    command(*QUICK, "dim=10,3", "seed=0,1", "--out", tmp_path / "a" / "b")
+    failing = ["sweep", "--task", "tests.toy:failing", "--engine", "serial"]
+    command(*failing, "seed=1", "--out", tmp_path / "c")
+    store = Store(tmp_path / "a" / "b")
+    for second, record in enumerate(store.read()):
+        store.write({**record, "started": f"2026-01-31T12:00:0{second}+00:00"})
+    _, out, _ = command("runs", store.folder)
+    assert "started" not in out
+    lines = [line.split() for line in out.splitlines()[1:5]]
+    assert [line[1:3] for line in lines] == [["3", "0"], ["3", "1"], ["10", "0"], ["10", "1"]]
+    assert [line[0] for line in lines] == [
+        Run.of("tests.toy:quick", {"dim": int(line[1]), "seed": int(line[2])}).id for line in lines
+    ]
+    _, out, _ = command("runs", tmp_path)  # at any depth
+    assert "5 runs" in out
+    assert "RuntimeError: seed 1 is odd" in out
+    _, out, _ = command("runs", tmp_path, "dim=3,10", "--mean", "--csv", tmp_path / "mean.csv")
+    assert "2 configurations; the same in all: seconds=0.0, n=2" in out
+    assert len((tmp_path / "mean.csv").read_text().splitlines()) == 3
+
+
+def test_packed_runs_are_listed_as_the_folder_was(command, swept):
+    before = command("runs", swept)
+    code, out, _ = command("runs", swept, "--pack")
+    assert (code, out) == (0, f"{swept}.jsonl: 4 runs\n")
+    for file in swept.glob("*.json"):
+        file.unlink()
+    assert command("runs", swept) == command("runs", f"{swept}.jsonl") == before
+    code, out, _ = command(*QUICK, "dim=3,10", "seed=range(0,2)", "--out", swept)
+    assert "4 of 4 runs done" in out
+    assert list(swept.glob("*.json")) == []
 
 
 def test_runs_writes_parquet(command, swept, tmp_path):

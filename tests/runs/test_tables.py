@@ -13,10 +13,12 @@ from subspace_nn.runs import tables
 def record(name, dim, **extra):
     return {
         "id": name,
+        "task": "own:train",
         "status": "done",
         "arguments": {"model": "fc", "dim": dim},
         "seconds": 1.5,
         "started": "2017-10-30T11:00:00+00:00",
+        "environment": {},
         "result": {"test_accuracy": 90.0, "loss_curve": [1.0]},
         **extra,
     }
@@ -29,16 +31,36 @@ RECORDS = [
 ]
 
 
-def test_rows_are_flat():
-    first, _, failed = tables.rows(RECORDS)
-    assert first["dim"] == 3
+def test_rows_are_flat_and_in_the_order_of_their_arguments():
+    first, failed, _ = tables.rows(RECORDS[::-1])
+    assert [first["dim"], failed["dim"]] == [3, 10]
     assert first["test_accuracy"] == 90.0
     assert "loss_curve" not in first
     assert failed["error"] == "broke"
 
 
+def test_an_argument_is_not_hidden_by_a_result_of_its_name():
+    (row,) = tables.rows([record("a", "full", result={"dim": 21_840, "model": 1, "id": "x"})])
+    assert (row["dim"], row["model"], row["id"]) == ("full", "fc", "a")
+
+
+def test_means_are_over_seeds_of_finished_runs():
+    records = [
+        record(f"{dim}{seed}", dim, arguments={"dim": dim, "seed": seed},
+               result={"test_accuracy": 90.0 + seed, "D": 9, "note": "x", "odd": [1]})
+        for dim in (10, 3) for seed in (0, 1)
+    ]  # fmt: skip
+    records.append(record("c", 3, arguments={"dim": 3, "seed": 2}) | {"status": "failed"})
+    assert tables.means(records) == [
+        {"dim": dim, "test_accuracy": 90.5, "test_accuracy std": 0.5**0.5, "n": 2}
+        for dim in (3, 10)
+    ]
+    assert tables.means([records[0]])[0]["test_accuracy std"] is None
+    assert tables.means([]) == []
+
+
 @pytest.mark.parametrize(("wanted", "ids"), [
-    ({}, "abc"), ({"dim": 3}, "a"), ({"dim": [3, "full"]}, "ab"), ({"dim": "3"}, "a"),
+    ({}, "acb"), ({"dim": 3}, "a"), ({"dim": [3, "full"]}, "ab"), ({"dim": "3"}, "a"),
     ({"model": "fc", "status": "failed"}, "c"), ({"dim": 7}, ""),
 ])  # fmt: skip
 def test_select(wanted, ids):
@@ -46,22 +68,22 @@ def test_select(wanted, ids):
 
 
 def test_select_knows_its_columns():
-    with pytest.raises(InputError, match="No run has 'dmi'; there are: dim, error"):
+    with pytest.raises(InputError, match=r"No run has 'dmi'\. Choose from: dim, error"):
         tables.select(tables.rows(RECORDS), {"dmi": 3})
 
 
 def test_varying_columns():
-    assert tables.varying(tables.rows(RECORDS)[:2]) == ["id", "dim"]
+    assert tables.varying(tables.rows(RECORDS[:2])) == ["id", "dim"]
 
 
 def test_csv_round_trip():
     content = tables.to_csv(tables.rows(RECORDS)).decode()
     read = list(csv.DictReader(io.StringIO(content)))
-    assert [row["dim"] for row in read] == ["3", "full", "10"]
-    assert read[2]["error"] == "broke"
+    assert [row["dim"] for row in read] == ["3", "10", "full"]
+    assert read[1]["error"] == "broke"
 
 
 def test_parquet_round_trip():
     table = parquet.read_table(BufferReader(tables.to_parquet(tables.rows(RECORDS))))
-    assert table["dim"].to_pylist() == ["3", "full", "10"]
-    assert table["test_accuracy"].to_pylist() == [90.0, 90.0, None]
+    assert table["dim"].to_pylist() == ["3", "10", "full"]
+    assert table["test_accuracy"].to_pylist() == [90.0, None, 90.0]

@@ -16,12 +16,17 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from subspace_nn.common.numbers import spread
 from subspace_nn.runs import tables
+from subspace_nn.runs.record import FAILED, Record
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import Status
 from subspace_nn.tasks.classifier import Evaluation, Progress
 from subspace_nn.tasks.recipe import Recipe
+
+#: Columns that would not fit beside the others.
+_NOT_SHOWN = frozenset(("started", "error", "test_correct", "checkpoint_bytes"))
 
 #: Columns from which on a bar has room for the steps, too.
 _WIDE = 60
@@ -60,30 +65,51 @@ def facts(console: Console, rows: Mapping[str, str], title: str = "") -> None:
         console.print(Text.assemble((f"{name:{width}}", "dim"), f"  {value}"), soft_wrap=True)
 
 
-def rows(console: Console, table: Sequence[tables.Row]) -> None:
-    """Print rows in the columns that vary, the rest once below.
+def rows(console: Console, table: Sequence[tables.Row], what: str = "runs") -> None:
+    """Print rows in the columns that vary; what all rows have in common is written once below.
 
     Args:
         console: where to.
         table: rows.
+        what: the rows are, in the plural.
     """
-    shown = tables.varying(table) if len(table) > 1 else list(table[0]) if table else []
-    shown = [name for name in shown if name not in {"started", "error"}]
+    varying = set(tables.varying(table)) if len(table) > 1 else {n for row in table for n in row}
+    names = dict.fromkeys(name for row in table for name in row if not name.endswith(tables.STD))
+    shown = [name for name in names if name in varying and name not in _NOT_SHOWN]
     grid = Table(box=None, header_style="bold")
     for name in shown:
-        grid.add_column(name, justify="right" if name not in {"id", "status"} else "left")
+        left = name in {"id", "status"}  # an id that is cut could not be copied
+        grid.add_column(Text(name), justify="left" if left else "right", no_wrap=left)
     for row in table:
-        grid.add_row(*(Text(_cell(row.get(name))) for name in shown))
+        grid.add_row(*(Text(_cell(row, name)) for name in shown))
     console.print(grid)
-    same = {n: v for n, v in (table[0] if table else {}).items() if n not in shown}
-    shared = ", ".join(f"{name}={value}" for name, value in same.items())
-    console.print(Text(f"{len(table)} runs; in all: {shared}"))
+    same = [f"{name}={table[0][name]}" for name in names if name not in varying]
+    shared = f"; the same in all: {', '.join(same)}" if same else ""
+    count = f"{len(table)} {what if len(table) != 1 else what.removesuffix('s')}"
+    console.print(Text(count + shared))
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def failures(console: Console, records: Sequence[Record]) -> None:
+    """Print the last line of the error of each run that failed.
+
+    Args:
+        console: where to.
+        records: of any runs.
+    """
+    for record in records:
+        if record["status"] == FAILED:
+            last = record["error"].strip().splitlines()[-1]
+            console.print(Text(f"failed: {record['id']}  {last}"), soft_wrap=True)
+
+
+def _cell(row: tables.Row, name: str) -> str:
+    match row.get(name):
+        case None:
+            return ""
+        case float() as number:
+            return spread(number, row.get(name + tables.STD))
+        case value:
+            return str(value)
 
 
 @contextmanager

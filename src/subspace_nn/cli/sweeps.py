@@ -1,5 +1,6 @@
-"""`sweep`, `runs`: many trainings and their records."""
+"""`sweep` and `runs`: many trainings and their records."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,11 +8,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn.cli import display
-from subspace_nn.cli._app import BAD_INPUT, Terminal, gather, show_problems
+from subspace_nn.cli._app import BAD_INPUT, Terminal, app, gather, show_problems
 from subspace_nn.cli.workers import Workers
-from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.atomic import try_writing, write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.runs import tables
+from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store, stores
 from subspace_nn.runs.sweep import expand, parse, parse_assignments
@@ -43,6 +45,9 @@ def sweep(
 
     Examples: sweep experiments/fc-2017.toml, or sweep mnist-fc dim=10,30,100 seed=range(0,5)
     """
+    if not words and task is None:
+        app.help_print(["sweep"])
+        return
     checked = gather(
         runs=lambda: _runs(words, task),
         workers=workers.arguments,
@@ -52,15 +57,17 @@ def sweep(
     console = Terminal()
     with display.sweep(console, runs, store) as show:
         records = run_all(runs, store, on_status=show, **checked["workers"])
-    failed = [record for record in records if record["status"] != "done"]
-    done = len(records) - len(failed)
-    console.print(
-        f"{done} of {len(records)} runs done, in {store.folder}", markup=False, soft_wrap=True
-    )
-    for record in failed:
-        last = record["error"].strip().splitlines()[-1]
-        console.print(f"failed: {record['id']}  {last}", markup=False, soft_wrap=True)
-    if failed:
+    display.rows(console, tables.means(records), "configurations")
+    display.failures(console, records)
+    done = sum(record["status"] == DONE for record in records)
+    folder = shlex.quote(str(store.folder))
+    for line in (
+        f"{done} of {len(records)} runs done, in {store.folder}",
+        f"Next: subspace-nn runs {folder}, or subspace-nn report {folder}",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    show_problems(store.read().problems)
+    if done < len(records):
         sys.exit(BAD_INPUT)
 
 
@@ -73,6 +80,9 @@ def list_runs(
     parquet: Annotated[
         Path | None, Parameter(help="Write the rows to this Parquet file (extra 'parquet').")
     ] = None,
+    mean: Annotated[
+        bool, Parameter(help="One row for all seeds: mean and standard deviation.")
+    ] = False,
     pack: Annotated[
         bool,
         Parameter(help="Write each folder's records into one file beside it, FOLDER.jsonl."),
@@ -85,17 +95,24 @@ def list_runs(
     console = Terminal()
     found = stores([folder])
     read = [store.read() for store in found]
-    records = [record for records in read for record in records]
-    table = tables.select(tables.rows(records), parse_assignments(filters))
+    records = _select([record for records in read for record in records], filters)
+    table = tables.means(records) if mean else tables.rows(records)
     for path, encode in ((csv, tables.to_csv), (parquet, tables.to_parquet)):
         if path is not None:
+            try_writing(path)
             write_atomically(path, encode(table))
     for store in found if pack else ():
         path, number = store.pack()
         console.print(f"{path}: {number} runs", markup=False, soft_wrap=True)
     if not pack:
-        display.rows(console, table)
+        display.rows(console, table, "configurations" if mean else "runs")
+        display.failures(console, records)
     show_problems([problem for records in read for problem in records.problems])
+
+
+def _select(records: list[Record], filters: tuple[str, ...]) -> list[Record]:
+    chosen = {row["id"] for row in tables.select(tables.rows(records), parse_assignments(filters))}
+    return [record for record in records if record["id"] in chosen]
 
 
 def _tasks_and_files(words: tuple[str, ...]) -> tuple[list[str], list[Path]]:

@@ -13,7 +13,7 @@ from subspace_nn.common import strict_json
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.claims import claim, is_held
 from subspace_nn.common.errors import InputError
-from subspace_nn.runs import packed
+from subspace_nn.runs import packed, tables
 from subspace_nn.runs import record as schema
 from subspace_nn.runs.record import DONE, Record
 
@@ -158,7 +158,7 @@ class Store:
         records = self.read()
         if records.problems:
             raise InputError(*records.problems, "Nothing was packed: remove these files first.")
-        records.sort(key=_natural)
+        records.sort(key=tables.natural)
         try:
             write_atomically(self.packed, packed.encode(records))
         except OSError as error:
@@ -339,17 +339,3 @@ def _content(path: Path) -> bytes:
 
 def _is_json(name: str) -> bool:
     return name.endswith(".json") and not name.startswith(".")
-
-
-def _natural(record: Record) -> tuple[str, list[tuple[str, bool, float, str]], str]:
-    """An order that a person expects: by arguments, numbers by size."""
-    arguments = sorted(record["arguments"].items())
-    return (
-        record["task"],
-        [
-            (name, not numeric, float(value) if numeric else 0.0, str(value))
-            for name, value in arguments
-            for numeric in (type(value) in {int, float},)
-        ],
-        record["id"],
-    )

@@ -1,47 +1,117 @@
-"""Records as rows: filtered, and written for other programs."""
+"""Records as rows: sorted, filtered, summarised, and written for other programs."""
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from subspace_nn.common.checks import is_number
 from subspace_nn.common.errors import InputError
 from subspace_nn.common.text import csv_cell
+from subspace_nn.runs.record import DONE, Record
 
 Row = dict[str, Any]
 
+#: Numbers of a result that describe a run and do not judge it.
+DESCRIPTIVE = frozenset(
+    ("D", "dim", "steps", "epochs", "test_correct", "seconds", "checkpoint_bytes")
+)
 
-def rows(records: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """One flat row for each record: its arguments and the plain values of its result.
+#: Behind the name of a column: the standard deviation of what it is the mean of.
+STD = " std"
+
+
+def natural(record: Record) -> tuple[str, list[tuple[str, bool, float, str]]]:
+    """The order of records that a person expects: by task and arguments, numbers by size.
+
+    Args:
+        record: as a store reads it.
+
+    Returns:
+        A key for sorting.
+    """
+    return record["task"], [
+        (name, not is_number(value), value if is_number(value) else 0.0, str(value))
+        for name, value in sorted(record["arguments"].items())
+    ]
+
+
+def rows(records: Iterable[Record]) -> list[Row]:
+    """Turn each record into one flat row: its arguments, and the plain values of its result.
 
     Args:
         records: as a store reads them.
 
     Returns:
-        Rows with `id`, `status`, the arguments, the result's numbers and texts, `seconds`,
-        `started`, and `error` if the run failed. Lists are left out.
+        Rows in the order of their arguments: `id`, `status`, the arguments, numbers and texts of
+        the result, `seconds`, `started`, and `error` if the run failed. Lists are left out. Where
+        an argument has a name of the others, it counts.
 
     Example:
-        >>> rows([{"id": "0a", "status": "done", "arguments": {"dim": 3}, "seconds": 1.5,
-        ...        "started": "2017-10-30T11:00:00+00:00", "result": {"test_accuracy": 9.0,
-        ...        "loss_curve": [2.3]}}])[0]["test_accuracy"]
+        >>> rows([{"id": "0a", "task": "own:train", "status": "done", "arguments": {"dim": 3},
+        ...        "seconds": 1.5, "started": "2017-10-30T11:00:00+00:00", "environment": {},
+        ...        "result": {"test_accuracy": 9.0, "loss_curve": [2.3]}}])[0]["test_accuracy"]
         9.0
     """
-    return [
-        {"id": r["id"], "status": r["status"]}
-        | dict(r["arguments"])
-        | {k: v for k, v in r.get("result", {}).items() if isinstance(v, str | int | float)}
-        | {name: r[name] for name in ("seconds", "started", "error") if name in r}
-        for r in records
-    ]
+    return [_row(record) for record in sorted(records, key=natural)]
+
+
+def means(records: Iterable[Record]) -> list[Row]:
+    """Summarise finished runs that differ in their seed alone.
+
+    Args:
+        records: as a store reads them; those that failed are left out.
+
+    Returns:
+        Rows in the order of their arguments: the arguments but the seed, the mean of each number
+        that judges a run, its standard deviation (None for a single run) under the name with
+        " std" behind it, and `n`, the number of runs.
+
+    Example:
+        >>> found = [{"id": "0a", "task": "own:train", "status": "done", "seconds": 1.5,
+        ...           "started": "2017-10-30T11:00:00+00:00", "environment": {},
+        ...           "arguments": {"dim": 3, "seed": seed}, "result": {"loss": loss}}
+        ...          for seed, loss in ((0, 1.0), (1, 2.0))]
+        >>> means(found)
+        [{'dim': 3, 'loss': 1.5, 'loss std': 0.7071067811865476, 'n': 2}]
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=natural):
+        if record["status"] == DONE:
+            groups.setdefault(repr((record["task"], _without_seed(record))), []).append(record)
+    return [_mean(same) for same in groups.values()]
+
+
+def _row(record: Record) -> Row:
+    arguments = record["arguments"]
+    others = {k: v for k, v in record["result"].items() if isinstance(v, str | int | float)}
+    others |= {name: record[name] for name in ("seconds", "started")}
+    others |= {"error": record["error"]} if "error" in record else {}
+    known = {"id": record["id"], "status": record["status"]} | arguments
+    return known | {name: value for name, value in others.items() if name not in known}
+
+
+def _mean(records: Sequence[Record]) -> Row:
+    row: Row = _without_seed(records[0])
+    for name in records[0]["result"]:
+        values: list[Any] = [record["result"].get(name) for record in records]
+        if name not in row.keys() | DESCRIPTIVE and all(map(is_number, values)):
+            row[name] = statistics.fmean(values)
+            row[name + STD] = statistics.stdev(values) if len(values) > 1 else None
+    return row | {"n": len(records)}
+
+
+def _without_seed(record: Record) -> Row:
+    return {name: value for name, value in record["arguments"].items() if name != "seed"}
 
 
 def select(table: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
-    """The rows that have the wanted values.
+    """Choose the rows that have the wanted values.
 
     Args:
         table: rows.
-        wanted: a value, or a list of which any will do, by column; values compare as text.
+        wanted: for each column a value, or a list of values that all fit; compared as text.
 
     Returns:
         The rows that fit all.
@@ -56,7 +126,7 @@ def select(table: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
     columns = {name for row in table for name in row}
     if missing := [name for name in wanted if name not in columns]:
         valid = ", ".join(sorted(columns))
-        raise InputError(*(f"No run has {name!r}; there are: {valid}." for name in missing))
+        raise InputError(*(f"No run has {name!r}. Choose from: {valid}." for name in missing))
     choices = {n: v if isinstance(v, list) else [v] for n, v in wanted.items()}
     return [
         row
@@ -66,20 +136,20 @@ def select(table: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
 
 
 def varying(table: Sequence[Row]) -> list[str]:
-    """The columns, in order, in which rows differ or that some lack.
+    """Name the columns in which rows differ, or that some rows lack.
 
     Args:
         table: rows.
 
     Returns:
-        Names.
+        The names, in order.
     """
     columns = dict.fromkeys(name for row in table for name in row)
     return [name for name in columns if len({str(row.get(name)) for row in table}) > 1]
 
 
 def to_csv(table: Sequence[Row]) -> bytes:
-    """Rows as the bytes of a CSV file.
+    """Write rows as the bytes of a CSV file.
 
     A text that a spreadsheet would take for a formula gets an apostrophe in front.
 
@@ -97,9 +167,9 @@ def to_csv(table: Sequence[Row]) -> bytes:
 
 
 def to_parquet(table: Sequence[Row]) -> bytes:
-    """Rows as the bytes of a Parquet file.
+    """Write rows as the bytes of a Parquet file.
 
-    A column in which numbers and texts meet (`dim` with "full") becomes text.
+    A column that mixes numbers and texts (`dim` with "full") becomes text.
 
     Args:
         table: rows.
@@ -111,7 +181,7 @@ def to_parquet(table: Sequence[Row]) -> bytes:
         InputError: if pyarrow is not installed.
     """
     try:
-        import pyarrow as pa  # noqa: PLC0415  # an extra: most need no Parquet
+        import pyarrow as pa  # noqa: PLC0415  # an extra
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
         raise InputError("Parquet needs pyarrow: pip install 'subspace-nn[parquet]'.") from None
