@@ -119,7 +119,9 @@ def test_mistakes(run, results, words, messages, tmp_path):
 def test_a_task_of_ones_own_has_a_sensible_page(run, tmp_path):
     runs = expand("tests.toy:quick", [{"dim": [3, 10, 30], "seed": "range(0,3)"}])
     runs += expand("tests.toy:failing", [{"seed": 1}])
-    sweep(runs, Store(tmp_path / "mine"), engine="serial")
+    store = Store(tmp_path / "mine")
+    for record in sweep(runs, store, engine="serial"):
+        store.write({**record, "command": "subspace-nn sweep --task tests.toy:quick dim=3,10,30"})
     code, *_ = run("report", "mine")
     html = (tmp_path / "report.html").read_text()
     assert code == 0

@@ -62,6 +62,8 @@ def command(argv: Sequence[str]) -> str:
     Example:
         >>> command(["/usr/bin/subspace-nn", "sweep", "dim=3,10", "seed=range(0,5)"])
         "subspace-nn sweep dim=3,10 'seed=range(0,5)'"
+        >>> command(["/home/me/study.py", "--quick"])
+        'python study.py --quick'
     """
     program, *words = argv or [""]
     path = Path(program)
@@ -69,7 +71,8 @@ def command(argv: Sequence[str]) -> str:
         return ""
     if path.name == "subspace-nn" or path.parent == Path(__file__).parents[1]:
         return shlex.join(["subspace-nn", *words])
-    return shlex.join(["python", path.name, *words])
+    started = ["-m", path.parent.name] if path.name == "__main__.py" else [path.name]
+    return shlex.join(["python", *started, *words])
 
 
 def commit() -> dict[str, str | bool]:
