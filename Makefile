@@ -43,7 +43,7 @@ claims: $(INSTALLED) ## the README's figures, into results/claims.json (about 20
 bench: $(INSTALLED) ## step times, products, memory beside others', into results and docs/benchmarks.md (half an hour)
 	for name in step_time roofline fwht peers setup; do \
 		$(BIN)/python -m benchmarks.$$name results/$$name.json || exit; done
-	$(BIN)/python -m benchmarks.page
+	$(MAKE) report
 	$(BIN)/python -m benchmarks.memory_format
 
 raytest: $(INSTALLED) ## a sweep on a local ray (installs it), and killed workers on clusters
@@ -59,11 +59,9 @@ fuzz: $(INSTALLED) ## 20,000 damaged and 5,000 forged checkpoints, into results/
 results: $(INSTALLED) ## every sweep of experiments/, what is finished is kept (a day of one core)
 	for file in experiments/*.toml; do $(BIN)/subspace-nn sweep $$file || exit; done
 
-report: $(INSTALLED) ## the page runs/report.html, docs/results.md, docs/figures, tables of docs/measure.md
-	rm -rf docs/figures
-	$(BIN)/subspace-nn report results --out runs/report.html \
-		--markdown docs/results.md --figures docs/figures
-	$(BIN)/python -m evidence.measure_page
+report: $(INSTALLED) ## the page runs/report.html, and the tables of docs/
+	$(BIN)/python -m experiments.report results --out runs/report.html
+	$(BIN)/python -m evidence.pages
 
 race: $(INSTALLED) ## seconds until the accuracy of 2017, into results/time_to_accuracy.json
 	$(BIN)/python benchmarks/time_to_accuracy.py results/time_to_accuracy.json

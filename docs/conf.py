@@ -1,10 +1,17 @@
 """Sphinx configuration. Nothing here needs a network: no intersphinx, no MathJax."""
 
 import re
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+
+_ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(_ROOT))
+
+from experiments.report import documents  # noqa: E402
 
 project = "subspace-nn"
 author = "the subspace-nn authors"
@@ -76,5 +83,11 @@ def _as_rst(*event: Any) -> None:
     lines[:] = [line.replace("(*, ", r"(\*, ") for line in out]
 
 
+def _write_results(app: Sphinx) -> None:
+    """The long pages of results, from the committed records."""
+    documents.write(_ROOT / "results", Path(app.srcdir) / "results")
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", _write_results)
     app.connect("autodoc-process-docstring", _as_rst, priority=400)  # before napoleon

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import transformers
 
+from evidence.blocks import blocks, fill
 from tests.conformance import files
 from tests.conformance.checks import CHECKS, SLOW, Nothing, Plain
 from tests.conformance.rows import ROWS, Row
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "modules.md"
 
+#: Of the table in the page.
+NAME = "conformance"
+
 HOLDS, NOTHING = "✓", "–"
 
 #: The round trip, which all rows make together.
 FILE = "file"
-
-_BEGIN, _END = "<!-- made by python -m tests.conformance.table -->\n", "<!-- end -->\n"
 
 #: PyTorch's own, about what it does with the plain module, too.
 NOISE = ("There is a performance drop", "Mismatch dtype between input and weight")
@@ -76,7 +78,6 @@ def render(cells: Mapping[str, Mapping[str, Cell]]) -> str:
         "| letter | what PyTorch says of the plain module |",
         "| --- | --- |",
         *(f"| {letters[note]} | `{note}` |" for note in notes),
-        "",
     ])  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def parse(page: str) -> dict[str, dict[str, Cell]]:
     """The cells of a page that `render` has written."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in _generated(page).splitlines()
+        for line in blocks(page)[NAME].splitlines()
         if line.startswith("|")
     ]
     widest = max(map(len, rows))
@@ -111,10 +112,6 @@ def differences(found: Mapping[str, Cell], told: Mapping[str, Cell]) -> Iterable
             yield f"{column}: found {cell}, the page has {told[column]}"
 
 
-def _generated(page: str) -> str:
-    return page.partition(_BEGIN)[2].partition(_END)[0]
-
-
 def _letter(number: int) -> str:
     return chr(ord("a") + number)
 
@@ -130,9 +127,8 @@ def main() -> None:
         name: {**find(row, CHECKS), FILE: Cell(HOLDS), **find(row, SLOW)}
         for name, row in ROWS.items()
     }
-    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    PAGE.write_text(before + begin + render(cells) + end + after, encoding="utf-8")
+    page = fill(PAGE.read_text(encoding="utf-8"), lambda _: render(cells))
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

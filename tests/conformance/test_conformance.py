@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 
+from evidence.blocks import fill
 from tests.conformance import files, table
 from tests.conformance.checks import CHECKS, SLOW
 from tests.conformance.rows import ROWS
@@ -71,7 +72,7 @@ def test_the_page_is_compared():
     found = {"a": table.Cell(table.HOLDS), "b": table.Cell(table.HOLDS), "c": table.Cell("", "no")}
     told = {**found, "b": table.Cell(table.NOTHING), "c": table.Cell(table.HOLDS)}
     assert [text.partition(":")[0] for text in table.differences(found, told)] == ["b"]
-    page = f"{table._BEGIN}{table._END}".replace(
-        table._END, table.render({"row": {**dict.fromkeys(CHECKS, found["c"])}}) + table._END
-    )
-    assert table.parse(page) == {"row": dict.fromkeys(CHECKS, found["c"])}
+    cells = {"row": dict.fromkeys(CHECKS, found["c"])}
+    empty = f"<!-- table {table.NAME} -->\n<!-- end -->"
+    page = fill(empty, lambda _: table.render(cells))
+    assert table.parse(page) == cells

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence import measure_page
-from subspace_nn.measure import KNOWN, Question, measure
+from subspace_nn.measure import KNOWN
 
 PAGE = Path(__file__).parents[2] / "docs" / "measure.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -46,28 +45,3 @@ def test_every_name_is_told():
     told = {name for row in table.splitlines() if row.startswith("| `")
             for name in re.findall("`([a-z0-9-]+)`", row.split("|")[1])}  # fmt: skip
     assert told == set(KNOWN)
-
-
-def test_tables_are_made_of_the_records():
-    root = PAGE.parents[1]
-    assert measure_page.written(TEXT, root / "results") == TEXT, "make report writes it again"
-    blocks = re.findall(r"<!-- (\w+), by python -m evidence\.measure_page -->", TEXT)
-    assert set(blocks) == set(measure_page.TABLES)
-
-
-def test_a_table_of_measurements(tmp_path):
-    block = "<!-- measured, by python -m evidence.measure_page -->\n{}<!-- end -->\nrest"
-    empty = measure_page.written(block.format(""), tmp_path)
-    assert "Nothing yet." in empty
-    answer = measure(
-        Question("tests.measure.synthetic:train"),
-        tmp_path / "measure" / "one",
-        engine="serial",
-        budget=20,
-    )
-    page = measure_page.written(empty, tmp_path)
-    row = next(line for line in page.splitlines() if line.startswith("| tests.measure"))
-    assert f"| {answer.dim} | {answer.low} to {answer.high} | 10,000 |" in row
-    assert page == measure_page.written(page, tmp_path)
-    assert "Nothing yet." not in page
-    assert page.endswith("<!-- end -->\nrest")

@@ -1,5 +1,7 @@
 """Records as a store reads them, made up."""
 
+from subspace_nn.report.findings import Findings, Sweep
+from subspace_nn.runs.record import run_id
 from subspace_nn.runs.run import Run
 
 HARDWARE = {
@@ -33,6 +35,7 @@ def record(accuracy, *, D=21_840, **arguments):
         "started": "2026-01-31T12:00:00+00:00",
         "environment": HARDWARE,
         "result": {
+            "checkpoint_bytes": 360 + 4 * (D if dim == "full" else dim),
             "D": D,
             "dim": D if dim == "full" else dim,
             "test_accuracy": accuracy,
@@ -62,16 +65,25 @@ def full(accuracy, model, D, **arguments):
 
 
 def own(dim, seed, figure, **others):
-    """A run of a task of the user's own, which knows neither D nor epochs."""
+    """A run of a task of the user's own, which reports neither D nor epochs."""
+    arguments = {"dim": dim, "seed": seed, **others}
     return {
-        "id": f"{dim}-{seed}-{others}",
+        "id": run_id("houses:train", arguments),
         "task": "houses:train",
         "status": "done",
-        "arguments": {"dim": dim, "seed": seed, **others},
+        "arguments": arguments,
         "seconds": 1.5,
+        "started": "2026-01-31T12:00:00+00:00",
         "environment": {"hardware": "a laptop"},
         "result": {"rmse": figure, "note": "text"},
+        "command": "subspace-nn sweep --task houses:train",
     }
+
+
+def findings(**sweeps):
+    """Sweeps of made-up records, by name."""
+    names = {name: name.replace("_", "-") for name in sweeps}
+    return Findings.of([(Sweep(names[name], names[name]), sweeps[name]) for name in sweeps])
 
 
 CONV_OLD = curve(80.0, [100, 1000, 3000], **OLD, projection="orthonormal")
@@ -91,7 +103,8 @@ RATES = [
 ]
 OWN = [own(dim, seed, 10 / dim + seed / 10) for dim in (2, 4, 8) for seed in (0, 1)]
 FAILED = {
-    **{k: v for k, v in own(99, 0, 0.0).items() if k != "result"},
+    **own(99, 0, 0.0),
+    "result": {},
     "status": "failed",
     "error": "Traceback …\nValueError: no such house\n",
 }

@@ -1,17 +1,21 @@
 """Figures show the records: every point where it belongs, and nothing over anything else."""
 
+import os
 import re
 import struct
+import subprocess
+import sys
+from html import escape
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from subspace_nn.report import figures, theme
-from subspace_nn.report.groups import Summary, group, labels
-from subspace_nn.report.scales import Line, accuracy_axis
-from subspace_nn.report.series import series
-from tests.report import records as r
+from subspace_nn.report.figures import Axis, Course, Interval
+from subspace_nn.report.scales import Line, Point, accuracy_axis
+from subspace_nn.report.text import label
 
 
 def error_bars(figure):
@@ -24,50 +28,49 @@ def error_bars(figure):
     return found
 
 
-@pytest.fixture
+LINES = [
+    Line("conv", [Point(100, 91, 1), Point(1000, 93, 1), Point(3000, 95, 1)], colour="#0072b2"),
+    Line("fc", [Point(100, 86, 1)]),
+]
+PERCENT, LOSS = Axis("test_accuracy", "percent"), Axis("training loss (nats)", "loss")
+
+
+@pytest.fixture(scope="module")
 def central():
-    curves = series(group(r.CONV_NEW + r.CONV_FULL)) + series(group(r.FC_NEW))
-    return figures.free_parameters(curves, group(r.ZOO))
+    return figures.against_dim(LINES, PERCENT, "Title", figures.WIDE)
 
 
-def test_the_central_figure_has_every_net(central):
+def test_every_point_has_its_place_and_its_bar(central):
     bars = error_bars(central)
-    conv = np.array(bars["subspaces of conv, 21,840 weights"])
-    np.testing.assert_allclose(conv, [[100, 91, 1], [1000, 93, 1], [3000, 95, 1]], rtol=1e-9)
-    assert "subspaces of fc, 199,210 weights" in bars
+    assert bars == {"conv": [(100, 91, 1), (1000, 93, 1), (3000, 95, 1)], "fc": [(100, 86, 1)]}
     (axes,) = central.axes
-    assert [text.get_text() for text in axes.texts] == ["conv-6-6"]
-    names = [text.get_text() for text in axes.get_legend().texts]
-    assert names[-2:] == ["another net, all weights free", "the same, all weights free"]
+    assert [text.get_text() for text in axes.get_legend().texts] == ["conv", "fc"]
+    assert [text.get_text() for text in central.texts] == ["Title"]
     assert axes.get_xscale() == "log"
 
 
-def test_the_legend_of_the_central_figure_covers_no_point(central):
-    renderer = FigureCanvasAgg(central).get_renderer()
-    (axes,) = central.axes
-    legend = axes.get_legend().get_window_extent(renderer)
-    for bars in axes.containers:
-        for point in axes.transData.transform(bars.lines[0].get_xydata()):
-            assert not legend.contains(*point)
+EPOCHS = np.arange(1.0, 11)
+
+
+def lines_of(names):
+    return [Course(n, EPOCHS, 80 + i + EPOCHS + [[0], [2]]) for i, n in enumerate(names)]
 
 
 def drawn():
     """Every kind of figure, with the longest names that may come."""
-    curves = series(group(r.CONV_NEW + r.CONV_FULL)) + series(group(r.FC_NEW))
-    conv, nets = group(r.CONV_NEW), group(r.ZOO)
-    long = [("tensorflow-softmax", g) for g in conv]
-    points = [(1, Summary(50.0, 1.0, 3)), (100_000, Summary(99.0, 1.0, 3))]
+    points = [Point(1, 50.0, 1.0), Point(100_000, 99.0, 1.0)]
+    long = [label("x" * 70 + str(i)) for i in range(3)]
     named = ["published, 10 epochs", "published, 100 epochs", "recipe of 2017, 10 epochs",
              "recipe of 2017, 100 epochs", "new recipe, 10 epochs"]  # fmt: skip
-    yield "wide", figures.free_parameters(curves, nets)
-    yield "narrow", figures.free_parameters(curves, nets, figures.NARROW, below=True)
-    yield "dims", figures.courses(conv, labels(conv), "test_accuracy", ordered=True)
-    yield "nets", figures.courses(conv, [n for n, _ in long], "test_accuracy", ordered=False)
-    yield "loss", figures.courses(conv, [n for n, _ in long], "train_loss", ordered=False)
-    yield "recipes", figures.against_dim([Line(name, points) for name in named])
-    yield "one line", figures.against_dim([Line("", points)], "rmse")
-    kinds = series(group(r.CONV_NEW + r.KINDS))
-    yield "kinds", figures.relative_errors(kinds, ["orthonormal"] * 3)
+    yield "dims", figures.courses(lines_of("abc"), PERCENT, "Title" * 99, ordered=True)
+    yield "long names", figures.courses(lines_of(long), PERCENT, ordered=False)
+    yield "loss", figures.courses(lines_of(long), LOSS, ordered=False)
+    yield "recipes", figures.against_dim([Line(name, points) for name in named], PERCENT)
+    yield "one line", figures.against_dim([Line("", points)], Axis("rmse"))
+    tasks = [Interval(name, 10, 5, 20, 1000, [7]) for name in long] + [Interval("a", None, 0, 0, 9)]
+    yield "intervals", figures.intervals(tasks, "Title")
+    yield "narrow", figures.intervals(tasks, "Title", figures.NARROW[0])
+    yield "one interval", figures.intervals(tasks[:1])
 
 
 @pytest.mark.parametrize("figure", [pytest.param(f, id=name) for name, f in drawn()])
@@ -79,51 +82,72 @@ def test_nothing_leaves_the_figure(figure):
     assert box.y1 <= figure.bbox.y1 + 1
 
 
-def test_courses_have_a_line_a_band_and_a_name_for_each_group():
-    groups = group(r.CONV_NEW)
-    (axes,) = figures.courses(groups, labels(groups), "test_accuracy", ordered=True).axes
+def test_courses_have_a_line_a_band_and_a_name_for_each_course():
+    (axes,) = figures.courses(lines_of(["100", "1,000"]), PERCENT, ordered=True).axes
     lines = [line for line in axes.lines if len(line.get_xdata()) == 10]
-    assert [line.get_ydata()[-1] for line in lines] == [91.0, 93.0, 95.0]
-    assert len(axes.collections) == 3
+    assert [line.get_ydata()[-1] for line in lines] == [91.0, 92.0]
+    assert len(axes.collections) == 2
     low, high = axes.collections[0].get_datalim(axes.transData).intervaly
-    assert (low, high) == (81.0, 92.0)  # from 82 - 1 at the first epoch to 91 + 1 at the last
-    assert [text.get_text() for text in axes.texts] == [
-        "100  91.0 %",
-        "1,000  93.0 %",
-        "3,000  95.0 %",
-    ]
+    assert (low, high) == pytest.approx((82 - 2**0.5, 91 + 2**0.5))
+    assert [text.get_text() for text in axes.texts] == ["100  91.0 %", "1,000  92.0 %"]
 
 
-def test_losses_of_zero_can_be_drawn():
-    records = [{**one, "result": {**one["result"], "loss_curve": [1.0, 0.0]}} for one in r.CONV_NEW]
-    groups = group(records)
-    figure = figures.courses(groups, labels(groups), "train_loss", ordered=True)
+@pytest.mark.parametrize(
+    "values",
+    [(1, 0), (0, 0), (1e200, 3e200), (1e308, -1e308), (1e-300, 1), (-1, 1e300), (5e-324, 1)],
+    ids=str,
+)
+@pytest.mark.parametrize("axis", [LOSS, Axis("any")], ids=lambda axis: axis.kind)
+def test_any_finite_numbers_can_be_drawn(values, axis):
+    course = Course("x", np.array([1.0, 2.0]), np.array([values, values[::-1]]))
+    assert theme.png(figures.courses([course], axis, ordered=True)).startswith(b"\x89PNG")
+    points = [Point.of(10 ** (i + 1), value, abs(value)) for i, value in enumerate(values)]
+    assert "<svg" in theme.svg(figures.against_dim([Line("", points)], axis))
+
+
+@pytest.mark.parametrize(
+    "name", ["$x$", "$\\frac{1}$", "a\\b", "_x_", "^", "$", "{", "%", "\x1b[2J\u202e", "漢字"]
+)
+def test_any_name_is_drawn_as_it_is(name):
+    figure = figures.against_dim([Line(label(name), LINES[0].points), LINES[1]], PERCENT, name)
+    assert escape(label(name), quote=False) in theme.inline_svg(figure, "x")
     assert theme.png(figure).startswith(b"\x89PNG")
 
 
-def test_relative_errors_are_over_the_mean_of_all_kinds():
-    found = series(group(r.CONV_NEW + r.KINDS))
-    bars = error_bars(figures.relative_errors(found, [one.projection for one in found]))
-    errors = {"hadamard": [12, 10], "hashed": [9, 7], "sparse": [11, 9]}
-    for name, ours in errors.items():
-        expected = [
-            e / np.mean(all_)
-            for e, all_ in zip(ours, zip(*errors.values(), strict=True), strict=True)
-        ]
-        np.testing.assert_allclose([y for _, y, _ in bars[name][:2]], expected)
+def test_the_style_of_a_user_changes_no_figure():
+    before = theme.svg(figures.against_dim(LINES, PERCENT))
+    with mpl.rc_context({"text.usetex": True, "axes.facecolor": "red", "savefig.bbox": "tight"}):
+        assert theme.svg(figures.against_dim(LINES, PERCENT)) == before
+
+
+@pytest.mark.parametrize("backend", ["no such", "module://matplotlib_inline.backend_inline"])
+def test_a_backend_that_is_not_installed_is_no_trouble(backend):
+    """The environment of a notebook names one to all commands that the notebook starts."""
+    code = (
+        "import importlib.metadata as m; own = m.entry_points\n"
+        "m.entry_points = lambda **k: [e for e in own(**k) if 'inline' not in e.name]\n"
+        "from subspace_nn.report import figures, png, theme\n"
+        "png(theme.canvas(100, 100, right=9)[0])\n"
+        "import sys; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MPLBACKEND": backend}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_accuracy_stands_on_an_axis_of_the_error():
     _, axes = theme.canvas(400, 300, right=20)
-    accuracy_axis(axes, [Summary(0.0, None, 1), Summary(99.9, None, 1)])
+    accuracy_axis(axes, [Point(1, 0.0), Point(1, 99.9)])
     heights = axes.transData.transform([(0, 0), (0, 90), (0, 99), (0, 99.9)])[:, 1]
     np.testing.assert_allclose(np.diff(heights, n=2), 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("accuracies", [[0.0], [100.0], [10.0, 10.0], [99.97, 100.0]], ids=str)
 def test_any_accuracies_have_an_axis(accuracies):
-    points = [(10 * (i + 1), Summary(a, 0.5, 3)) for i, a in enumerate(accuracies)]
-    figure = figures.against_dim([Line("", points)])
+    points = [Point(10 * (i + 1), a, 0.5) for i, a in enumerate(accuracies)]
+    figure = figures.against_dim([Line("", points)], PERCENT)
     assert theme.png(figure).startswith(b"\x89PNG")
 
 

@@ -4,12 +4,11 @@ import dataclasses
 
 import pytest
 
-from subspace_nn.cli.reports import _sweep
 from subspace_nn.measure import Question, measure, question
 from subspace_nn.report import measured, png, svg
 from subspace_nn.report.build import build
-from subspace_nn.report.document import Sweep
-from subspace_nn.report.sections import measurements
+from subspace_nn.report.findings import Findings, Sweep, read
+from subspace_nn.report.parts import measurements
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand, sweep
 
@@ -50,18 +49,22 @@ def test_figure(answers, name, labels):
     assert svg(picture) == svg(measured.figure(answer, "title"))
 
 
+def found(**answers):
+    """Findings of answers alone, by the name of their folder."""
+    return Findings.of([
+        (Sweep(name, name, f"results/{name}", list_), []) for name, list_ in answers.items()
+    ])  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def section(answers):
-    sweeps = [
-        Sweep("fc", [], answers=[answers["known"], answers["lower"]], folder="results/fc"),
-        Sweep("own", [], answers=[answers["beyond"]], folder="results/own"),
-        Sweep("other", []),
-    ]
-    return measurements.section(sweeps)
+def sections(answers):
+    every = found(fc=[answers["known"], answers["lower"]], own=[answers["beyond"]], other=[])
+    return [*measurements.summary(every), *measurements.pictures(every)]
 
 
-def test_a_line_for_each_answer(section, answers):
-    (table,) = section.tables
+def test_a_line_for_each_answer(sections, answers):
+    summary, each = sections
+    (table,) = summary.tables
     first, second, third = table.rows
     known = answers["known"]
     assert first[0] == "toy"
@@ -71,37 +74,37 @@ def test_a_line_for_each_answer(section, answers):
     assert second[:3] == [SYNTHETIC, "≤ 9", "–"]
     assert third[3:5] == ["–", "–"]
     assert all(len(row) == len(table.columns) for row in table.rows)
-    assert len(section.pictures) == len({picture.name for picture in section.pictures}) == 3
-    assert all(picture.draw().axes for picture in section.pictures)
-    assert section.pictures[0].caption.startswith("toy (ten constraints on 1,000 weights): perf")
-    assert section.commands[0] == "subspace-nn measure toy --out results/fc"
-    assert section.commands[2].endswith("--threshold 110 --kind absolute --out results/own")
+    assert [one.name for one in each.pictures] == [
+        "measured-toy-90",
+        "measured-tests.measure.synthetic-train-absolute-9",
+        "measured-tests.measure.synthetic-train-absolute-110",
+    ]
+    assert all(one.draw().axes for one in (*summary.pictures, *each.pictures))
+    assert each.pictures[0].draw().texts[0].get_text() == "ten constraints on 1,000 weights"
+    assert each.commands[0] == "subspace-nn measure toy --out results/fc"
+    assert each.commands[2].endswith("--threshold 110 --kind absolute --out results/own")
 
 
-def test_more_runs_than_the_command_grants_are_told(answers):
+def test_more_runs_than_the_command_grants_are_in_the_command(answers):
     many = dataclasses.replace(answers["own"], runs=[str(i) for i in range(75)], reused=5)
-    found = measurements.section([Sweep("own", [], answers=[many], folder="results/own")])
-    assert found.commands == [f"subspace-nn measure {SYNTHETIC} --budget 70 --out results/own"]
+    (section,) = measurements.pictures(found(own=[many]))
+    assert section.commands == [f"subspace-nn measure {SYNTHETIC} --budget 70 --out results/own"]
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(3, "0.1"), (90, "1.5"), (36_000, "600")])
-def test_minutes(seconds, told, answers):
+@pytest.mark.parametrize(("seconds", "minutes"), [(3, "0.1"), (90, "1.5"), (36_000, "600")])
+def test_minutes(seconds, minutes, answers):
     one = dataclasses.replace(answers["own"], seconds=seconds)
-    found = measurements.section([Sweep("own", [], answers=[one], folder="results/own")])
-    assert found.tables[0].rows[0][-1] == told
+    assert measurements.table([one]).rows[0][-1] == minutes
 
 
 def test_nothing_measured_is_no_section():
-    assert measurements.section([Sweep("other", [])]) is None
+    assert list(measurements.summary(found(other=[]))) == []
 
 
-def test_a_report_of_a_measurement_is_that_section(tmp_path):
+def test_a_report_of_a_measurement_begins_with_it(tmp_path):
     sweep(expand(SYNTHETIC, [{"dim": [3, 500], "seed": [0, 1]}]), Store(tmp_path), engine="serial")
     measure(Question(SYNTHETIC), tmp_path, engine="serial", budget=30)
-    (found,) = [_sweep(tmp_path, Store(tmp_path).read())]
-    report = build([found])
-    names = [part.name for part in report.sections]
-    assert names[0] == "measured"
-    own = next(part for part in report.sections if part.name == found.name)
-    assert [row[0] for row in own.tables[0].rows] == ["3", "500"]
-    assert f"{len(found.records)} runs" in [h.number for h in report.highlights]
+    report = build(read([tmp_path]))
+    names = [part.title for part in report.sections]
+    assert names[0] == "Intrinsic dimensions"
+    assert f"{len(Store(tmp_path).read())} runs" in [h.number for h in report.highlights]

@@ -1,26 +1,34 @@
 """The page says what the report says, and needs nothing else."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
 
-from subspace_nn.report.build import build
-from subspace_nn.report.document import Sweep
+from subspace_nn.report.build import PARTS, build
+from subspace_nn.report.document import Section
+from subspace_nn.report.findings import Findings, Sweep
 from subspace_nn.report.page import page
 from tests.report import records as r
 
-SWEEPS = [
-    Sweep("conv-large-2017", r.CONV_OLD, "As it was: `P` & Q.", ["subspace-nn sweep a.toml"]),
-    Sweep("conv-hashed", r.CONV_NEW),
-    Sweep("houses", r.OWN),
-    Sweep("<odd> & name", r.ZOO),
-]
+FOUND = Findings.of([
+    (Sweep(name, name), records)
+    for name, records in (("conv-hashed", r.CONV_NEW), ("houses", r.OWN), ("<odd> & name", r.ZOO))
+])  # fmt: skip
+
+
+def own(found):
+    del found
+    yield Section("own", "Own", "As it was: `P` & Q.", commands=["subspace-nn sweep a.toml"])
+
+
+REPORT = build(FOUND, [own, *PARTS])
 
 
 @pytest.fixture(scope="module")
 def html():
-    return page(build(SWEEPS), "subspace-nn report results")
+    return page(REPORT, "subspace-nn report results")
 
 
 class Checker(HTMLParser):
@@ -69,10 +77,10 @@ def test_the_page_needs_no_network_and_no_script(html, checked):
 
 
 def test_every_table_and_figure_is_there(html):
-    report = build(SWEEPS)
+    report = REPORT
     cells = re.findall(r"<td[^>]*>(.*?)</td>", html)
     for section in report.sections:
-        assert f"<h2>{section.title}</h2>" in html or "odd" in section.title
+        assert f"<h2>{escape(section.title)}</h2>" in html
         for table in section.tables:
             for row in table.rows:
                 assert [c for c in row if c not in cells and "<" not in c] == []
@@ -85,6 +93,7 @@ def test_every_table_and_figure_is_there(html):
 def test_what_comes_from_records_is_escaped(html):
     assert "a &lt;fast&gt; machine" in html
     assert "<odd>" not in html
+    assert "&lt;odd&gt;" in html
     assert "As it was: <code>P</code> &amp; Q." in html
 
 
@@ -94,8 +103,14 @@ def test_commands_are_there(html):
 
 
 def test_the_page_is_the_same_for_the_same_records(html):
-    assert page(build(SWEEPS), "subspace-nn report results") == html
+    assert page(REPORT, "subspace-nn report results") == html
 
 
 def test_a_page_of_nothing_has_no_figures():
-    assert "<svg" not in page(build([Sweep("empty", [])]))
+    assert "<svg" not in page(build(r.findings(empty=[])))
+
+
+def test_only_the_first_sections_are_open(html):
+    assert html.count("<details>") == len(REPORT.sections) - 2
+    first = html.index("<details>")
+    assert html.index('id="odd-name"') < first < html.index('id="conv-hashed"')

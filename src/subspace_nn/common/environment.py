@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
-def describe(device: torch.device | str = "cpu") -> dict[str, str | int]:
+def describe(device: "torch.device | str" = "cpu") -> dict[str, str | int]:
     """Name the software and the machine.
 
     Args:
@@ -23,6 +25,8 @@ def describe(device: torch.device | str = "cpu") -> dict[str, str | int]:
         >>> sorted(describe())
         ['device', 'hardware', 'python', 'subspace-nn', 'system', 'threads', 'torch']
     """
+    import torch  # noqa: PLC0415  # readers of records need none
+
     return {
         "subspace-nn": _own_version(),
         "torch": torch.__version__,
@@ -41,7 +45,9 @@ def _own_version() -> str:
         return "not installed"
 
 
-def _hardware(device: torch.device) -> str:
+def _hardware(device: "torch.device") -> str:
+    import torch  # noqa: PLC0415
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from subspace_nn import bits
 from subspace_nn.common import strict_json
 from subspace_nn.common.checks import is_whole, number, plain, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
@@ -316,6 +315,8 @@ def _is_full(record: Record) -> bool:
 
 def _seed(seed: int, dim: Dim, count: int) -> int:
     """31 bits: what every library takes for a seed."""
+    from subspace_nn import bits  # noqa: PLC0415  # imports PyTorch, which readers do not need
+
     return int(bits.words(seed, f"measure/{dim}", count, 1)[0]) & 0x7FFFFFFF
 
 

@@ -1,6 +1,29 @@
-"""From records to tables, figures, and one page."""
+"""Records become tables, figures, and one page."""
 
-from subspace_nn.report.curve import curve
-from subspace_nn.report.theme import png, svg
+import contextlib
+import os
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib even if MPLBACKEND names a backend that is not installed here.
+
+    A notebook exports the backend of its own environment to every command it starts, and an
+    unknown name fails the import. Nothing in this package needs a backend: it draws on `Figure`.
+    """
+    name = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib as mpl  # noqa: PLC0415  # the environment must change first
+    finally:
+        if name is not None:
+            os.environ["MPLBACKEND"] = name
+    if name:
+        with contextlib.suppress(ValueError):
+            mpl.rcParams["backend"] = name
+
+
+_import_matplotlib()
+
+from subspace_nn.report.curve import curve  # noqa: E402  # draws
+from subspace_nn.report.theme import png, svg  # noqa: E402
 
 __all__ = ["curve", "png", "svg"]

@@ -1,27 +1,34 @@
 """The picture of one training."""
 
+from typing import TYPE_CHECKING
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from subspace_nn.tasks.classifier import History
+from subspace_nn.report.text import label
+from subspace_nn.report.theme import look
+
+if TYPE_CHECKING:
+    from subspace_nn.tasks.classifier import History  # which imports PyTorch
 
 _INK, _BLUE, _ORANGE = "#222222", "#1f5f8b", "#d1603d"
 
 
-def curve(history: History, title: str) -> Figure:
+@look()
+def curve(history: "History", title: str) -> Figure:
     """Loss and accuracy of one training against its steps.
 
     Args:
         history: of the training.
-        title: above the picture.
+        title: above both panels.
 
     Returns:
-        A figure of two panels: training loss of each step and its mean over 50, test accuracy
-        over the whole test set at the end of each epoch.
+        A figure of two panels: the training loss of each step and its mean over 50 steps, and the
+        accuracy on the whole test set at the end of each epoch.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    figure.suptitle(title, color=_INK)
+    figure.suptitle(label(title, 120), color=_INK)
     steps = range(1, len(history.losses) + 1)
     left.semilogy(steps, history.losses, color=_BLUE, alpha=0.25, linewidth=0.6, label="each step")
     left.semilogy(steps, _running_mean(history.losses), color=_BLUE, label="mean of 50 steps")

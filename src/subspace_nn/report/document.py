@@ -1,39 +1,13 @@
-"""What a report is made of, before it becomes a page or Markdown."""
+"""The parts of a report, before they become a page or Markdown.
 
-from collections.abc import Callable, Mapping, Sequence
+Texts are plain: nothing in them is markup but words between backticks, which are code. Each medium
+escapes them once, where it is written.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from matplotlib.figure import Figure
-
-from subspace_nn.measure import Answer
-from subspace_nn.report.groups import Group
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Records that were made together.
-
-    Attributes:
-        name: that of their folder.
-        records: finished and failed ones.
-        description: what was asked, in a sentence or two; the opening comment of the sweep file.
-        commands: that make the records again.
-        answers: of the measurements that some of the records were made for.
-        folder: where they are.
-    """
-
-    name: str
-    records: Sequence[Mapping[str, Any]]
-    description: str = ""
-    commands: Sequence[str] = ()
-    answers: Sequence[Answer] = ()
-    folder: str = ""
-
-    @property
-    def measured(self) -> frozenset[str]:
-        """Ids of the records that a measurement made for itself."""
-        return frozenset(i for answer in self.answers for i in answer.runs[answer.reused :])
 
 
 @dataclass(frozen=True)
@@ -60,10 +34,10 @@ class Picture:
     """A figure that is drawn when it is needed.
 
     Attributes:
-        name: of its files, without ending.
+        name: of its files, without ending; a slug, unique in its report.
         caption: what it shows.
         draw: makes the figure.
-        narrow: makes it for a narrow screen, if that is another.
+        narrow: makes it for a narrow screen, if it differs there.
     """
 
     name: str
@@ -77,14 +51,14 @@ class Section:
     """A part of a report.
 
     Attributes:
-        name: to link to.
+        name: to link to; a slug, unique in its report.
         title: heading.
         text: a paragraph to begin with.
         pictures: figures; two neighbours stand side by side where there is room.
         tables: tables.
-        notes: what one must know to read the tables.
-        groups: of runs that it was made of.
-        commands: that make it again.
+        notes: how to read the tables.
+        commands: that repeat it.
+        folded: whether a page shows only the heading until the reader opens the section.
     """
 
     name: str
@@ -93,8 +67,8 @@ class Section:
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
-    groups: Sequence[Group] = ()
     commands: Sequence[str] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)

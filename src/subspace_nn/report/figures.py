@@ -1,218 +1,223 @@
 """Figures of many runs, each one panel."""
 
 import math
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from subspace_nn.report import marks
-from subspace_nn.report.groups import ACCURACY, Group, Summary
 from subspace_nn.report.marks import Mark
-from subspace_nn.report.scales import Line, accuracy_axis, along, dim_axis, draw, loss_axis
-from subspace_nn.report.series import Series
-from subspace_nn.report.theme import (
-    GRID,
-    INK,
-    LEGEND,
-    MARKERS,
-    PALETTE,
-    SOFT,
-    canvas,
-    panel_size,
-    shade,
+from subspace_nn.report.scales import (
+    Line,
+    Point,
+    accuracy_axis,
+    dim_axis,
+    draw,
+    loss_axis,
+    metric_axis,
 )
+from subspace_nn.report.text import label
+from subspace_nn.report.theme import LEGEND, LETTER, PALETTE, SOFT, canvas, look, shade
 
 #: Sizes in points: of a figure beside another, of one across the page, and of that on a phone.
-HALF, WIDE, NARROW = (374.0, 300.0), (800.0, 440.0), (374.0, 500.0)
+HALF, WIDE, NARROW = (374.0, 320.0), (800.0, 460.0), (374.0, 520.0)
 
 
-def free_parameters(
-    curves: Sequence[Series],
-    nets: Sequence[Group],
-    size: tuple[float, float] = WIDE,
-    *,
-    below: bool = False,
-) -> Figure:
-    """Accuracy against free parameters: subspaces of big nets, and nets with all weights free.
+@dataclass(frozen=True)
+class Axis:
+    """How an axis of a metric is named and scaled.
 
-    Args:
-        curves: nets in several d; each becomes a line with error bars, and an open marker where
-            all its weights are free.
-        nets: nets with all weights free; each becomes a star with its name.
-        size: of the figure, in points.
-        below: whether the legend stands below the panel, where it goes by itself if it has no room.
-
-    Returns:
-        A figure with a logarithmic axis of d.
+    Attributes:
+        name: of the metric, as the task returns it.
+        kind: "percent" is logarithmic in the error, "loss" logarithmic, "plain" neither, unless
+            the numbers are far apart.
     """
-    rows = len(curves) + bool(nets) + any(one.full for one in curves)
-    figure, axes = canvas(*size, right=30, bottom=56 + 14 * rows if below else 38)
-    taken = [point for number, one in enumerate(curves) for point in _subspaces(axes, number, one)]
-    star: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 10, "markeredgewidth": 0}
-    for g in nets:
-        bar = g.accuracy.spread
-        axes.errorbar(g.D, g.accuracy.mean, bar, capsize=2, linewidth=1, zorder=4, **star)
-    if nets:
-        axes.plot([], [], linestyle="none", label="another net, all weights free", **star)
-    if any(one.full for one in curves):
-        axes.plot([], [], "o", color=SOFT, mfc="none", label="the same, all weights free")
-    every = [g for one in curves for g in one.groups] + list(nets)
-    accuracy_axis(axes, [g.accuracy for g in every])
-    dim_axis(axes, [g.dim or 0 for g in every])
-    places = taken + [(g.D, g.accuracy.mean) for g in nets]
-    if not below and not marks.is_free(axes, places, width=290, height=16 * rows):
-        return free_parameters(curves, nets, size, below=True)
-    marks.beside(axes, [Mark(g.D, g.accuracy.mean, g.model) for g in nets], taken)
-    handles, names = axes.get_legend_handles_labels()
-    order = sorted(range(len(names)), key=lambda i: not names[i].startswith("subspaces"))
-    place: dict[str, Any] = {"loc": "lower right"}
-    if below:
-        place = {"loc": "upper left", "bbox_to_anchor": (0, 0, 1, -34 / panel_size(axes)[1])}
-    axes.legend([handles[i] for i in order], [names[i] for i in order], **LEGEND, **place)
-    return figure
+
+    name: str
+    kind: str = "plain"
+
+    def scale(self, axes: Axes, points: Sequence[Point]) -> None:
+        """Scale and name the y axis for some points."""
+        if self.kind == "percent":
+            accuracy_axis(axes, points)
+        elif self.kind == "loss":
+            axes.set_ylabel(label(self.name))
+            loss_axis(axes, points)
+        else:
+            metric_axis(axes, points, self.name)
 
 
-def _subspaces(axes: Axes, number: int, one: Series) -> list[tuple[float, float]]:
-    """Draw the curve of one net; returns points along it, which no name may cover."""
-    colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
-    points = [(g.dim or 0, g.accuracy) for g in one.subspaces]
-    name = f"subspaces of {one.model}, {one.D:,} weights"
-    draw(axes, Line(name, points, "measured", colour, marker))
-    places: list[tuple[float, float]] = [(dim, s.mean) for dim, s in points]
-    if one.full:
-        places.append((one.D, one.full.accuracy.mean))
-        ends = places[-2:]
-        axes.plot([x for x, _ in ends], [y for _, y in ends], ":", color=colour, linewidth=1)
-        draw(axes, Line("", [(one.D, one.full.accuracy)], "published", colour, marker))
-    return along(places)
-
-
+@look()
 def against_dim(
-    lines: Sequence[Line], ylabel: str = "", size: tuple[float, float] = HALF
+    lines: Sequence[Line], axis: Axis, title: str = "", size: tuple[float, float] = HALF
 ) -> Figure:
     """A figure against the number of free parameters, with one standard deviation.
 
     Args:
         lines: what to draw.
-        ylabel: of the axis; test accuracy on its own axis if not given.
+        axis: of the metric.
+        title: of the figure.
         size: of the figure, in points.
 
     Returns:
         A figure with a logarithmic axis of d.
     """
-    rows = -(-len(lines) // 2) if len(lines) > 1 else 0
-    figure, axes = canvas(*size, right=16, left=52 if ylabel else 46, bottom=38 + 15 * rows)
+    named = [line for line in lines if line.name]
+    rows = -(-len(named) // 2) if len(named) > 1 else 0
+    room = {"right": 16, "left": 52, "bottom": 38 + 15 * rows}
+    figure, axes = canvas(*size, title=title, **room)
     for line in lines:
         draw(axes, line)
-    summaries = [summary for line in lines for _, summary in line.points]
-    if ylabel:
-        axes.set_ylabel(ylabel)
-    else:
-        accuracy_axis(axes, summaries)
-    dim_axis(axes, [dim for line in lines for dim, _ in line.points])
-    if len(lines) > 1:
+    points = [point for line in lines for point in line.points]
+    axis.scale(axes, points)
+    dim_axis(axes, [round(point.x) for point in points])
+    if rows:
         below = -34 / (size[1] - 50 - 15 * rows)
         axes.legend(**LEGEND, ncols=2, loc="upper left", bbox_to_anchor=(-0.13, below))
     return figure
 
 
+@dataclass(frozen=True)
+class Course:
+    """A metric over the epochs of several runs.
+
+    Attributes:
+        name: written at the end of the line.
+        epochs: shape (points,).
+        values: shape (runs, points).
+    """
+
+    name: str
+    epochs: np.ndarray
+    values: np.ndarray
+
+    def points(self) -> list[Point]:
+        """Mean and standard deviation over the runs at each epoch."""
+        top = max(1.0, float(np.max(np.abs(self.values), initial=0.0)))
+        scaled = self.values / top  # sums and squares of it are floats
+        means = top * scaled.mean(axis=0)
+        stds = means * 0 if len(scaled) == 1 else top * scaled.std(axis=0, ddof=1)
+        columns = (self.epochs.tolist(), means.tolist(), stds.tolist())
+        return [Point.of(*row) for row in zip(*columns, strict=True)]
+
+
+@look()
 def courses(
-    groups: Sequence[Group],
-    names: Sequence[str],
-    measure: str,
+    found: Sequence[Course],
+    axis: Axis,
+    title: str = "",
     *,
     ordered: bool,
     size: tuple[float, float] = HALF,
 ) -> Figure:
-    """A figure of all groups against the epoch, with a band of one standard deviation.
+    """A figure against the epoch, with a band of one standard deviation.
 
     Args:
-        groups: each becomes a line.
-        names: of the groups, written at the ends of the lines.
-        measure: "test_accuracy" (in percent, on its own axis), "train_loss" (logarithmic), or any
-            other field of the evaluations.
-        ordered: whether the groups have an order, which the colours then show.
+        found: each becomes a line.
+        axis: of the metric.
+        title: of the figure.
+        ordered: whether they have an order, which the colours then show.
         size: of the figure, in points.
 
     Returns:
         The figure.
     """
-    letters = max(len(name) for name in names) + (8 if measure == ACCURACY else 0)
-    figure, axes = canvas(*size, right=20 + marks.LETTER * letters)
+    percent = axis.kind == "percent"
+    letters = max(len(one.name) for one in found) + (8 if percent else 0)
+    figure, axes = canvas(*size, title=title, left=52, right=20 + LETTER * letters)
     ends: list[Mark] = []
-    summaries: list[Summary] = []
-    for index, (one, name) in enumerate(zip(groups, names, strict=True)):
-        epochs, points = one.loss_curve() if measure == "train_loss" else one.over_epochs(measure)
-        if not points:
-            continue
-        colour = shade(index, len(groups)) if ordered else PALETTE[index % len(PALETTE)]
+    drawn: list[Point] = []
+    for index, one in enumerate(found):
+        points = one.points()
+        colour = shade(index, len(found)) if ordered else PALETTE[index % len(PALETTE)]
         style = "-" if ordered or index < len(PALETTE) else "--"
-        means = [p.mean for p in points]
+        epochs, means, spreads = map(np.array, zip(*points, strict=True))
         axes.plot(epochs, means, style, color=colour)
-        low, high = ([p.mean + sign * p.spread for p in points] for sign in (-1, 1))
+        low, high = means - spreads, means + spreads
         axes.fill_between(epochs, low, high, color=colour, alpha=0.22, linewidth=0)
-        text = f"{name}  {means[-1]:.1f} %" if measure == ACCURACY else name
-        ends.append(Mark(epochs[-1], means[-1], text, colour))
-        summaries += points
+        text = f"{one.name}  {means[-1]:.1f} %" if percent else one.name
+        ends.append(Mark(float(epochs[-1]), float(means[-1]), text, colour))
+        drawn += points
     axes.set_xlim(0, math.ceil(max((mark.x for mark in ends), default=1)))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("epoch")
-    if measure == ACCURACY:
-        accuracy_axis(axes, summaries)
-    else:
-        axes.set_ylabel("training loss (nats)" if measure == "train_loss" else measure)
-        loss_axis(axes, summaries)
+    axis.scale(axes, drawn)
     marks.at_ends(axes, ends)
     return figure
 
 
-def relative_errors(
-    found: Sequence[Series], names: Sequence[str], size: tuple[float, float] = HALF
-) -> Figure:
-    """How errors differ at each d: each over the mean error of all series at that d.
+@dataclass(frozen=True)
+class Interval:
+    """A measured intrinsic dimension.
+
+    Attributes:
+        name: of the task.
+        dim: d_int; None if it was not found.
+        low: lower end of the interval.
+        high: upper end.
+        D: number of weights of the model.
+        published: values from the literature.
+    """
+
+    name: str
+    dim: int | None
+    low: int
+    high: int
+    D: int
+    published: Sequence[int] = ()
+
+
+#: Height of a line of `intervals`, in points.
+_ROW = 17.0
+
+
+@look()
+def intervals(found: Sequence[Interval], title: str = "", width: float = WIDE[0]) -> Figure:
+    """All intrinsic dimensions in one figure: a line for each task.
 
     Args:
-        found: series of one net, which differ in one thing, such as the projection.
-        names: of the series.
-        size: of the figure, in points.
+        found: the measurements, from the top.
+        title: of the figure.
+        width: of the figure, in points.
 
     Returns:
-        A figure; the series stand beside each other at each d, with one standard deviation.
+        A figure with a logarithmic axis of d: dots with intervals, hollow diamonds where the
+        literature has a value, and a bar at the number of weights.
     """
-    # The marker's room, and five points for a letter of the longest name.
-    figure, axes = canvas(*size, right=36 + 5 * max(map(len, names)))
-    dims = sorted({g.dim or 0 for one in found for g in one.subspaces})
-    means = {
-        dim: statistics.fmean(100 - g.accuracy.mean for one in found if (g := one.at(dim)))
-        for dim in dims
-    }
-    axes.axhline(1, color=SOFT, linewidth=0.8)
-    for number, (one, name) in enumerate(zip(found, names, strict=True)):
-        shift = 0.7 * ((number + 0.5) / len(found) - 0.5)
-        there = [(dims.index(g.dim or 0), g.accuracy, means[g.dim or 0]) for g in one.subspaces]
-        axes.errorbar(
-            [index + shift for index, _, _ in there],
-            [(100 - s.mean) / mean for _, s, mean in there],
-            [s.spread / mean for _, s, mean in there],
-            color=PALETTE[number % len(PALETTE)],
-            # Beyond the last colour they start again, with other markers.
-            marker=MARKERS[(number + number // len(PALETTE)) % len(MARKERS)],
-            markersize=5,
-            linestyle="none",
-            capsize=2,
-            linewidth=1.2,
-            label=name,
-        )
-    for edge in range(1, len(dims)):
-        axes.axvline(edge - 0.5, color=GRID, linewidth=0.8)
-    axes.set_xlim(-0.5, len(dims) - 0.5)
-    axes.set_xticks(range(len(dims)), [f"{dim:,}" for dim in dims])
-    axes.grid(visible=False, axis="x")
-    axes.set_xlabel("free parameters d")
-    axes.set_ylabel("test error / mean of all kinds")
-    axes.legend(**LEGEND, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    names = [label(one.name, int(0.35 * width / LETTER)) for one in found]
+    left = 16 + 1.1 * LETTER * max(map(len, names))
+    columns = 3 if width >= WIDE[0] else 1
+    bottom = 44 + 14 * (3 // columns)
+    height = _ROW * len(found) + bottom + 12 + (20 if title else 0)
+    figure, axes = canvas(width, height, title=title, left=left, right=22, bottom=bottom)
+    for row, one in enumerate(found):
+        axes.plot(one.D, row, "|", color=SOFT, markersize=9, markeredgewidth=1.4)
+        if one.dim is not None:
+            error = [[one.dim - one.low], [one.high - one.dim]]
+            axes.errorbar(
+                one.dim, row, xerr=error, fmt="o", color=PALETTE[0], markersize=5, capsize=2.5
+            )
+        for value in one.published:
+            axes.plot(value, row, "D", color=PALETTE[1], mfc="none", markersize=6)
+    for kind, style in _LEGEND_OF_INTERVALS.items():
+        axes.plot([], [], label=kind, linestyle="none", **style)
+    axes.set_ylim(len(found) - 0.4, -0.6)
+    axes.set_yticks(range(len(found)), names)
+    dims = [d for one in found for d in (one.D, one.dim or one.D, *one.published)]
+    dim_axis(axes, dims)
+    axes.set_xlabel("parameters")
+    place = (0, -30 / (_ROW * len(found)))
+    axes.legend(**LEGEND, ncols=columns, loc="upper left", bbox_to_anchor=place)
     return figure
+
+
+_LEGEND_OF_INTERVALS: Mapping[str, Mapping[str, Any]] = {
+    "measured, with interval": {"marker": "o", "color": PALETTE[0], "markersize": 5},
+    "published": {"marker": "D", "color": PALETTE[1], "mfc": "none", "markersize": 6},
+    "all weights D": {"marker": "|", "color": SOFT, "markersize": 9, "markeredgewidth": 1.4},
+}

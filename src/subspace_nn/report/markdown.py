@@ -1,10 +1,13 @@
 """A report as Markdown, for documentation."""
 
+import re
 from collections.abc import Sequence
 
+from subspace_nn.common.text import markdown as escaped
+from subspace_nn.common.text import visible
 from subspace_nn.report.document import Report, Section, Table
 
-_NOTE = "<!-- Written by `subspace-nn report … --markdown`; do not edit. -->"
+_NOTE = "<!-- Generated; do not edit. -->"
 
 
 def markdown(report: Report, figures: str | None = None) -> str:
@@ -17,11 +20,11 @@ def markdown(report: Report, figures: str | None = None) -> str:
     Returns:
         The page's text.
     """
-    parts = [_NOTE, f"# {report.title}", report.lead]
-    parts += [f"- **{one.number}** {one.text}" for one in report.highlights]
+    parts = [_NOTE, f"# {plain(report.title)}", plain(report.lead)]
+    parts += ["\n".join(f"- **{plain(h.number)}** {plain(h.text)}" for h in report.highlights)]
     for section in report.sections:
         parts += _section(section, figures)
-    return "\n\n".join(_together(parts)) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def table(one: Table) -> str:
@@ -40,31 +43,45 @@ def table(one: Table) -> str:
         | fc | 10 |
     """
     rules = ["---"] * one.words + ["---:"] * (len(one.columns) - one.words)
-    return "\n".join(_row(cells) for cells in (one.columns, rules, *one.rows))
+    rows = [[plain(cell) for cell in cells] for cells in (one.columns, *one.rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (rows[0], rules, *rows[1:]))
+
+
+def plain(text: str) -> str:
+    r"""A text as Markdown shows it; words between backticks are code.
+
+    Args:
+        text: of a report.
+
+    Returns:
+        One line of Markdown.
+
+    Example:
+        >>> print(plain("`P` of <b>"))
+        `P` of \<b\>
+    """
+    parts = re.split(r"(`[^`\n|]*`)", text)
+    return "".join(
+        visible(part) if index % 2 else escaped(part) for index, part in enumerate(parts)
+    )
 
 
 def _section(section: Section, figures: str | None) -> list[str]:
-    parts = [f"## {section.title}", section.text]
+    parts = [f"## {plain(section.title)}", plain(section.text)]
     if figures is not None:
-        parts += [f"![{p.caption}]({figures}/{p.name}.svg)" for p in section.pictures]
+        for one in section.pictures:
+            parts += [f"![{plain(one.caption)}]({figures}/{one.name}.svg)", plain(one.caption)]
     for one in section.tables:
-        parts += [one.caption, table(one)]
-    parts += section.notes
-    if section.commands:
-        parts.append("```sh\n" + "\n".join(section.commands) + "\n```")
-    return [part for part in parts if part]
+        parts += [plain(one.caption), table(one)]
+    parts += map(plain, section.notes)
+    return [*parts, _block(section.commands)]
 
 
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _together(parts: Sequence[str]) -> list[str]:
-    """Items of one list as one block."""
-    blocks: list[str] = []
-    for part in parts:
-        if blocks and part.startswith("- ") and blocks[-1].startswith("- "):
-            blocks[-1] += "\n" + part
-        else:
-            blocks.append(part)
-    return blocks
+def _block(commands: Sequence[str]) -> str:
+    """Commands as a block of code, in a fence that none of them can close."""
+    if not commands:
+        return ""
+    lines = [" ".join(visible(command).splitlines()) for command in commands]
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}sh", *lines, fence])

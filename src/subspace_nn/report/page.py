@@ -6,6 +6,7 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
+from subspace_nn.common.text import visible
 from subspace_nn.report.document import Picture, Report
 from subspace_nn.report.theme import THEME, inline_svg
 
@@ -15,13 +16,17 @@ def page(report: Report, command: str = "") -> str:
 
     Args:
         report: what to show.
-        command: that makes the page again, if it is known.
+        command: that writes the page again, if it is known.
 
     Returns:
         HTML; the same for the same report.
     """
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_without_control_characters,
     )
     environment.filters["svg"] = _drawn
     environment.filters["code"] = _code
@@ -31,20 +36,25 @@ def page(report: Report, command: str = "") -> str:
     return template.render(report=report, theme=THEME, command=command)
 
 
+def _without_control_characters(value: object) -> object:
+    return visible(value) if type(value) is str else value
+
+
 def _drawn(picture: Picture) -> Markup:
-    """A picture as SVG, twice where it has another form for narrow screens."""
+    """A picture as SVG, twice if it differs on narrow screens."""
     wide = _labelled(inline_svg(picture.draw(), picture.name), picture.caption)
     if picture.narrow is None:
-        return Markup(wide)  # noqa: S704  # made by matplotlib, from names that it escapes
+        return Markup(wide)  # noqa: S704  # made by matplotlib, which escapes names
     narrow = _labelled(inline_svg(picture.narrow(), f"{picture.name}-narrow"), picture.caption)
     return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')  # noqa: S704
 
 
 def _labelled(element: str, caption: str) -> str:
-    label = Markup.escape(caption)
-    return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', element, count=1)
+    label = Markup.escape(visible(caption))
+    return element.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
 def _code(text: str) -> Markup:
     """Words between backticks as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(Markup.escape(text))))  # noqa: S704
+    escaped = str(Markup.escape(visible(text)))
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped))  # noqa: S704

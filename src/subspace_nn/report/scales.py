@@ -4,18 +4,48 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from subspace_nn.report.groups import Summary
+from subspace_nn.report.text import label
 from subspace_nn.report.theme import INK, panel_size
 
 #: Accuracy is drawn on a logarithmic axis of the error, where 90 to 99 % is as long as 99 to 99.9.
 _TICKS = (0, 10, 30, 50, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.8, 99.9)
 _SMALLEST_ERROR = 0.05
+
+#: Ratio of the largest mean to the smallest from which an axis is logarithmic.
+_FAR = 1e3
+
+
+#: Larger numbers are drawn here: matplotlib computes with limits beyond the data.
+_LARGEST = 1e250
+
+
+class Point(NamedTuple):
+    """A mean with its spread.
+
+    Attributes:
+        x: number of free parameters, or epoch.
+        mean: of a metric.
+        spread: one standard deviation; 0 if there is none.
+    """
+
+    x: float
+    mean: float
+    spread: float = 0.0
+
+    @classmethod
+    def of(cls, x: float, mean: float, std: float) -> "Point":
+        """A point that can be drawn: NaN is no spread, and numbers stay in matplotlib's range."""
+        return cls(
+            x,
+            max(-_LARGEST, min(_LARGEST, mean)),
+            0.0 if math.isnan(std) else min(_LARGEST, std),
+        )
 
 
 @dataclass(frozen=True)
@@ -24,32 +54,28 @@ class Line:
 
     Attributes:
         name: what it is; empty for none.
-        points: (d, figure), ordered by d.
+        points: ordered by d.
         style: "measured" (filled, error bars), "published" (hollow, dashed).
         colour: of the line.
         marker: of its points.
     """
 
     name: str
-    points: Sequence[tuple[int, Summary]]
+    points: Sequence[Point]
     style: Literal["measured", "published"] = "measured"
     colour: str = INK
     marker: str = "o"
 
 
 def draw(axes: Axes, line: Line) -> None:
-    """Draw a line with one standard deviation at each point.
-
-    Args:
-        axes: where.
-        line: what.
-    """
+    """Draw a line with one standard deviation at each point."""
     hollow: dict[str, Any] = {"markerfacecolor": "none", "linestyle": "--", "linewidth": 1.1}
     axes.errorbar(
-        [dim for dim, _ in line.points],
-        [summary.mean for _, summary in line.points],
-        [summary.spread for _, summary in line.points],
-        label=line.name or None,
+        [point.x for point in line.points],
+        [point.mean for point in line.points],
+        [point.spread for point in line.points],
+        # matplotlib leaves names that begin with _ out of legends.
+        label=f"\u200a{line.name}" if line.name.startswith("_") else line.name or None,
         color=line.colour,
         marker=line.marker,
         markersize=5.5,
@@ -59,15 +85,15 @@ def draw(axes: Axes, line: Line) -> None:
     )
 
 
-def accuracy_axis(axes: Axes, summaries: Sequence[Summary]) -> None:
+def accuracy_axis(axes: Axes, points: Sequence[Point]) -> None:
     """Make y an axis of accuracy in percent that is logarithmic in the error.
 
     Args:
         axes: the panel.
-        summaries: all that is drawn, for the limits.
+        points: all that is drawn, for the limits.
     """
-    lows = [s.mean - s.spread for s in summaries] or [0.0]
-    highs = [s.mean + s.spread for s in summaries] or [99.9]
+    lows = [p.mean - p.spread for p in points] or [0.0]
+    highs = [p.mean + p.spread for p in points] or [99.9]
     ends = _to_height(np.array([max(0.0, min(lows)), min(100.0, max(highs))]))
     margin = 0.04 * float(ends[1] - ends[0]) + 0.01
     low, high = _from_height(ends + np.array([-margin, margin]))
@@ -81,31 +107,49 @@ def accuracy_axis(axes: Axes, summaries: Sequence[Summary]) -> None:
     axes.set_ylabel("test accuracy (%)")
 
 
-def loss_axis(axes: Axes, summaries: Sequence[Summary]) -> None:
-    """Make y logarithmic, if everything is positive.
+def metric_axis(axes: Axes, points: Sequence[Point], name: str) -> None:
+    """Make y an axis of a metric in plain numbers: logarithmic if they are positive and far apart.
 
     Args:
         axes: the panel.
-        summaries: all that is drawn.
+        points: all that is drawn.
+        name: of the metric.
     """
-    if not all(s.mean > 0 for s in summaries):
+    means = [p.mean for p in points]
+    axes.set_ylabel(label(name))
+    if means and min(means) > 0 and max(means) / min(means) > _FAR:
+        loss_axis(axes, points)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+
+
+def loss_axis(axes: Axes, points: Sequence[Point]) -> None:
+    """Make y logarithmic if everything is positive.
+
+    Args:
+        axes: the panel.
+        points: all that is drawn.
+    """
+    lowest = min((p.mean for p in points), default=0.0)
+    if lowest <= 0:
         return
+    far = max(p.mean for p in points) / lowest > 1e3
     axes.set_yscale("log")
-    axes.set_ylim(min(s.mean for s in summaries) * 0.85, None)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.set_ylim(lowest * 0.85, None)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1,) if far else (1, 2, 5), numticks=9))
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.yaxis.set_minor_locator(NullLocator())
 
 
 def dim_axis(axes: Axes, dims: Sequence[int]) -> None:
-    """Make x a logarithmic axis of free parameters.
+    """Make x a logarithmic axis of the number of free parameters.
 
     Args:
         axes: the panel.
         dims: all that are drawn, for the limits.
     """
     axes.set_xscale("log")
-    low, high = min(dims, default=1), max(dims, default=10)
+    low, high = max(1, min(dims, default=1)), max(10, *dims, 1)
     axes.set_xlim(low / 1.5, high * 1.6)
     if high < 100 * low and len(set(dims)) < 8:  # powers of ten would be too few
         axes.xaxis.set_major_locator(FixedLocator(sorted(set(dims))))

@@ -2,7 +2,9 @@
 
 import io
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -10,16 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from subspace_nn.report.text import label
+
+#: Width of a letter in points, about, at the size of text used here.
+LETTER = 5.2
+
 INK, SOFT, GRID, GROUND = "#22262b", "#6a7178", "#dfe3e6", "#ffffff"
 
-#: For things without an order. They differ in lightness too, and so for the colour-blind (Okabe
-#: and Ito, "Color universal design", 2008).
+#: For things without an order. They differ in lightness too, for the colour-blind (Okabe and Ito,
+#: "Color universal design", 2008).
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#b3568b", "#c98800", "#3f9fd8", "#5d5fa8", "#8a6d3b")
 _PALETTE_DARK = (
     "#4aa8e0", "#ff8a3d", "#2fc79b", "#e08cbd", "#f0b840", "#8fd0f7", "#a5a7ee", "#c7a86f",
 )  # fmt: skip
 
-#: Markers beside the colours, so that a figure can be told in grey.
+#: Markers in addition to the colours, so that lines stay distinct in greyscale.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 
 _SHADES = 12
@@ -35,8 +42,7 @@ def _shades(start: float, stop: float) -> tuple[str, ...]:
 #: For things with an order, from the faintest to the strongest against a white ground.
 SHADES = _shades(0.82, 0.0)
 
-#: On a dark ground each colour has another in its place: name of the style sheet's variable,
-#: then the colour on a light and on a dark ground.
+#: Variables of the style sheet: the colour on a light and on a dark ground.
 THEME: Mapping[str, tuple[str, str]] = {
     "ink": (INK, "#e6e8ea"),
     "soft": (SOFT, "#a2a9b0"),
@@ -47,6 +53,8 @@ THEME: Mapping[str, tuple[str, str]] = {
 }
 
 _RC: Mapping[str, Any] = {
+    # Names of nets and arguments are text, whatever dollars and backslashes they hold.
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 9.5,
     "axes.edgecolor": SOFT,
@@ -67,13 +75,22 @@ _RC: Mapping[str, Any] = {
     "ytick.labelcolor": INK,
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
+    # The grid shows where the ticks are.
+    "xtick.bottom": False,
+    "ytick.left": False,
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
 }
 
 
+#: matplotlib's own settings: a style of the user's changes no figure.
+_DEFAULTS = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
+
 #: Decimals beyond the second.
 _SURPLUS = re.compile(r"(\.\d\d)\d+")
+
+#: What XML cannot hold.
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 #: Of every legend.
 LEGEND: Mapping[str, Any] = {
@@ -102,34 +119,52 @@ def shade(index: int, count: int) -> str:
     return SHADES[-1] if count == 1 else SHADES[round(index * (len(SHADES) - 1) / (count - 1))]
 
 
+@contextmanager
+def look() -> Generator[None]:
+    """Draw in this package's style.
+
+    Yields:
+        Nothing.
+    """
+    with mpl.rc_context(_DEFAULTS | dict(_RC)), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
 def canvas(
     width: float,
     height: float,
     *,
+    title: str = "",
     right: float,
     left: float = 46,
     bottom: float = 38,
     top: float = 12,
 ) -> tuple[Figure, Axes]:
-    """An empty figure with one panel at a fixed place.
+    """An empty figure with one panel at a fixed place; all lengths are in points.
 
     Args:
-        width: of the figure, in points.
-        height: likewise.
-        right: room beside the panel, for labels.
+        width: of the figure.
+        height: of the figure.
+        title: above the panel, cut to the width of the figure; it takes 20 points.
+        right: room to the right of the panel, for labels.
         left: room for the axis.
-        bottom: likewise.
-        top: room above the panel, for a title.
+        bottom: room for the axis.
+        top: room above the panel and its title.
 
     Returns:
         The figure and its panel.
     """
-    with mpl.rc_context(dict(_RC)):
-        figure = Figure(figsize=(width / 72, height / 72))
-        box = (left / width, bottom / height)
-        size = ((width - left - right) / width, (height - bottom - top) / height)
-        axes = figure.add_axes((*box, *size))
-        axes.tick_params(which="minor", length=0)
+    top += 20 if title else 0
+    figure = Figure(figsize=(width / 72, height / 72))
+    box = (left / width, bottom / height)
+    size = ((width - left - right) / width, (height - bottom - top) / height)
+    axes = figure.add_axes((*box, *size))
+    axes.minorticks_off()
+    if title:
+        shown = label(title, int((width - 20) / LETTER))
+        figure.text(10 / width, 1 - 16 / height, shown, fontsize=10.5, fontweight="bold")
     return figure, axes
 
 
@@ -148,6 +183,7 @@ def panel_size(axes: Axes) -> tuple[float, float]:
     return float(box.width * width * 72), float(box.height * height * 72)
 
 
+@look()
 def png(figure: Figure, dpi: int = 150) -> bytes:
     """A figure as the bytes of a PNG file.
 
@@ -159,8 +195,7 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
         The whole file.
     """
     buffer = io.BytesIO()
-    with mpl.rc_context({"savefig.facecolor": "white"}):
-        figure.savefig(buffer, format="png", dpi=dpi)
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     return buffer.getvalue()
 
 
@@ -191,7 +226,7 @@ def inline_svg(figure: Figure, name: str) -> str:
     """
     text = _svg(figure, name, fonttype="none", transparent=True)
     text = text[text.index("<svg") :]
-    # Names of groups are the same in every figure, and a page may have each but once.
+    # Names of groups are the same in every figure, and a page may hold each only once.
     text = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text)
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = _SURPLUS.sub(r"\1", text)
@@ -203,6 +238,6 @@ def inline_svg(figure: Figure, name: str) -> str:
 def _svg(figure: Figure, salt: str, *, fonttype: str, transparent: bool) -> str:
     buffer = io.StringIO()
     # Without a salt the ids, and without this metadata the date, change with each run.
-    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": fonttype}):
+    with look(), mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": fonttype}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=transparent)
-    return buffer.getvalue()
+    return _NO_XML.sub("", buffer.getvalue())

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import joblib
-import torch
 
 from subspace_nn.common import environment
 from subspace_nn.common.atomic import try_writing
@@ -366,6 +365,8 @@ def _is_news(record: Record, failed_before: Record | None) -> bool:
 
 def _work(run: Run, store: Store, command: str, failed_before: Record | None) -> Record | None:
     """Execute one run on one thread and write its record; None if another process is at it."""
+    import torch  # noqa: PLC0415  # readers of records need none
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

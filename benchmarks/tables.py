@@ -1,0 +1,163 @@
+"""The tables of docs/benchmarks.md, from the benchmarks' results."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from subspace_nn.report.document import Table
+
+#: Goals for the ratio of a step in the subspace to the plain one, by net and kind.
+GOALS = {
+    ("conv", "hashed"): 1.05, ("conv", "hadamard"): 1.15, ("conv", "fastfood"): 1.15,
+    ("fc", "hashed"): 1.15, ("fc", "hadamard"): 1.5, ("fc", "fastfood"): 1.5,
+    ("transformer", "hashed"): 1.05,
+}  # fmt: skip
+
+Row = Mapping[str, Any]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _range(row: Row) -> str:
+    low, high = row["ratio_quartiles"]
+    return f"{low:.2f} to {high:.2f}"
+
+
+def steps(content: Mapping[str, Any]) -> list[Table]:
+    """Whole training steps.
+
+    Args:
+        content: of step_time.json.
+
+    Returns:
+        One table.
+    """
+    rows = []
+    for row in content["results"]:
+        goal = GOALS.get((row["model"].partition(",")[0], row["projection"]))
+        rows.append([
+            row["model"], row["projection"], f"{row['dim']:,}", _number(row["plain_ms"]),
+            _number(row["subspace_ms"]), f"{row['ratio']:.3f}", _range(row), f"{goal or '–'}",
+        ])  # fmt: skip
+    columns = [
+        "net",
+        "projection",
+        "d",
+        "plain, ms",
+        "in the subspace, ms",
+        "ratio",
+        "quartiles",
+        "goal",
+    ]
+    return [Table(columns, rows, words=2)]
+
+
+def products(content: Mapping[str, Any]) -> list[Table]:
+    """Both products of `hashed`, and the parts of their time.
+
+    Args:
+        content: of roofline.json.
+
+    Returns:
+        Two tables.
+    """
+    rows = [
+        [
+            row["product"], row["form"], row["pages"] or "–", f"{row['D']:,}", f"{row['dim']:,}",
+            _number(row["ms"]), f"{row['copies']['ratio']:.2f}", f"{row['floor_copies']:g}",
+            f"{row['clones']['ratio']:.2f}", f"{row['stored_bytes_per_weight']:.2f}",
+            f"{row['peak_bytes_per_weight']:.2f}",
+        ]
+        for row in content["results"]
+    ]  # fmt: skip
+    columns = [
+        "product", "form", "pages", "D", "d", "ms", "copies", "floor", "clones",
+        "keeps, bytes a weight", "needs, bytes a weight",
+    ]  # fmt: skip
+    parts = [
+        [row["part"], row["pages"] or "–", f"{row['ns_per_weight']:.2f}"]
+        for row in content["parts"]
+    ]
+    return [
+        Table(columns, rows, words=3),
+        Table(["part", "pages", "ns a weight"], parts, words=2, caption="Where the time goes:"),
+    ]
+
+
+def transforms(content: Mapping[str, Any]) -> list[Table]:
+    """Walsh-Hadamard transforms.
+
+    Args:
+        content: of fwht.json.
+
+    Returns:
+        One table: a line for each n, ratios of the forms.
+    """
+    found: dict[int, dict[str, Row]] = {}
+    for row in content["results"]:
+        found.setdefault(row["log2_n"], {})[row["form"]] = row
+    forms = [form for form in next(iter(found.values())) if form != "in place"]
+    rows = [
+        [f"2^{n}", _number(by["in place"]["ms"]), *(f"{by[form]['ratio']:.2f}" for form in forms)]
+        for n, by in found.items()
+    ]
+    return [Table(["n", "in place, ms", *forms], rows, words=1)]
+
+
+def others(content: Mapping[str, Any]) -> list[Table]:
+    """Projections of other packages.
+
+    Args:
+        content: of peers.json.
+
+    Returns:
+        One table.
+    """
+    rows = []
+    for row in content["results"]:
+        own = [row["peer"], row["ours"], f"{row['D']:,}", f"{row['dim']:,}"]
+        if "not_run" in row:
+            rows.append([*own, *["–"] * 7])
+            continue
+        held = [f"{row[f'{whose}_{what}_bytes'] / row['D']:,.1f}"
+                for what in ("kept", "needed") for whose in ("other", "ours")]  # fmt: skip
+        faster = f"{row['times_faster']['ratio']:.2f}"
+        rows.append([*own, _number(row["other_ms"]), _number(row["ours_ms"]), faster, *held])
+    columns = [
+        "theirs", "ours", "D", "d", "theirs, ms", "ours, ms", "times faster",
+        "keeps: theirs", "ours", "needs: theirs", "ours",
+    ]  # fmt: skip
+    return [Table(columns, rows, words=2)]
+
+
+def set_ups(content: Mapping[str, Any]) -> list[Table]:
+    """Setting up a subspace.
+
+    Args:
+        content: of setup.json.
+
+    Returns:
+        One table.
+    """
+    rows = [
+        [
+            row["kind"] + (" (computed)" if "computed_from_dim" in row else ""),
+            _number(row["seconds"]),
+            _number(row["peak_bytes"] / 1e6),
+            _number(row["kept_bytes"] / 1e6),
+        ]
+        for row in content["results"]
+    ]
+    caption = f"{content['model']}, d = {content['dim']:,}"
+    return [Table(["kind", "seconds", "needs, MB", "keeps, MB"], rows, caption=caption)]
+
+
+#: From the content of a benchmark's file to its tables.
+TABLES: dict[str, Callable[[Mapping[str, Any]], Sequence[Table]]] = {
+    "step_time": steps,
+    "roofline": products,
+    "fwht": transforms,
+    "peers": others,
+    "setup": set_ups,
+}

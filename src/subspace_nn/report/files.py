@@ -1,0 +1,64 @@
+"""A report as files: the page, Markdown, figures."""
+
+import os
+from pathlib import Path
+
+from subspace_nn.common.atomic import write_atomically
+from subspace_nn.report.document import Report
+from subspace_nn.report.markdown import markdown
+from subspace_nn.report.page import page
+from subspace_nn.report.theme import png, svg
+
+
+def write_page(report: Report, path: Path, command: str = "") -> int:
+    """Write a report as one self-contained page.
+
+    Args:
+        report: what to show.
+        path: of the page; its folder is created.
+        command: that writes the page again.
+
+    Returns:
+        Bytes.
+    """
+    return _write(path, page(report, command))
+
+
+def write_markdown(report: Report, path: Path, figures: Path | None = None) -> int:
+    """Write a report as Markdown.
+
+    Args:
+        report: what to show.
+        path: of the page; its folder is created.
+        figures: folder of the figures' files, if the page is to show them.
+
+    Returns:
+        Bytes.
+    """
+    if figures is None:
+        return _write(path, markdown(report))
+    where = Path(os.path.relpath(figures, path.parent)).as_posix()
+    return _write(path, markdown(report, where))
+
+
+def write_figures(report: Report, folder: Path, *, as_png: bool = True) -> None:
+    """Write each figure of a report as SVG, and as PNG.
+
+    Args:
+        report: whose figures.
+        folder: is created; nothing is written outside of it.
+        as_png: whether to write PNG files, too.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in (one for section in report.sections for one in section.pictures):
+        drawn = picture.draw()
+        write_atomically(folder / f"{picture.name}.svg", svg(drawn).encode())
+        if as_png:
+            write_atomically(folder / f"{picture.name}.png", png(drawn))
+
+
+def _write(path: Path, text: str) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = text.encode()
+    write_atomically(path, content)
+    return len(content)

@@ -1,0 +1,118 @@
+"""Folders of records become one table, with the answers of measurements."""
+
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from subspace_nn.common.errors import InputError
+from subspace_nn.measure import Answer, answers
+from subspace_nn.report import frame
+from subspace_nn.report.frame import Choice, Runs
+from subspace_nn.report.text import slug, unique
+from subspace_nn.runs.store import Store, stores
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A folder of records.
+
+    Attributes:
+        name: slug of the folder's name, unique in a report.
+        title: the folder's name.
+        folder: its path.
+        answers: of measurements that some of the records were made for.
+        text: the opening comment of its sweep file.
+    """
+
+    name: str
+    title: str
+    folder: str = ""
+    answers: Sequence[Answer] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """Everything that some folders hold.
+
+    Attributes:
+        sweeps: the folders, by name.
+        runs: one row a record, see `frame.runs`; `sweep` is the name of its folder, and `measured`
+            is true if a measurement made it for itself.
+        problems: why files were left out, a sentence each.
+    """
+
+    sweeps: Sequence[Sweep]
+    runs: Runs
+    problems: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, found: Sequence[tuple[Sweep, Sequence[frame.Record]]]) -> "Findings":
+        """Put records together.
+
+        Args:
+            found: sweeps with their records.
+
+        Returns:
+            The findings, the sweeps ordered by name.
+        """
+        found = sorted(found, key=lambda one: one[0].title)
+        names = unique(slug(sweep.title) for sweep, _ in found)
+        sweeps = [replace(sweep, name=name) for (sweep, _), name in zip(found, names, strict=True)]
+        runs = frame.runs(
+            (sweep.name, record)
+            for sweep, (_, records) in zip(sweeps, found, strict=True)
+            for record in records
+        )
+        measured = {
+            (sweep.name, run)
+            for sweep in sweeps
+            for answer in sweep.answers
+            for run in answer.runs[answer.reused :]
+        }
+        own = [key in measured for key in zip(runs.sweep, runs.id, strict=True)]
+        return cls(sweeps, runs.assign(measured=np.array(own, dtype=bool)))
+
+    def chosen(self, rows: Choice) -> "Findings":
+        """The findings of some rows alone."""
+        return replace(self, runs=self.runs[rows])
+
+
+def read(folders: Sequence[Path]) -> Findings:
+    """Read the records of some folders, and what measurements in them found.
+
+    Args:
+        folders: of records, or of such folders at any depth.
+
+    Returns:
+        The findings.
+
+    Raises:
+        InputError: if a folder does not exist, holds no records, or cannot be read.
+    """
+    if not folders:
+        raise InputError("Name at least one folder of records, such as results/fc-2017.")
+    read_ = [_read(store) for store in stores(folders)]
+    found = Findings.of([(sweep, records) for sweep, records, _ in read_])
+    return replace(found, problems=[text for *_, problems in read_ for text in problems])
+
+
+def _read(store: Store) -> tuple[Sweep, Sequence[frame.Record], Sequence[str]]:
+    records = store.read()
+    name = store.folder.resolve().name
+    text = _comment(name, {record.get("command") for record in records})
+    sweep = Sweep(name, name, store.folder.as_posix(), answers(store.folder), text)
+    return sweep, records, records.problems
+
+
+def _comment(name: str, commands: Collection[str | None]) -> str:
+    """The comment that a sweep file opens with, if the records name that file."""
+    file = Path("experiments") / f"{name}.toml"
+    if commands != {f"subspace-nn sweep {file.as_posix()}"} or not file.is_file():
+        return ""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    opening = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    return " ".join(line.lstrip("# ") for line in opening)

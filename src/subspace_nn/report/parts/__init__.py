@@ -1,0 +1,1 @@
+"""Parts of a report: functions from findings to sections."""
