@@ -13,10 +13,13 @@ from torch import Tensor
 from subspace_nn import bits
 from subspace_nn.common.checks import is_whole, plain
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.linear import LinearMap
+from subspace_nn.projections.linear import LinearMap, multiply, shifted
+from subspace_nn.projections.pages import PAGES
 
 #: Bytes of the blocks that a kind works on, however small P is.
 BLOCKS = 1 << 25
+#: Weights that are placed at a time.
+PLACED = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -337,6 +340,20 @@ class RowWise(Projection):
     @abc.abstractmethod
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         """P[rows]ᵀ g for gradient of shape (*, rows.stop - rows.start): shape (*, d)."""
+
+    def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
+        """In pieces, so that a large weight takes hardly more memory than its own."""
+        plain_memory = type(origin) in {Tensor, torch.nn.Parameter} and origin.is_cpu
+        if not plain_memory or origin.numel() <= (size := bits.piece(PLACED)):
+            return None
+        flat = origin.reshape(-1)
+        weight = PAGES.empty_like(flat)
+        for start in range(0, len(flat), size):
+            part = slice(start, min(start + size, len(flat)))
+            some = slice(rows.start + part.start, rows.start + part.stop)
+            move = multiply(omega, self[some], transposed=False)
+            weight[part] = shifted(move * step, flat[part])
+        return weight.view(origin.shape)
 
     @final
     def _matvec(self, omega: Tensor) -> Tensor:

@@ -108,7 +108,9 @@ class Hashed(Storable):
     def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
         blocks = self._blocks_on(omega.device)
         fits = omega.dtype in {torch.float32, origin.dtype} and origin.is_contiguous()
-        return blocks.place(omega, rows, origin, step) if blocks and fits else None
+        if blocks and fits:
+            return blocks.place(omega, rows, origin, step)
+        return super()._place_rows(omega, rows, step, origin)
 
     def _add(
         self,

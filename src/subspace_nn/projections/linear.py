@@ -144,7 +144,7 @@ def _placed(
         at_once = linear._place(omega, steps[0], origins[0].detach())
         if at_once is not None:
             return [at_once]
-    moves = torch._foreach_mul(_parts(_multiply(omega, linear, transposed=False), origins), steps)
+    moves = torch._foreach_mul(_parts(multiply(omega, linear, transposed=False), origins), steps)
     if any(origin.dtype != omega.dtype for origin in origins):
         return [shifted(move, origin) for move, origin in zip(moves, origins, strict=True)]
     torch._foreach_add_(moves, [origin.detach() for origin in origins])
@@ -194,7 +194,7 @@ class _Product(torch.autograd.Function):
         transposed: bool,  # noqa: FBT001
     ) -> Tensor:
         ctx.linear, ctx.transposed = linear, transposed
-        return _multiply(x, linear, transposed=transposed)
+        return multiply(x, linear, transposed=transposed)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
@@ -214,7 +214,7 @@ class _Transformable(torch.autograd.Function):
         linear: LinearMap,
         transposed: bool,  # noqa: FBT001
     ) -> Tensor:
-        return _multiply(x, linear, transposed=transposed)
+        return multiply(x, linear, transposed=transposed)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
@@ -235,7 +235,17 @@ class _Transformable(torch.autograd.Function):
         return _apply(batched, linear, transposed=transposed), 0
 
 
-def _multiply(x: Tensor, linear: LinearMap, *, transposed: bool) -> Tensor:
+def multiply(x: Tensor, linear: LinearMap, *, transposed: bool) -> Tensor:
+    """A x or Aᵀ x, without a derivative.
+
+    Args:
+        x: shape (*, columns) or (*, rows).
+        linear: the map A.
+        transposed: whether to take Aᵀ.
+
+    Returns:
+        The product, in the dtype of x also under autocast.
+    """
     product = linear._rmatvec if transposed else linear._matvec
     if not torch.is_autocast_enabled(x.device.type):
         return product(x)
@@ -249,7 +259,7 @@ def _apply(x: Tensor, linear: LinearMap, *, transposed: bool) -> Tensor:
         return _Transformable.apply(x, linear, transposed)
     # Most backward passes need no further derivative.
     if not torch.is_grad_enabled() and forward_ad._current_level < 0:
-        return _multiply(x, linear, transposed=transposed)
+        return multiply(x, linear, transposed=transposed)
     return _Product.apply(x, linear, transposed)
 
 
@@ -266,4 +276,4 @@ def _check_operand(what: str, x: Tensor, size: int) -> None:
         )
 
 
-__all__ = ["LinearMap", "Transpose", "place", "shifted"]
+__all__ = ["LinearMap", "Transpose", "multiply", "place", "shifted"]

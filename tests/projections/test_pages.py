@@ -1,0 +1,42 @@
+"""Memory of weights: never shared by two that live, and used again."""
+
+import threading
+
+import torch
+
+from subspace_nn.projections.pages import SPARE, Pages
+
+
+def test_weights_that_live_share_no_memory_and_dead_ones_leave_theirs():
+    pages, like = Pages(), torch.zeros(100)
+    first, second = pages.empty_like(like), pages.empty_like(like)
+    where = first.data_ptr()
+    assert where != second.data_ptr()
+    view = first[3:]
+    del first
+    assert pages.empty_like(like).data_ptr() != where  # the view lives
+    del view
+    assert pages.empty_like(like[:50]).data_ptr() == where
+
+
+def test_a_few_pages_wait_at_most():
+    pages = Pages()
+    for size in range(200, 300):
+        pages.empty_like(torch.zeros(size))
+    assert len(pages._held) <= 1 + SPARE
+
+
+def test_threads_never_share_pages():
+    pages, wrong = Pages(), []
+
+    def work(number):
+        for _ in range(300):
+            tensor = pages.empty_like(torch.zeros(1000)).fill_(number)
+            wrong.extend(tensor[tensor != number].tolist())
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
