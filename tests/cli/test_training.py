@@ -23,6 +23,7 @@ from subspace_nn import cli
 from subspace_nn.cli import training
 from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint
+from subspace_nn.runs.task import NAMED
 from subspace_nn.tasks.classifier import count_correct
 from subspace_nn.tasks.config import RunConfig
 from subspace_nn.tasks.data import Dataset, Split, mnist
@@ -259,6 +260,16 @@ def test_a_file_of_options_with_a_byte_order_mark_and_a_path_from_home(run, here
     assert sorted(path.name for path in (here / "there").iterdir()) == FILES
 
 
+@pytest.mark.usefixtures("small_set")
+def test_a_named_task_sets_the_options_that_are_not_given(run, here):
+    (here / "a.toml").write_text("lr = 0.25\n")
+    words = ["--epochs", 1, "--config", "a.toml", "--out", "out", "--device", "cpu"]
+    assert run("train", "mnist-fc-2018", *words).code == 0
+    got = history_in(here / "out")["config"]
+    named = {**NAMED["mnist-fc-2018"].arguments, "epochs": 1, "lr": 0.25}
+    assert got == dataclasses.asdict(RunConfig(**named))
+
+
 def test_file_of_options_serves_evaluate_too(run, trained, here):
     (here / "a.toml").write_text('data = "nowhere"\n')
     done = run("evaluate", trained.checkpoint, "--config", "a.toml")
@@ -485,6 +496,8 @@ BAD_TRAININGS = [
     ("--device gpu", ["Unknown device 'gpu'. Did you mean 'cuda'?"]),
     ("--data fashion", ["Fashion-MNIST is a task: subspace-nn sweep fashion-fc"]),
     ("--model mymodel.py", ["Unknown model 'mymodel.py'. … subspace-nn sweep mine:function"]),
+    ("toy", ["train is for MNIST … subspace-nn sweep toy"]),
+    ("mnist-lenet --dim 44427", ["dim must be a whole number from 1 to 44,426, got 44427."]),
     ("--optimizer sgd", ["--optimizer … optimizer=torch.optim.SGD"]),
     ("--device cuda:99", ["Device 'cuda:99' cannot be used here: "]),
     pytest.param("--device cuda", ["Device 'cuda' cannot be used here: "], marks=NO_CUDA),

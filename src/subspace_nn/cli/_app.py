@@ -23,9 +23,13 @@ from subspace_nn.cli.mistakes import explain
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.common.text import visible
+from subspace_nn.runs.task import NAMED
 
 #: Exit codes: a mistake in what was given; Ctrl-C.
 BAD_INPUT, INTERRUPTED = 2, 130
+
+#: The task of the verb `train`.
+TRAINED = "mnist"
 
 #: Columns below which a width is no real one (rich shows nothing, or help never ends), and instead.
 NARROWEST, WIDTH = 20, 80
@@ -131,8 +135,26 @@ def _launch(
         ),
     ] = None,
 ) -> None:
-    app.config = () if config is None else (_toml(config),)
+    tokens, named = _named(tokens)
+    app.config = ((_toml(config),) if config else ()) + named
     app(tokens, exit_on_error=False, print_error=False)
+
+
+def _named(tokens: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[cyclopts.config.Dict, ...]]:
+    """Replace the name of a task, as in `train mnist-lenet`, by the options that it stands for."""
+    verb, name = (*tokens, "", "")[:2]
+    if verb != "train" or name not in NAMED:
+        return tokens, ()
+    named = NAMED[name]
+    if named.task != TRAINED:
+        raise InputError(
+            f"train is for MNIST and writes a checkpoint; {name} is a task of another kind. Try "
+            f"subspace-nn sweep {name} dim=100, or subspace-nn measure {name}."
+        )
+    defaults = cyclopts.config.Dict(
+        dict(named.arguments), use_commands_as_keys=False, source=f"the task {name}"
+    )
+    return (verb, *tokens[2:]), (defaults,)
 
 
 def _toml(path: Path) -> cyclopts.config.Dict:

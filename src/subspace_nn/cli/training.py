@@ -75,8 +75,9 @@ def train(
 ) -> None:
     """Train a net on MNIST in a subspace; write a checkpoint, a history and a plot.
 
-    For other data, models and optimisers see the verbs sweep and measure: they train the named
-    tasks, such as fashion-fc, and a function of your own that gives a module and its data.
+    A named task sets the options: train mnist-lenet, or train mnist-fc-2018 --epochs 20. For other
+    data, models and optimisers see sweep and measure: they train every named task, such as
+    fashion-fc, and a function of your own that gives a module and its data.
     """
     config = RunConfig(**vars(net), **vars(recipe))
     folder = out or Path("runs") / f"{config.model}-{config.dim}-{config.seed}"
