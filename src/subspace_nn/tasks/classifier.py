@@ -256,7 +256,7 @@ class _Training:
             yield as_input(images[rows]), labels[rows].long()
 
     def _is_late(self) -> bool:
-        return self.recipe.limit < float("inf") and self._seconds > self.recipe.limit
+        return self.recipe.seconds < float("inf") and self._seconds > self.recipe.seconds
 
     def _check(self, epoch: int) -> None:
         """Read the latest losses; remember the weights if they are the best so far."""

@@ -49,16 +49,6 @@ class LBFGS(Method):
     averages: ClassVar[bool] = False
     remedy: ClassVar[str] = "Try fewer iterations, or Adam."
 
-    @property
-    def limit(self) -> float:
-        """The field `seconds`."""
-        return self.seconds
-
-    @property
-    def label(self) -> str:
-        """The optimiser's name."""
-        return "L-BFGS"
-
     def problems(self) -> list[str]:
         """As `Method` says."""
         names = ("rounds", "images", "iterations", "history")
@@ -105,16 +95,6 @@ class CMAES(Method):
 
     averages: ClassVar[bool] = False
     remedy: ClassVar[str] = "Try a smaller sigma."
-
-    @property
-    def limit(self) -> float:
-        """The field `seconds`."""
-        return self.seconds
-
-    @property
-    def label(self) -> str:
-        """The optimiser's name."""
-        return "CMA-ES"
 
     def problems(self) -> list[str]:
         """As `Method` says."""

@@ -25,14 +25,14 @@ class Method(abc.ABC):
     remedy: ClassVar[str]
 
     @property
-    def limit(self) -> float:
-        """The time in seconds after which no step begins."""
+    def seconds(self) -> float:
+        """The time after which no step begins."""
         return math.inf
 
     @property
-    @abc.abstractmethod
     def label(self) -> str:
         """The optimiser or its main setting, for messages."""
+        return type(self).__name__
 
     @abc.abstractmethod
     def problems(self) -> list[str]:
