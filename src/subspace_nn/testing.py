@@ -1,15 +1,15 @@
-"""The laws of a projection: what every kind, also a user's own, must obey.
+"""The laws that every projection must obey, also one of your own.
 
     from subspace_nn import testing
     testing.check(MyProjection(D=97, dim=31))  # one map
-    testing.check_kind(MyProjection)           # maps of all sizes at which maps tend to break
+    testing.check_kind(MyProjection)           # maps of all sizes that tend to break
 
-Each law is a function of a projection that raises AssertionError; `LAWS` holds them all by name,
-for a test to be parametrised with. They compare with the dense form in float64, so D·d should be
-at most some 10^5.
+Each law is a function of a projection that raises AssertionError. `LAWS` holds all laws by name, to
+parametrise a test. They compare with the dense form in float64, so D·d should be at most about
+10^5.
 
-That P stays what it is from one release to the next no law can tell. `golden(P)` gives what to
-write into a test, and `check(P, golden=…)` compares.
+No law can detect that P changes from one release to the next. `golden(P)` returns a value to write
+into a test, and `check(P, golden=…)` compares.
 """
 
 import copy
@@ -30,7 +30,7 @@ from subspace_nn.projections.combine import Combination
 
 Law = Callable[[Projection], None]
 
-#: What `golden` gives: a digest, or a sketch.
+#: The result of `golden`: a digest or a sketch.
 Golden = str | tuple[float, ...]
 
 #: Sizes (D, d) at the edges, such as 1, primes, powers of two, squares, d = D and d = D - 1.
@@ -50,14 +50,14 @@ EDGES: dict[str, tuple[int, int]] = {
 
 
 def check(projection: Projection, golden: Golden | None = None) -> None:
-    """Hold a projection to all laws.
+    """Check that a projection obeys all laws.
 
     Args:
-        projection: any projection, of small size.
-        golden: what `golden` once gave of it, to be compared; nothing by default.
+        projection: any projection of small size.
+        golden: earlier result of `golden` to compare with; none by default.
 
     Raises:
-        AssertionError: if it breaks any; the message names them all.
+        AssertionError: if it breaks any law; the message names all of them.
 
     Example:
         >>> from subspace_nn.projections import Hashed
@@ -75,11 +75,11 @@ def check(projection: Projection, golden: Golden | None = None) -> None:
 
 
 def check_kind(make: Callable[[int, int, int], Projection]) -> None:
-    """Hold a kind to all laws at all sizes of `EDGES`, and see that its seed makes a difference.
+    """Check that a kind obeys all laws at all sizes of `EDGES`, and that its seed has an effect.
 
     Args:
-        make: what makes a projection of D, d and a seed, such as its class. A size that it refuses
-            with an `InputError` is passed over.
+        make: function of D, d and a seed that returns a projection, such as its class. Sizes that
+            it refuses with an `InputError` are skipped.
 
     Raises:
         AssertionError: if a law is broken at any size, two seeds give the same P, or every size is
@@ -104,15 +104,15 @@ def check_kind(make: Callable[[int, int, int], Projection]) -> None:
 
 
 def golden(P: Projection) -> Golden:
-    """What P is, in a form to be written into a test.
+    """The identity of P, in a form to write into a test.
 
     Args:
         P: the projection, of small size.
 
     Returns:
-        For a portable P the first 16 hexadecimal digits of a SHA-256 of all its entries, row by
-        row, as little-endian float64: the same everywhere. Otherwise `P.sketch()`, the same to
-        1e-4.
+        For a portable P the first 16 hexadecimal digits of the SHA-256 of all entries, row by row,
+        as little-endian float64, which is the same everywhere. Otherwise `P.sketch()`, which is the
+        same to 1e-4.
 
     Example:
         >>> from subspace_nn.projections import Hashed
@@ -135,7 +135,7 @@ def adjoint(P: Projection) -> None:
 
 
 def linear(P: Projection) -> None:
-    """P ω and Pᵀ g are products with one and the same matrix, batch dimensions or not.
+    """P ω and Pᵀ g are products with the same matrix, with and without batch dimensions.
 
     Args:
         P: the projection.
@@ -148,7 +148,7 @@ def linear(P: Projection) -> None:
 
 
 def isometric(P: Projection) -> None:
-    """‖PᵀP - I‖ is at most what the kind says, in the spectral norm.
+    """‖PᵀP - I‖ is at most the kind's `distortion`, in the spectral norm.
 
     Args:
         P: the projection.
@@ -162,9 +162,9 @@ def isometric(P: Projection) -> None:
 
 
 def covering(P: Projection) -> None:
-    """No weight is frozen and no ω unused: no row and no column of P is zero, or next to it.
+    """No weight is frozen and no ω unused: no row and no column of P is zero.
 
-    Next to zero is what is below 1e-12 of the largest entry: rounding, not a motion.
+    Entries below 1e-12 of the largest one are rounding and count as zero.
 
     Args:
         P: the projection.
@@ -179,7 +179,7 @@ def covering(P: Projection) -> None:
 def widening(P: Projection) -> None:
     """`widening` gives the rows of P a mean square norm of 1, as far as P is isometric.
 
-    A `Subspace` multiplies steps by it, so that the learning rate means the same for every P.
+    A `Subspace` multiplies steps by it, so that a learning rate means the same for every P.
 
     Args:
         P: the projection.
@@ -192,14 +192,14 @@ def widening(P: Projection) -> None:
 
 
 def even(P: Projection) -> None:
-    """No weights next to each other move far more than the others: none are over-scaled.
+    """No neighbouring weights move far more than others: none are over-scaled.
 
     After `widening`, m consecutive rows, k of whose entries are not zero, have a mean square norm
-    of at most 2 (1 + 2 √(x/k) + 2 x/k) with x = 20. Without the 2 that is what k normal entries
-    exceed with a probability of e^-20 (Laurent and Massart, "Adaptive estimation of a quadratic
-    functional by model selection", 2000, lemma 1); weights that have an ω for themselves have twice
-    the square of two that share one. Tried are m = 1, 2, 4, … up to D/2, at all places. A P that
-    holds a starting point has that point's scales, and is let through.
+    of at most 2 (1 + 2 √(x/k) + 2 x/k) with x = 20. Without the leading 2, k normal entries exceed
+    this bound with a probability of e^-20 (Laurent and Massart, "Adaptive estimation of a quadratic
+    functional by model selection", 2000, lemma 1); the 2 allows for weights with an ω of their own,
+    whose square is twice that of two weights that share one. m is 1, 2, 4, … up to D/2, at all
+    places. A P that contains a starting point has the scales of that point and always passes.
 
     Args:
         P: the projection.
@@ -225,10 +225,10 @@ def even(P: Projection) -> None:
 
 
 def sliced(P: Projection) -> None:
-    """P[a:b] is those rows of P, to the bit for the portable kinds, and P[a:b]ᵀ is its adjoint.
+    """P[a:b] has the rows a to b of P, to the bit for portable kinds, and P[a:b].T is its adjoint.
 
-    Tried are the rows between any two of about ten places: the ends, the first weights of blocks of
-    d or of a power of two, and their neighbours.
+    a and b are any two of about ten places: the ends, the first weights of blocks of d or of a
+    power of two, and their neighbours.
 
     Args:
         P: the projection.
@@ -272,7 +272,7 @@ def differentiable(P: Projection) -> None:
 
 
 def transformable(P: Projection) -> None:
-    """`torch.func`'s vmap, grad and jvp go through.
+    """`vmap`, `grad` and `jvp` of `torch.func` work, and their compositions.
 
     Args:
         P: the projection.
@@ -297,10 +297,10 @@ def transformable(P: Projection) -> None:
 
 
 def keeps_dtype(P: Projection) -> None:
-    """Each floating-point dtype goes in and comes out, and agrees with float64.
+    """Results have the operand's floating-point dtype and agree with float64.
 
-    The gradient is all positive, so that sums of many terms in half precision would get stuck. What
-    D / d terms, added one by one in float32 or wider, may lose is granted.
+    The gradient is positive, so that long sums in half precision would stall. The tolerance allows
+    for D / d terms added one by one in float32 or wider.
 
     Args:
         P: the projection.
@@ -324,7 +324,7 @@ def keeps_dtype(P: Projection) -> None:
 
 
 def reproducible(P: Projection) -> None:
-    """The recipe gives the same P again: pickled or copied, after use as before, asked for twice.
+    """The recipe gives the same P again: pickled, copied, before and after use, or applied twice.
 
     Args:
         P: the projection.
@@ -341,9 +341,9 @@ def reproducible(P: Projection) -> None:
 
 
 def same_on_any_threads(P: Projection) -> None:
-    """P is the same whatever the number of threads that makes it and multiplies with it.
+    """P is the same for any number of threads that make it and multiply with it.
 
-    Threads share the work from some 10^5 numbers on: a small P says little here.
+    Threads share the work from about 10^5 numbers on, so a small P shows little.
 
     Args:
         P: the projection.
@@ -367,10 +367,10 @@ def same_on_any_threads(P: Projection) -> None:
 
 
 def same_in_any_pieces(P: Projection) -> None:
-    """P is the same whatever the number of words, rows or entries that are made at a time.
+    """P is the same for any number of words, rows or entries that are computed at a time.
 
-    `bits.pieces_of` makes the pieces small, so that even a small P is made of several. A kind that
-    works in pieces of its own takes their size from `bits.piece` for this law to reach them.
+    `bits.pieces_of` makes pieces small, so that even a small P consists of several. A kind with its
+    own pieces takes their size from `bits.piece`, so that this law reaches them.
 
     Args:
         P: the projection.
@@ -387,7 +387,7 @@ def same_in_any_pieces(P: Projection) -> None:
 
 
 def leaves_generators_alone(P: Projection) -> None:
-    """P neither depends on the global random generators nor draws from them nor seeds them.
+    """P does not depend on the global random generators, draw from them or seed them.
 
     Args:
         P: the projection.
@@ -415,9 +415,9 @@ def leaves_generators_alone(P: Projection) -> None:
 
 
 def moves_to_devices(P: Projection) -> None:
-    """On an accelerator P is the same, results stay there, and the CPU's come out as before.
+    """On an accelerator P is the same and results stay there; afterwards the CPU gives the same.
 
-    Where there is no accelerator, only the CPU is tried.
+    Without an accelerator, only the CPU is tested.
 
     Args:
         P: the projection.
@@ -436,7 +436,7 @@ def moves_to_devices(P: Projection) -> None:
 
 
 def checks_operands(P: Projection) -> None:
-    """A wrong shape or dtype is an InputError that tells the right one.
+    """A wrong shape or dtype raises an InputError that names the expected shape.
 
     Args:
         P: the projection.
@@ -479,7 +479,7 @@ LAWS: dict[str, Law] = {
 
 
 def _reborn(P: Projection) -> Projection:
-    """P from its recipe, with nothing computed yet."""
+    """P from its recipe, with nothing computed."""
     return pickle.loads(pickle.dumps(P))  # noqa: S301  # our own bytes
 
 
@@ -492,7 +492,7 @@ def _check_golden(P: Projection, expected: Golden) -> None:
 
 
 def _given_bytes(P: Projection) -> int:
-    """Bytes of given matrices, which are their own recipes, and of the recipes of parts."""
+    """Bytes that a pickle may need for given matrices and for the recipes of parts."""
     if isinstance(P, Dense):
         return Dense(P.matrix).stored_bytes()
     if isinstance(P, Combination):

@@ -74,7 +74,7 @@ def test_what_is_too_big_is_told_and_the_rest_is_measured(run):
 def test_what_is_slow_says_so(run, monkeypatch):
     monkeypatch.setattr(costs, "_seconds", lambda work: (work(), 1.0)[1])  # all takes a second
     _, out, _ = run("hashed --D 1000 --dim 100 --seconds 20")
-    assert "hashed: Too slow for an estimate of ‖PᵀP-I‖; raise --seconds." in out
+    assert "hashed: No estimate of ‖PᵀP-I‖ in this time; raise --seconds." in out
 
 
 @pytest.mark.parametrize(("line", "messages"), [

@@ -1,8 +1,8 @@
 """Counter-based random integers: the only source of randomness in P, θ0 and the data's order.
 
-Word `i` of the stream `(seed, name)` is a pure function of the three, computed in 64-bit integer
-arithmetic, so it is the same on every device, torch version, thread count and chunk size.
-`torch.randn` promises none of these.
+Word `i` of the stream `(seed, name)` is a pure function of these three, computed in 64-bit integer
+arithmetic. So it is the same on every device, torch version, number of threads and size of pieces.
+`torch.randn` guarantees none of these.
 
 The generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
 generators", OOPSLA 2014; the finaliser is variant 13 of Stafford, 2011), started at a key made
@@ -14,8 +14,7 @@ from seed and stream name. All arithmetic is modulo 2^64:
     key(seed, name) mix(mix(seed) + FNV1a64(name in UTF-8))
     word(i)         mix(key + (i + 1) * 0x9E3779B97F4A7C15)
 
-`docs/bits.md` is the full specification, with golden values; another language can implement it
-from there.
+`docs/bits.md` specifies everything, with golden values, so that other languages can implement it.
 """
 
 import math

@@ -1,9 +1,9 @@
-"""Normal numbers with the same bits everywhere, and how to tell that a tensor may be a draw.
+"""Normal numbers with the same bits everywhere, and a test for tensors that hold such numbers.
 
-`bits.normal` goes through ln, cos and sin, which libraries round differently: the last bit of a
-float64, and once in millions of numbers the last bit of a float32, depends on the machine. Initial
-weights that are drawn anew wherever a checkpoint is loaded must not. A sum of twelve uniform
-numbers is near enough to normal for them, and takes integers alone.
+`bits.normal` uses ln, cos and sin, which libraries round differently: the last bit of a float64,
+and once in millions of numbers the last bit of a float32, depends on the machine. Initial weights
+that are redrawn when a checkpoint is loaded must not. A sum of twelve uniform numbers is nearly
+normal, and needs integers only.
 """
 
 import math
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from subspace_nn import bits
 
-#: Words that one number is made of, each giving two uniform numbers of 32 bits.
+#: Words per number; each gives two uniform numbers of 32 bits.
 WORDS = 6
 
 #: Numbers made at a time.
@@ -21,7 +21,7 @@ _CHUNK = 1 << 18
 
 
 def twelve(seed: int, stream: str, start: int, count: int) -> Tensor:
-    """Standard normal numbers, nearly: the sum of twelve uniform numbers less 6.
+    """Nearly standard normal numbers: the sum of twelve uniform numbers minus 6.
 
     With h_1 … h_12 the high and low halves of words 6i … 6i + 5 of the stream, number i is
 

@@ -1,4 +1,4 @@
-"""`projections`: what each kind costs at the sizes one has."""
+"""`projections`: the cost of each kind at given sizes."""
 
 import contextlib
 import dataclasses
@@ -23,12 +23,10 @@ from subspace_nn.projections import KINDS, check_sizes, costs, parse
 from subspace_nn.projections.costs import Cost, Costs
 from subspace_nn.subspace.layout import Layout
 
-#: Terminals of this width show two columns more.
+#: Terminals of this width show two more columns.
 WIDE = 100
 
-_Name = Annotated[
-    str, Parameter(help="Kinds, such as hashed or layerwise:hadamard; all if none is named.")
-]
+_Name = Annotated[str, Parameter(help="Kinds, such as hashed or layerwise:hadamard. Default: all.")]
 
 
 def projections(
@@ -37,17 +35,21 @@ def projections(
     dim: Annotated[int, Parameter(help="Number of free parameters d.")] = 1000,
     model: Annotated[
         str | None,
-        Parameter(help="A net of the package, instead of --D; conv if neither is given."),
+        Parameter(help="Net of the package, in place of --D. Default: conv."),
     ] = None,
-    seed: Annotated[int, Parameter(help="Of the projections.")] = 0,
-    memory: Annotated[float, Parameter(help="GB that all may take together.")] = 4.0,
-    seconds: Annotated[float, Parameter(help="That each may take, roughly.")] = 30.0,
+    seed: Annotated[int, Parameter(help="Seed of the projections.")] = 0,
+    memory: Annotated[float, Parameter(help="Memory limit for all kinds together, in GB.")] = 4.0,
+    seconds: Annotated[
+        float, Parameter(help="Approximate time limit for each kind, in seconds.")
+    ] = 30.0,
     threads: Threads = None,
-    json_: Annotated[bool, Parameter(name="--json", help="One JSON object instead.")] = False,
+    json_: Annotated[
+        bool, Parameter(name="--json", help="Print one JSON object instead of a table.")
+    ] = False,
 ) -> None:
     """Measure each projection at given sizes: isometry, coverage, bytes, milliseconds, fingerprint.
 
-    What would take too much memory or time is not tried, and said. Examples:
+    Kinds that would exceed --memory or --seconds are skipped, with the reason. Examples:
     projections --model fc --dim 750, or projections hashed hadamard --D 10000000 --dim 1000
     """
     checked = gather(
@@ -60,7 +62,7 @@ def projections(
         threads=lambda: set_threads(threads),
     )
     tensors = checked["tensors"]
-    # Without tensors there is nothing for layers to be made of.
+    # Layers are made of tensors, which --D does not name.
     known = tensors if D is None else None
     size = sum(tensors.values())
     check_sizes(size, dim)
@@ -113,7 +115,7 @@ def _show(console: Terminal, found: Costs, title: str) -> None:
     for cost in found.kinds:
         note = cost.reason
         if note is None and cost.isometry_error is None:
-            note = "Too slow for an estimate of ‖PᵀP-I‖; raise --seconds."
+            note = "No estimate of ‖PᵀP-I‖ in this time; raise --seconds."
         if note:
             console.print(Text.assemble((f"{cost.name}: ", "bold"), note))
 
@@ -135,5 +137,5 @@ def _cells(cost: Cost, *, wide: bool) -> list[str]:
 
 
 def _percent(share: float | None) -> str:
-    """Rounded down: 100 % is all."""
+    """Per cent, rounded down: 100 % means all."""
     return "–" if share is None else f"{math.floor(1000 * share) / 10:g} %"

@@ -36,16 +36,16 @@ KINDS: dict[str, type[Projection]] = {
 
 
 def parse(name: str) -> tuple[type[Projection], dict[str, Any]]:
-    """What a name means: a kind, for some followed by words, as in `layerwise:hadamard:layer`.
+    """Parse a name: a kind, which words may follow, as in `layerwise:hadamard:layer`.
 
     Args:
-        name: the kind and its words, joined by colons.
+        name: the kind and its words, separated by colons.
 
     Returns:
         The class and the keyword arguments that the words stand for.
 
     Raises:
-        InputError: if the kind or a word is not known.
+        InputError: if the kind or a word is unknown.
 
     Example:
         >>> parse("layerwise:hadamard:root")
@@ -73,15 +73,15 @@ def make(
         D: number of weights.
         dim: number of free parameters d.
         seed: any integer from 0 to 2^64 - 1.
-        tensors: the number of weights of each tensor of θ by its name, in order, for the kinds
-            that ask for them.
-        **options: what the kind takes beside these; they take precedence over the words.
+        tensors: the number of weights of each tensor of θ by name, in order, for the kinds that
+            need them.
+        **options: further arguments of the kind; they override the words.
 
     Returns:
         The projection.
 
     Raises:
-        InputError: if the name is not known or an argument is out of range.
+        InputError: if the name is unknown or an argument is out of range.
 
     Example:
         >>> make("hashed", D=100, dim=10)

@@ -1,4 +1,4 @@
-"""The indices of `hashed`, made piece by piece at the cost of a few additions a weight."""
+"""The indices of `hashed`, computed piece by piece with a few additions per weight."""
 
 import math
 from collections.abc import Iterator
@@ -8,26 +8,26 @@ from torch import Tensor
 
 from subspace_nn import bits
 
-#: Indices made at a time on a CPU, whose cache they stay in.
+#: Indices computed at a time on a CPU; they stay in its cache.
 _CHUNK = 1 << 18
-#: The same on other devices, where to start an operation takes as long as so many indices.
+#: The same on other devices, where starting an operation takes as long as this many indices.
 _WIDE_CHUNK = 1 << 22
 #: Blocks whose hashes are drawn at a time.
 _BAND = 1 << 15
-#: Places of a row at most.
+#: Largest length of a row.
 _ROW = 512
 
 
 class AffineHash:
-    """The parameter k = (a_b j + c_b) mod d and the sign of each weight, as `Hashed` tells.
+    """The parameter k = (a_b j + c_b) mod d and the sign of each weight, as `Hashed` defines them.
 
-    A remainder for each weight would take longer than all the rest. So the places of a block are
-    laid out in rows of m, and for j = m u + v
+    A remainder per weight would take longer than everything else. So the places of a block are
+    arranged in rows of m, and for j = m u + v
 
         k = (A_u + C_v) mod d,    A_u = (a m u + c) mod d,    C_v = (a v) mod d
 
-    where the remainder of the sum is left out: the indices point into two copies of ω, one behind
-    the other. The signs come eight at a time, from a table of the bits of all bytes.
+    The remainder of the sum is not taken: the indices point into two consecutive copies of ω. The
+    signs come eight at a time from a table with the bits of each byte.
 
     Args:
         D: number of weights.
@@ -47,11 +47,11 @@ class AffineHash:
             rows: which weights.
 
         Yields:
-            Which weights, and their indices, int32 (int64 from d = 2^29 on), which the next ones
-            overwrite.
+            The weights, and their indices, int32 (int64 from d = 2^29 on). The next indices
+            overwrite them.
         """
         dtype = torch.int32 if self.dim < 1 << 29 else torch.int64
-        # Used again and again: the system takes longer to hand out new memory than all sums here.
+        # Buffers are reused: new memory from the system would take longer than all these sums.
         k, sign, index = (torch.empty(0, dtype=dtype, device=device) for _ in range(3))
         m = min(math.isqrt(self.dim - 1) + 1, _ROW)
         columns = torch.arange(m, device=device)
@@ -76,15 +76,15 @@ class AffineHash:
             yield weights, index.view(-1)[: weights.stop - weights.start]
 
     def pieces(self, device: torch.device, rows: slice) -> Iterator[tuple[slice, range, range]]:
-        """Cut weights into pieces to work on: some whole blocks, or a part of one.
+        """Cut weights into pieces of some whole blocks, or of a part of one block.
 
         Args:
-            device: that works.
+            device: where to compute.
             rows: which weights.
 
         Yields:
-            Which weights, their blocks, and their places in each. The last block may end beyond
-            the weights.
+            The weights, their blocks, and their places in each block. The last block may extend
+            beyond the weights.
         """
         chunk = bits.piece(_CHUNK if device.type == "cpu" else _WIDE_CHUNK)
         begin = rows.start
@@ -101,11 +101,11 @@ class AffineHash:
         """Multipliers and offsets of blocks.
 
         Args:
-            blocks: which.
+            blocks: numbers of the blocks.
             device: where to compute.
 
         Returns:
-            a_b, for each block the first of its candidates that is coprime to d, and c_b: int64
+            a_b, the first candidate of each block that is coprime to d, and c_b: int64
             (len(blocks),).
         """
         where = blocks.start, len(blocks), device
@@ -133,6 +133,6 @@ class AffineHash:
 
 
 def _words_at(seed: int, stream: str, index: Tensor) -> Tensor:
-    """Words of a stream with any indices, int64; `bits.words` makes those of consecutive ones."""
+    """Words of a stream at any indices, int64; `bits.words` takes consecutive indices only."""
     first = bits._signed(bits.key(seed, stream))
     return bits._mix((index + 1) * bits._signed(bits._GAMMA) + first)

@@ -1,4 +1,4 @@
-"""From a short isometric map to all D weights: what `hadamard` and `kronecker` share."""
+"""Extend a short isometric map to all D weights, for `hadamard` and `kronecker`."""
 
 import abc
 import math
@@ -117,7 +117,7 @@ class Folded(Projection):
         return sums.to(gradient.dtype)
 
     def stored_bytes(self) -> int:
-        """Bytes of the signs held at this moment, on all devices: 1 a weight, 2 where d > n."""
+        """Bytes of the signs held now, on all devices: 1 per weight, 2 if d > n."""
         return sum(s.nbytes for pair in self._signs.values() for s in pair)
 
     def _fold(self, rows: slice) -> list[tuple[slice, slice]]:
@@ -131,18 +131,18 @@ class Folded(Projection):
         return [(among, coordinates) for among, coordinates in runs if among.start < among.stop]
 
     def _halve_(self, y: Tensor, coordinates: slice) -> None:
-        """Multiply by 1/√2 what is on a coordinate of two weights, in place."""
+        """Multiply the coordinates that two weights share by 1/√2, in place."""
         y[..., : max(self.D - self.core - coordinates.start, 0)].mul_(math.sqrt(0.5))
 
     def _row_signs(self, rows: slice, device: torch.device) -> Tensor:
-        """Signs of some weights, int8: those that are held, or new ones, which are not kept."""
+        """Signs of some weights, int8: the stored ones, or else recomputed and not kept."""
         if device in self._signs:
             return self._signs[device][0][rows]
         count = rows.stop - rows.start
         return bits.signs(self.seed, f"{self.kind}/sign", rows.start, count, device)
 
     def _signs_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Signs of the weights, int8 (D,), and between the cores, int8 (d,), or (0,) for one."""
+        """Signs of the weights, int8 (D,), and between two cores, int8 (d,); (0,) for one core."""
         if device not in self._signs:
             between = self.dim if self.dim > self.core else 0
             self._signs[device] = (

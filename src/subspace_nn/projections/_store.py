@@ -1,4 +1,4 @@
-"""Kinds whose tables are kept, or made again in each product: what they share."""
+"""Kinds that store their tables or recompute them in each product."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -6,15 +6,15 @@ from typing import Any
 
 from subspace_nn.projections.base import Projection, RowWise
 
-#: What a word after the kind's name says of `store`.
+#: The value of `store` for each word after the kind's name.
 _WORDS = {"stored": True, "recomputed": False}
 
 
 class Storable(RowWise):
-    """A kind that is made with `store`; P is the same with it and without.
+    """A kind with the option `store`, which does not change P.
 
     Attributes:
-        store: whether what was computed is kept.
+        store: whether tables are kept once computed.
     """
 
     store: bool
@@ -23,14 +23,14 @@ class Storable(RowWise):
     def parse_words(
         cls, words: Sequence[str], kinds: Mapping[str, type[Projection]]
     ) -> dict[str, Any]:
-        """`hashed:recomputed` keeps nothing, `hashed:stored` keeps its tables at any size.
+        """Parse `hashed:recomputed`, which stores nothing, or `hashed:stored`, which always stores.
 
         Args:
-            words: "stored", "recomputed", or none.
+            words: "stored" or "recomputed", or no word.
             kinds: every kind by its name.
 
         Returns:
-            `store`, if it is named.
+            `store`, if a word names it.
 
         Raises:
             InputError: if there is another word.

@@ -1,4 +1,4 @@
-"""What every projection has in common: everything but its two products."""
+"""The base of all projections: everything except the two products."""
 
 import abc
 import hashlib
@@ -24,14 +24,13 @@ PLACED = 1 << 21
 
 @dataclass(frozen=True)
 class Needs:
-    """What a projection takes, known before anything is computed.
+    """The resources that a projection needs, known before anything is computed.
 
     Attributes:
-        entries: random numbers that P is drawn from one by one, where they are more than a few for
-            each weight or parameter: what a stranger's file may ask for is limited by it.
+        entries: number of entries of P that are drawn individually, 0 for kinds that draw a few
+            numbers per weight at most. Loading a file from a stranger limits it.
         growing_bytes: the part of `bytes` that grows with D.
-        seconds: roughly, right to a factor of a few, the time of one core for making P and for each
-            of its products twice.
+        seconds: time of one core to make P and compute each product twice, to a factor of a few.
     """
 
     entries: int
@@ -40,23 +39,23 @@ class Needs:
 
     @property
     def bytes(self) -> int:
-        """An upper bound on the memory for making P, its products and its fingerprint, with θ."""
+        """Upper bound on the memory to make P, its products and its fingerprint, θ included."""
         return self.growing_bytes + BLOCKS
 
     @classmethod
     def linear(cls, D: int) -> "Needs":
-        """Those of a map that works on a few vectors of D numbers.
+        """The needs of a map that works on a few vectors of D numbers.
 
         Args:
             D: number of weights.
 
         Returns:
-            80 bytes and 200 ns a weight.
+            80 bytes and 200 ns per weight.
         """
         return cls(0, 80 * D, 2e-7 * D)
 
     def __add__(self, other: "Needs") -> "Needs":
-        """Both, one after another."""
+        """The needs of two maps that are used one after the other."""
         return Needs(
             self.entries + other.entries,
             self.growing_bytes + other.growing_bytes,
@@ -65,12 +64,12 @@ class Needs:
 
 
 class Projection(LinearMap):
-    """A linear map P from R^d to R^D, known by its recipe: (kind, D, d, seed, options, version).
+    """A linear map P from R^d to R^D, defined by its recipe: (kind, D, d, seed, options, version).
 
-    A kind implements `_matvec` and `_rmatvec` for tensors with leading batch dimensions; checks,
-    gradients of any order, batching under `torch.func`, the dense form and the fingerprint live
-    here. An instance holds nothing but its recipe and what it can compute again from it, so it
-    pickles and copies as the recipe alone.
+    A kind implements `_matvec`, `_rmatvec`, `stored_bytes` and `needs`; `RowWise` asks for rows in
+    place of the first two. Checks, gradients of any order, batching under `torch.func`, the dense
+    form and the fingerprint are implemented here, once. An instance holds only its recipe and what
+    it computed from it, so that it pickles and copies as the recipe.
 
     Args:
         D: number of weights, at least 1.
@@ -81,15 +80,15 @@ class Projection(LinearMap):
         InputError: if D, dim or seed is out of range.
     """
 
-    #: The name a user asks for it by.
+    #: Name of the kind, as users give it.
     kind: ClassVar[str]
-    #: Changed when the same recipe comes to mean another P.
+    #: Increased when the same recipe starts to mean another P.
     version: ClassVar[int] = 1
-    #: Whether P has the same bits everywhere. If not (LAPACK), it is the same to a tolerance.
+    #: Whether P has the same bits everywhere; otherwise (LAPACK) it is the same to a tolerance.
     portable: bool = True
-    #: Whether the kind can be made with `anchor=v`, a vector of θ-space that it then contains.
+    #: Whether the kind takes `anchor=v`, a vector of θ-space that the subspace then contains.
     takes_anchor: ClassVar[bool] = False
-    #: Whether the kind can be made with `tensors`, the sizes of the tensors of θ by name, in order.
+    #: Whether the kind takes `tensors`, the sizes of the tensors of θ by name, in order.
     takes_tensors: ClassVar[bool] = False
 
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
@@ -110,7 +109,7 @@ class Projection(LinearMap):
         words: Sequence[str],
         kinds: Mapping[str, type["Projection"]],  # noqa: ARG003  # for kinds made of others
     ) -> dict[str, Any]:
-        """Options from the words after the kind in a name, as in `layerwise:hadamard`.
+        """Parse the words after the kind in a name, as in `layerwise:hadamard`.
 
         Args:
             words: the words; most kinds take none.
@@ -128,40 +127,40 @@ class Projection(LinearMap):
 
     @property
     def label(self) -> str:
-        """What a checkpoint calls P: a name as `make` takes it, each kind with its version."""
+        """The name of P in a checkpoint: as `make` takes it, each kind with its version."""
         return f"{self.kind}/{self.version}"
 
     @property
     def distortion(self) -> float:
         """A bound on the spectral norm of PᵀP - I; 0 for the kinds with PᵀP = I exactly.
 
-        So ‖Pω‖² lies within 1 ± distortion times ‖ω‖². For a random kind without exact isometry it
-        is a bound that holds for nearly every seed.
+        ‖Pω‖² lies within 1 ± distortion times ‖ω‖². For a random kind that is not exactly isometric
+        the bound holds for nearly every seed.
         """
         return 0.0
 
     def widening(self, begin: int, end: int) -> float:  # noqa: ARG002  # the same for all weights
-        """What undoes P's shrinking of a step: 1 / the root mean square of the norms of rows.
+        """The factor that makes steps independent of P: 1 / root mean square of the row norms.
 
-        An isometric P gives its D rows a mean square norm of d/D, so that lr in each ω moves a
-        weight by lr √(d/D). A kind that spreads its parameters unevenly over θ says how.
+        The D rows of an isometric P have a mean square norm of d/D, so a step of lr in each ω moves
+        a weight by lr √(d/D). A kind that spreads its parameters unevenly over θ overrides this.
 
         Args:
-            begin: number of the first row, a tensor's first weight.
-            end: number of the row behind the last.
+            begin: index of the first row, a tensor's first weight.
+            end: index after the last row.
 
         Returns:
-            √(D/d), unless a kind says otherwise.
+            √(D/d) by default.
         """
         return math.sqrt(self.D / self.dim)
 
     @property
     def anchored(self) -> bool:
-        """Whether P holds the starting point itself, so that θ = Pω needs no θ0."""
+        """Whether the subspace contains the starting point, so that θ = Pω needs no θ0."""
         return False
 
     def omega0(self) -> Tensor:
-        """The ω to start from: zeros, or the anchor's coordinates.
+        """The initial ω: zeros, or the coordinates of the anchor.
 
         Returns:
             float64 tensor of shape (d,).
@@ -170,11 +169,11 @@ class Projection(LinearMap):
 
     @abc.abstractmethod
     def stored_bytes(self) -> int:
-        """Bytes held at this moment so as not to be computed again; 0 if nothing is."""
+        """Bytes of the tables held now, 0 if nothing is kept between products."""
 
     @abc.abstractmethod
     def needs(self) -> Needs:
-        """What making P and multiplying with it takes; nothing is computed for the answer."""
+        """Resources to make P and multiply with it; the answer computes nothing of P."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -182,13 +181,13 @@ class Projection(LinearMap):
         return self.D, self.dim
 
     def __getitem__(self, rows: slice) -> "Rows":
-        """Some rows of P, themselves a map: `P[start:stop] @ omega` and `P[start:stop].T @ g`.
+        """Consecutive rows of P as a map: `P[start:stop] @ omega` and `P[start:stop].T @ g`.
 
-        P[start:stop] ω has the bits of (P ω)[start:stop] for the portable kinds. It costs these
-        rows, and a few d numbers, where the kind's docstring does not say otherwise.
+        For the portable kinds P[start:stop] ω has the bits of (P ω)[start:stop]. It costs these
+        rows and a few d numbers in time and memory, unless the kind's docstring says otherwise.
 
         Args:
-            rows: `start:stop`, 0 ≤ start ≤ stop ≤ D; either may be left out.
+            rows: `start:stop`, 0 ≤ start ≤ stop ≤ D; either may be omitted.
 
         Returns:
             The map from R^d to R^(stop - start).
@@ -207,7 +206,7 @@ class Projection(LinearMap):
         return Rows(self, _checked_rows(rows, self.D))
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
-        """P[rows] ω; here by all of P ω, for a kind that has no shorter way."""
+        """P[rows] ω; by default from all of P ω, for a kind without a shorter way."""
         return self._matvec(omega)[..., rows].clone()  # a view would keep all of it alive
 
     def _place_rows(
@@ -221,7 +220,7 @@ class Projection(LinearMap):
         return None
 
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
-        """P[rows]ᵀ g; here by all of Pᵀ, with zeros in the other rows."""
+        """P[rows]ᵀ g; by default from all of Pᵀ, with zeros in the other rows."""
         padded = gradient.new_zeros((*gradient.shape[:-1], self.D))
         padded[..., rows] = gradient
         return self._rmatvec(padded)
@@ -265,7 +264,7 @@ class Projection(LinearMap):
         return HStack(self, other)
 
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
-        """P as a matrix, column by column: for tests and small sizes.
+        """P as a matrix, for tests and small sizes.
 
         Args:
             dtype: floating-point dtype of the result; float64 by default.
@@ -282,10 +281,10 @@ class Projection(LinearMap):
         return (self @ torch.eye(self.dim, dtype=dtype, device="cpu")).T.contiguous()
 
     def sketch(self) -> tuple[float, ...]:
-        """Four numbers that sum up P: S P w / ‖w‖ for a fixed vector w and fixed rows of signs S.
+        """Four numbers that summarise P: S P w / ‖w‖ for a fixed vector w and fixed signs S (4, D).
 
-        Two projections whose entries differ by more than rounding differ here: each number is of
-        the order of 1, and the same everywhere to 1e-4.
+        Projections whose entries differ by more than rounding have other sketches: the numbers are
+        of order 1, and the same everywhere to 1e-4.
 
         Returns:
             The numbers, computed in float32 and rounded to six decimals.
@@ -296,10 +295,10 @@ class Projection(LinearMap):
         return tuple(round(float(y @ row.double()), 6) for row in rows)
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell this P from another.
+        """16 hexadecimal digits that identify P.
 
-        For a portable kind they are made from the bits of P w for a fixed vector w, which are the
-        same everywhere; for the others from the recipe, and `sketch` is compared beside it.
+        For a portable kind they come from the recipe and the bits of P w for a fixed vector w. For
+        other kinds they come from the recipe alone, and checkpoints compare the `sketch`, too.
 
         Returns:
             The first 64 bits of a SHA-256.
@@ -326,12 +325,12 @@ class Projection(LinearMap):
         return type(self), (self.D, self.dim, self.seed)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return itself: nothing in a projection ever changes but what it has computed."""
+        """Return itself: only cached tables of a projection ever change."""
         return self
 
 
 class RowWise(Projection):
-    """A kind that computes any rows at their own cost: all of P is the rows from 0 to D."""
+    """A kind that computes any rows at their own cost; all of P is the rows from 0 to D."""
 
     @abc.abstractmethod
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
@@ -370,7 +369,7 @@ class Rows(LinearMap):
 
     Args:
         projection: the map P.
-        rows: which, a slice with 0 ≤ start ≤ stop ≤ D.
+        rows: a slice with 0 ≤ start ≤ stop ≤ D.
     """
 
     def __init__(self, projection: Projection, rows: slice) -> None:
@@ -397,7 +396,7 @@ class Rows(LinearMap):
         return P._rmatvec(gradient) if count == P.D else P._rmatvec_rows(gradient, self.rows)
 
     def __repr__(self) -> str:
-        """As it is written."""
+        """The expression that makes it."""
         return f"{self.projection}[{self.rows.start}:{self.rows.stop}]"
 
 

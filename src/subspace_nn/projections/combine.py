@@ -1,4 +1,4 @@
-"""Projections made of projections: P + Q, [P | Q], P Q and the block diagonal."""
+"""Projections made of others: P + Q, [P | Q], P Q and the block diagonal."""
 
 import math
 from collections.abc import Iterator
@@ -12,13 +12,12 @@ from subspace_nn.projections.base import Needs, Projection, RowWise
 
 
 class Combination(RowWise):
-    """What maps made of other maps share: everything that is asked of all the parts.
+    """The base of maps that consist of other maps.
 
-    A combination is portable if all of its parts are: their products have the same bits, and
-    what is done with these, weight by weight, has one order. Its seed, which a `Subspace` draws θ0
-    with, is that of the first part. It has no name: a checkpoint that was saved with one is loaded
-    by giving it again, `load(path, module, projection)`. An anchor in a part has no effect but as
-    a direction.
+    A combination is portable if all of its parts are: their products have the same bits and are
+    combined in one order. Its seed, from which a `Subspace` draws θ0, is that of the first part. It
+    has no name: to load a checkpoint, pass the same combination, `load(path, module, projection)`.
+    An anchor of a part is one more direction. Rows of a combination cost rows of its parts.
 
     Args:
         parts: at least one.
@@ -36,12 +35,12 @@ class Combination(RowWise):
 
     @final
     def stored_bytes(self) -> int:
-        """Bytes that the parts hold."""
+        """Bytes held by the parts."""
         return sum(part.stored_bytes() for part in self.parts)
 
     @final
     def needs(self) -> Needs:
-        """Those of the parts together, and two vectors of D numbers."""
+        """The needs of all parts, and two vectors of D numbers."""
         own = Needs(0, 16 * self.D, 0.0)
         return sum((part.needs() for part in self.parts), start=own)
 
@@ -61,16 +60,15 @@ class Combination(RowWise):
 class Sum(Combination):
     """(P + Q + …) ω = P ω + Q ω + …: `P + Q`.
 
-    Not isometric: with isometric parts that are at random to one another ‖(P + Q) ω‖² is about
-    2 ‖ω‖², and nothing better than 0 to 4 times is certain. A `Subspace` divides steps by that √2
-    (`widening`), so that one learning rate does here too.
+    Not isometric: for independent isometric parts ‖(P + Q) ω‖² is about 2 ‖ω‖², and only the bounds
+    0 and 4 ‖ω‖² are certain. A `Subspace` divides steps by this √2 (`widening`), so the learning
+    rate keeps its meaning.
 
-    Coverage is that of the parts but where their entries cancel: never, but with probability 0, if
-    one of them has entries of a continuous distribution (`gaussian`); for two `hashed` maps in
-    about one weight of 2d.
+    Coverage is that of the parts, except where their entries cancel. That has probability 0 if one
+    part has entries of a continuous distribution (`gaussian`); with two `hashed` maps it happens to
+    about one weight in 2d.
 
-    Cost: that of the parts, in time and bytes kept, and a sum of D numbers (forward) or d
-    (backward) for each.
+    Cost: time and storage of the parts, and a sum of D numbers (forward) or d (backward) per part.
 
     Args:
         *parts: projections of one shape (D, d), at least one.
@@ -101,14 +99,14 @@ class Sum(Combination):
         return sum(math.sqrt(1 + part.distortion) for part in self.parts) ** 2 - 1
 
     def widening(self, begin: int, end: int) -> float:
-        """As for parts that are at random to one another: mean squares of norms add.
+        """The factor for independent parts: mean squares of row norms add.
 
         Args:
-            begin: number of the first row.
-            end: number of the row behind the last.
+            begin: index of the first row.
+            end: index after the last row.
 
         Returns:
-            1 / √(Σ 1 / w²) with the parts' own w.
+            1 / √(Σ 1 / w²) with the factors w of the parts.
         """
         return _widen_sum(self.parts, begin, end)
 
@@ -125,14 +123,14 @@ class Sum(Combination):
 class HStack(Combination):
     """[P | Q | …] (ω, ψ, …) = P ω + Q ψ + …: `P | Q`, the sum of the subspaces.
 
-    Each part has free parameters of its own. It joins directions that were found to matter (a
-    `Dense` map) with random ones, for example.
+    Each part has its own free parameters. For example, it joins known directions (a `Dense` map)
+    with random ones.
 
-    Not isometric: two parts have orthonormal columns each, but those of one are not orthogonal to
-    those of the other. ‖P ω‖² is between 0 and 2 times ‖ω‖² for two exact parts, and near 1 only
-    where d is far below D. Coverage is that of the parts, whose columns are apart.
+    Not isometric: the columns of each part are orthonormal, but not orthogonal to those of another
+    part. For two exact parts ‖P ω‖² lies between 0 and 2 ‖ω‖², near ‖ω‖² only if d is far below D.
+    Coverage is that of the parts.
 
-    Cost: that of the parts, in time and bytes kept, and forward a sum of D numbers for each.
+    Cost: time and storage of the parts, and a forward sum of D numbers per part.
 
     Args:
         *parts: projections with one D, at least one; their numbers of parameters add up to at
@@ -165,14 +163,14 @@ class HStack(Combination):
         return sum(1 + part.distortion for part in self.parts) - 1
 
     def widening(self, begin: int, end: int) -> float:
-        """Exactly what follows from the parts: the squares of rows add.
+        """The exact factor: squares of row norms add.
 
         Args:
-            begin: number of the first row.
-            end: number of the row behind the last.
+            begin: index of the first row.
+            end: index after the last row.
 
         Returns:
-            1 / √(Σ 1 / w²) with the parts' own w.
+            1 / √(Σ 1 / w²) with the factors w of the parts.
         """
         return _widen_sum(self.parts, begin, end)
 
@@ -187,14 +185,15 @@ class HStack(Combination):
 
 @final
 class BlockDiagonal(Combination):
-    """Each part maps its own parameters to its own weights, one after another.
+    """Each part maps its own parameters to its own weights.
 
         P (ω, ψ, …) = (P ω, Q ψ, …)
 
-    Isometric as the parts are, and covering as they are. `Layerwise` is one with the blocks of a
-    net; with this class each group of weights can have any kind and any share of d.
+    It is as isometric as its parts and covers what they cover. `Layerwise` applies it to the
+    tensors of a net; here each group of weights can have any kind and any share of d.
 
-    Cost: that of the parts, in time and bytes kept, and forward a copy of D numbers.
+    Cost: time and storage of the parts, and a forward copy of D numbers. Rows cost only the parts
+    that contain them.
 
     Args:
         *parts: projections, at least one, in the order of their weights in θ.
@@ -221,11 +220,11 @@ class BlockDiagonal(Combination):
         return max(part.distortion for part in self.parts)
 
     def widening(self, begin: int, end: int) -> float:
-        """From the blocks that the rows lie in; √(n/d) within one of n weights and d parameters.
+        """The factor of the blocks with these rows; √(n/d) in one of n weights and d parameters.
 
         Args:
-            begin: number of the first row.
-            end: number of the row behind the last.
+            begin: index of the first row.
+            end: index after the last row.
 
         Returns:
             The factor.
@@ -264,21 +263,21 @@ class BlockDiagonal(Combination):
 class Composition(Combination):
     """(P Q) ω = P (Q ω): `P @ Q`, a subspace of a subspace.
 
-    Isometric exactly if both are. Such as a `hashed` map after a `hadamard` one: every weight
-    depends on every ω, at the cost of a transform of k numbers instead of D.
+    Exactly isometric if both maps are. With a `hashed` map after a `hadamard` one, every weight
+    depends on every ω at the cost of a transform of k numbers instead of D.
 
-    Coverage: no ω is unused if P is injective, as it is for δ < 1. A weight whose row of P has one
-    entry, as in `hashed`, is covered if Q is; a row with several can cancel, if neither map has
-    entries of a continuous distribution.
+    Coverage: every ω is used if P is injective, as it is for δ < 1. A weight whose row of P has one
+    entry, as in `hashed`, is covered if Q covers. A row with several entries can cancel if neither
+    map has entries of a continuous distribution.
 
-    Cost: that of the two maps, in time and bytes kept.
+    Cost: time and storage of the two maps. Rows cost rows of P and all of Q ω.
 
     Args:
         outer: the map P from R^k to R^D.
         inner: the map Q from R^d to R^k.
 
     Raises:
-        InputError: if the inner map does not give what the outer one takes.
+        InputError: if the inner map does not give as many numbers as the outer one takes.
 
     Example:
         >>> from subspace_nn.projections import Hadamard, Hashed
@@ -309,14 +308,14 @@ class Composition(Combination):
         return outer.distortion * (1 + inner.distortion) + inner.distortion
 
     def widening(self, begin: int, end: int) -> float:
-        """As for an inner map that is at random to the outer one.
+        """The factor for an inner map that is independent of the outer one.
 
         Args:
-            begin: number of the first row.
-            end: number of the row behind the last.
+            begin: index of the first row.
+            end: index after the last row.
 
         Returns:
-            The outer map's own for these rows, times the inner map's for all of its.
+            The outer map's factor for these rows times the inner map's for all of its rows.
         """
         outer, inner = self.parts
         return outer.widening(begin, end) * inner.widening(0, inner.D)
@@ -333,7 +332,7 @@ class Composition(Combination):
 
 
 def _widened(x: Tensor) -> Tensor:
-    """At least float32: what lies between two products should not be rounded to half precision."""
+    """At least float32: intermediate results must not be rounded to half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -341,7 +340,7 @@ def _total(terms: list[Tensor]) -> Tensor:
     """The sum, from the first term on."""
     total = terms[0]
     for term in terms[1:]:
-        total = total + term  # a part may have returned what it holds
+        total = total + term  # not in place: a part may have returned its own tensor
     return total
 
 

@@ -1,4 +1,4 @@
-"""From weights back to the free parameters: the ω whose P ω is nearest to a given vector."""
+"""From weights back to free parameters: the ω whose P ω is nearest to a given vector."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from subspace_nn.projections import Projection
 def coordinates(projection: Projection, target: Tensor) -> Tensor:
     """The least-squares solution of P ω = y, by conjugate gradients on PᵀP ω = Pᵀ y.
 
-    For an isometric P it is Pᵀ y, and the first step finds it; the number of steps grows with the
-    distortion of P (Hestenes and Stiefel, "Methods of conjugate gradients for solving linear
-    systems", 1952). P ω is the point of the subspace nearest to y, and y itself if y lies in it.
+    For an isometric P the solution is Pᵀ y, and the first step finds it. The number of steps grows
+    with the distortion of P (Hestenes and Stiefel, "Methods of conjugate gradients for solving
+    linear systems", 1952). P ω is the point of the subspace nearest to y, or y itself if it lies there.
 
     Args:
         projection: the map P.

@@ -1,4 +1,4 @@
-"""What projections cost at given sizes, and how good they are: measured side by side."""
+"""Measure the cost and quality of projections at given sizes."""
 
 import statistics
 import time
@@ -14,30 +14,30 @@ from subspace_nn import bits, projections
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Projection
 
-#: How often each product is timed; a slow kind's less often.
+#: Number of times that each product is timed; fewer for slow kinds.
 ROUNDS = 15
 
-#: Steps of the estimate of ‖PᵀP - I‖; with fewer than the lesser number there is none.
+#: Steps of the estimate of ‖PᵀP - I‖, and the fewest for which one is made.
 STEPS, FEWEST_STEPS = 32, 8
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What was measured of one projection, in float32 and with the current number of threads.
+    """Measurements of one projection, in float32 and with the current number of threads.
 
     Attributes:
-        name: as asked for.
-        reason: why nothing was measured; None if it was, and then the others are there.
+        name: the name that was given.
+        reason: why nothing was measured; None if it was, and then all other fields are set.
         label: kind and version.
         fingerprint: of P.
-        distortion: the bound on ‖PᵀP - I‖ that the kind states.
-        isometry_error: ‖PᵀP - I‖ in the spectral norm, from below; None if that would take long.
+        distortion: bound on ‖PᵀP - I‖ that the kind states.
+        isometry_error: estimate of ‖PᵀP - I‖ in the spectral norm; None if it would take too long.
         coverage: share of the weights that some ω moves.
-        stored_bytes: held between products.
-        setup_ms: what the first products took beyond the median ones, in milliseconds.
+        stored_bytes: bytes held between products.
+        setup_ms: time of the first products beyond the median, in milliseconds.
         forward_ms: median time of P ω, in milliseconds.
         adjoint_ms: median time of Pᵀ g, in milliseconds.
-        rounds: how often each product was timed.
+        rounds: number of times that each product was timed.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """Projections of one size, beside a copy of θ.
+    """Measurements of projections of one size, with a copy of θ for comparison.
 
     Attributes:
         D: number of weights.
         dim: number of free parameters d.
         copy_ms: median time of a copy of D numbers in float32, in milliseconds.
-        kinds: what was measured of each projection.
+        kinds: measurements of each projection.
     """
 
     D: int
@@ -81,24 +81,24 @@ def measure(
     memory: float = 4e9,
     seconds: float = 30.0,
 ) -> Costs:
-    """Measure projections side by side: times are interleaved, in rounds over all of them.
+    """Measure projections in interleaved rounds, so that their times are comparable.
 
-    What would take too much memory or time is not made; its reason says so.
+    A projection that needs too much memory or time is skipped, with the reason.
 
     Args:
         names: as `projections.make` takes them.
         D: number of weights.
         dim: number of free parameters d.
         seed: any integer from 0 to 2^64 - 1.
-        tensors: the number of weights of each tensor of θ by its name, for `layerwise`.
-        memory: bytes that all may take together.
-        seconds: that a projection may take, roughly, for all that is measured of it.
+        tensors: the number of weights of each tensor of θ by name, for `layerwise`.
+        memory: limit in bytes for all projections together.
+        seconds: approximate limit for all measurements of one projection.
 
     Returns:
         The costs, in the order of the names.
 
     Raises:
-        InputError: if D, dim or seed is out of range, or a name is not known.
+        InputError: if D, dim or seed is out of range, or a name is unknown.
 
     Example:
         >>> for cost in measure(["hashed", "identity"], D=1000, dim=10).kinds:
@@ -146,10 +146,10 @@ def isometry_error(P: Projection, steps: int = STEPS) -> float | None:
 
     Args:
         P: the projection.
-        steps: before a restart; d are enough for any P.
+        steps: number of steps before a restart; d are enough for any P.
 
     Returns:
-        The estimate, of an exact isometry the rounding, about 1e-7; None if it has not converged
+        The estimate; for an exact isometry the rounding, about 1e-7. None if it has not converged
         to 3 % after two restarts.
 
     Example:
@@ -183,9 +183,9 @@ def isometry_error(P: Projection, steps: int = STEPS) -> float | None:
 
 
 def coverage(P: Projection) -> float:
-    """The share of the weights that some ω moves: those whose row of P is not zero.
+    """The share of weights that some ω moves: those whose row of P is not zero.
 
-    A row that is not zero gives 0 for two random ω with probability 0, and to rounding hardly ever.
+    A non-zero row gives 0 for two random ω with probability 0, and hardly ever through rounding.
 
     Args:
         P: the projection.
@@ -216,7 +216,7 @@ def _check_affordable(P: Projection, memory: float, seconds: float) -> None:
 
 
 class _Trial:
-    """One projection while it is measured."""
+    """A projection during its measurement."""
 
     def __init__(self, P: Projection, theta: Tensor, seconds: float) -> None:
         self.P, self.theta = P, theta
@@ -225,17 +225,17 @@ class _Trial:
         self.first = sum(self._pair())
         self.stored = P.stored_bytes()
         again = sum(self._pair())
-        # Half of the time that is left is for timing, half for the isometry.
+        # Half of the remaining time is for timing, half for the isometry.
         pairs = int(max(0.0, seconds - self.first - again) / again) // 2
         self.rounds, self.steps = min(max(pairs, 1), ROUNDS), min(pairs, STEPS)
 
     def run(self) -> None:
-        """Time both products, if there is time for one more round."""
+        """Time both products, unless all rounds are done."""
         if len(self.times) < self.rounds:
             self.times.append(self._pair())
 
     def cost(self, name: str) -> Cost:
-        """What was timed, and the rest."""
+        """The timings and all other measurements."""
         P, enough = self.P, self.steps >= min(FEWEST_STEPS, self.P.dim)
         forward, adjoint = (1e3 * statistics.median(t) for t in zip(*self.times, strict=True))
         return Cost(

@@ -1,4 +1,4 @@
-"""`dense` and `functions`: a user's own P, as a matrix or as a pair of functions."""
+"""`dense` and `functions`: your own P, as a matrix or as a pair of functions."""
 
 import functools
 import math
@@ -16,26 +16,25 @@ from subspace_nn.projections.base import Needs, Projection, RowWise
 class Dense(RowWise):
     """P is a given matrix, dense or sparse.
 
-    Such as the leading directions of a training, or anything else that is not made from a seed.
-    For a learning rate to mean what it means elsewhere, the columns should have unit norm,
-    `matrix / matrix.norm(dim=0)`.
+    For example the leading directions of a training, or any map that no seed makes. Give its
+    columns unit norm, `matrix / matrix.norm(dim=0)`, so that the learning rate keeps its meaning.
 
-    A checkpoint does not hold the matrix: give it again, `load(path, projection=Dense(matrix))`.
-    As P has no recipe, `fingerprint` tells shapes and seeds apart only, and the `sketch` tells
-    matrices apart, to a tolerance; a checkpoint holds and compares both. A pickle holds the matrix.
+    A checkpoint does not hold the matrix: pass it to `load(path, projection=Dense(matrix))`. As P
+    has no recipe, `fingerprint` distinguishes shapes and seeds only; `sketch` distinguishes
+    matrices, to a tolerance. A checkpoint holds and compares both. A pickle holds the matrix.
 
-    Cost: one product with the matrix forward and one backward, O(D d) or O(non-zero entries); the
-    matrix, which is not copied and must not be changed any more, and a second one while operands
-    have another dtype or device.
+    Cost: one product with the matrix forward and one backward, O(D d) or O(non-zero entries). The
+    matrix is not copied and must not change; operands of another dtype or device need a second
+    one. Rows of a sparse matrix are searched among all of its entries.
 
     Args:
-        matrix: tensor of shape (D, d), floating-point, finite, 1 ≤ d ≤ D; a sparse one of any
-            layout is kept as coalesced COO.
-        seed: what a `Subspace` draws θ0 with; P does not depend on it.
+        matrix: finite floating-point tensor of shape (D, d), 1 ≤ d ≤ D; a sparse one of any layout
+            is kept as coalesced COO.
+        seed: seed from which a `Subspace` draws θ0; P does not depend on it.
         distortion: a bound on ‖PᵀP - I‖ in the spectral norm, 0 for orthonormal columns.
 
     Raises:
-        InputError: if the matrix is of another shape or dtype or not finite, or another argument
+        InputError: if the matrix has another shape or dtype or is not finite, or another argument
             is out of range.
 
     Example:
@@ -55,16 +54,16 @@ class Dense(RowWise):
 
     @property
     def distortion(self) -> float:
-        """What the user stated."""
+        """The bound that was given."""
         return self._distortion
 
     def stored_bytes(self) -> int:
-        """Bytes of the matrix, and of the one in the dtype and on the device last used."""
+        """Bytes of the matrix, and of the copy in the dtype and on the device last used."""
         held = () if self._held is self.matrix else (self._held,)
         return sum(_nbytes(matrix) for matrix in (self.matrix, *held))
 
     def needs(self) -> Needs:
-        """The matrix, and another one in the operand's dtype."""
+        """The matrix, and a copy in the operand's dtype."""
         linear = Needs.linear(self.D)
         copies = 8 * self.matrix._nnz() if self.matrix.is_sparse else 8 * self.matrix.numel()
         return linear + Needs(0, _nbytes(self.matrix) + 3 * copies, 1e-9 * copies)
@@ -97,24 +96,23 @@ class Dense(RowWise):
 class Functions(Projection):
     """P is a given pair of functions, ω ↦ P ω and g ↦ Pᵀ g.
 
-    The two are taken at their word; `subspace_nn.testing.check` finds a pair that does not belong
-    together. They get one vector at a time, of any floating-point dtype and device, without
-    gradients; derivatives and batches are made here, batches by a loop. What was said of
-    checkpoints and unit columns at `Dense` holds here. A pickle holds the functions, by name as
-    always: a lambda does not pickle.
+    The pair is not checked; `subspace_nn.testing.check` detects functions that are not adjoint.
+    They get one vector at a time, of any floating-point dtype and device, without gradients. This
+    class adds derivatives, and batches by a loop. Checkpoints and the norm of columns are as for
+    `Dense`. A pickle holds the functions by name, so a lambda does not pickle.
 
-    Cost: the functions' own; nothing is kept beside what they keep.
+    Cost: that of the functions; rows cost all of P. Nothing else is stored.
 
     Args:
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D.
-        matvec: function of a tensor (d,) that gives P ω, (D,).
-        rmatvec: function of a tensor (D,) that gives Pᵀ g, (d,).
-        seed: what a `Subspace` draws θ0 with; P does not depend on it.
+        matvec: function of a tensor (d,) that returns P ω, (D,).
+        rmatvec: function of a tensor (D,) that returns Pᵀ g, (d,).
+        seed: seed from which a `Subspace` draws θ0; P does not depend on it.
         distortion: a bound on ‖PᵀP - I‖ in the spectral norm, 0 for orthonormal columns.
 
     Raises:
-        InputError: if an argument is out of range; when used, if a function gives another shape.
+        InputError: if an argument is out of range; in use, if a function returns another shape.
 
     Example:
         >>> pad = Functions(5, 2, lambda w: torch.nn.functional.pad(w, (0, 3)), lambda g: g[:2])
@@ -141,15 +139,15 @@ class Functions(Projection):
 
     @property
     def distortion(self) -> float:
-        """What the user stated."""
+        """The bound that was given."""
         return self._distortion
 
     def stored_bytes(self) -> int:
-        """Nothing; what the functions hold is not known."""
+        """0; the functions' own storage is unknown."""
         return 0
 
     def needs(self) -> Needs:
-        """As if the functions worked on a few vectors of D numbers."""
+        """A few vectors of D numbers, as a guess: the functions are unknown."""
         return Needs.linear(self.D)
 
     def _matvec(self, omega: Tensor) -> Tensor:
@@ -168,13 +166,13 @@ def _product(
     matrix: Tensor,  # (m, n)
     x: Tensor,  # (*, n)
 ) -> Tensor:  # (*, m)
-    """The matrix, on the left as a sparse one must be, times each vector of x."""
+    """The matrix times each vector of x, from the left as sparse products require."""
     columns = x.reshape(-1, x.shape[-1]).T.to(matrix.dtype)
     return (matrix @ columns).T.reshape(*x.shape[:-1], matrix.shape[0]).to(x.dtype)
 
 
 def _each(name: str, function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
-    """The function of each vector of x (*, n), in x's dtype and on its device: (*, size)."""
+    """Apply the function to each vector of x (*, n), in x's dtype and on its device: (*, size)."""
     vectors = x.reshape(-1, x.shape[-1])
     results = x.new_empty((len(vectors), size))
     for row, vector in zip(results, vectors, strict=True):

@@ -16,7 +16,7 @@ _FAILURE = 1e-2
 
 @final
 class Fastfood(RowWise):
-    """Stacked blocks H G Π H B: nearly Gaussian entries in D log d time; PᵀP ≈ I.
+    """Stacked blocks H G Π H B with nearly Gaussian entries, in D log d time; PᵀP ≈ I.
 
     With b the power of two from d up and H the Walsh-Hadamard matrix of order b divided by √b,
     block l maps ω, with zeros behind it, to b weights, by
@@ -37,10 +37,10 @@ class Fastfood(RowWise):
 
     The Gaussians are the same everywhere to a tolerance, so P is too (about 1e-7), not to the bit.
 
-    Cost: with N = b ⌈D/b⌉, the numbers of whole blocks, 2 N log2 b additions, forward and backward.
-    Keeps 13 N bytes once they are first needed, and works on three tensors of N numbers. N is
-    less than D + 2 d: little more than D where d is far below D, and up to 2 D where one block
-    holds all.
+    Cost: with N = b ⌈D/b⌉, the size of all whole blocks, 2 N log2 b additions, forward and
+    backward. From its first use on it keeps 13 N bytes; a product works on three tensors of N
+    numbers. N is less than D + 2 d: little more than D if d is far below D, and up to 2 D if one
+    block holds all. Rows cost the whole blocks that contain them, and the tables of all.
 
     Args:
         D: number of weights, at least 1.
@@ -95,7 +95,7 @@ class Fastfood(RowWise):
         return max(above, below)
 
     def stored_bytes(self) -> int:
-        """Bytes of the signs, permutations and Gaussians held at this moment, on all devices."""
+        """Bytes of the signs, permutations and Gaussians held now, on all devices."""
         return sum(t.nbytes for tables in self._tables.values() for t in tables)
 
     def needs(self) -> Needs:
@@ -125,7 +125,7 @@ class Fastfood(RowWise):
         return x.mul(self._scale).to(gradient.dtype)
 
     def _covering(self, rows: slice) -> tuple[slice, slice]:
-        """Which blocks make these rows, and where these are among theirs."""
+        """The blocks that contain some rows, and the place of these among all of the blocks'."""
         b = self.block
         blocks = slice(rows.start // b, -(-rows.stop // b))
         return blocks, slice(rows.start - blocks.start * b, rows.stop - blocks.start * b)

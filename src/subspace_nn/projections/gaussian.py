@@ -11,10 +11,10 @@ from subspace_nn import bits
 from subspace_nn.projections._store import Storable
 from subspace_nn.projections.base import Needs
 
-#: Where P is not stored, about this many of its entries exist at a time: 2 MiB, within a cache.
+#: Entries of a recomputed P that exist at a time: 2 MiB, within a cache.
 _BLOCK = 1 << 18
 
-#: Unless told otherwise, P is stored up to this many entries: 256 MiB in float32.
+#: Largest number of entries that are stored by default: 256 MiB in float32.
 _STORED = 1 << 26
 
 
@@ -26,25 +26,25 @@ class Gaussian(Storable):
 
     It is the dense projection of Li, Farkhoor, Liu and Yosinski, "Measuring the intrinsic
     dimension of objective landscapes" (ICLR 2018). Stored, the matrix is kept in the dtype and on
-    the device of the operand. Recomputed, nothing of size D·d is held: rows are made again, about
-    2^18 entries at a time, in each product, forward and backward.
+    the device of the operand. Recomputed, nothing of size D·d exists: each product, forward and
+    backward, draws the rows again, about 2^18 entries at a time.
 
-    Isometric up to its `distortion`, about 2 √(d/D) + d/D. P goes through ln, cos, sin and sums
-    whose order is open: it is the same everywhere to a tolerance (about 1e-14 in float64), not to
-    the bit. Recomputed for an operand of float32 or less and an even d, the numbers are made in
-    float32, in half the time: to about 1e-6 √(1/D), but for one in two thousand, near 0, where
-    they may be off by 2.4e-4 √(1/D).
+    Isometric up to its `distortion`, about 2 √(d/D) + d/D. P depends on ln, cos, sin and sums of
+    unspecified order: it is the same everywhere to a tolerance (about 1e-14 in float64), not to the
+    bit. If it is recomputed for an operand of float32 or less and an even d, the numbers are
+    computed in float32 in half the time, to about 1e-6 √(1/D); one in two thousand, near 0, may be
+    off by 2.4e-4 √(1/D).
 
-    Cost: O(D d) time forward and backward. Recomputed, the making of D·d normal numbers each time
-    outweighs the product; 8 d bytes are kept, the norms, and a block is worked on. Stored, one
+    Cost: O(D d) time forward and backward. Recomputed, drawing D·d normal numbers outweighs the
+    product; 8 d bytes for the norms are kept. Their first computation draws all of P. Stored, one
     product with a dense matrix; D·d numbers are kept.
 
     Args:
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D.
         seed: any integer from 0 to 2^64 - 1.
-        store: whether to keep the matrix; by default it is kept if D·d is at most 2^26. P is the
-            same to rounding.
+        store: whether to keep the matrix; by default if D·d is at most 2^26. P is the same to
+            rounding.
 
     Raises:
         InputError: if D, dim or seed is out of range.
@@ -93,11 +93,11 @@ class Gaussian(Storable):
         return min(self.dim - 1.0, x * (2 + x))
 
     def stored_bytes(self) -> int:
-        """Bytes of the norms, and of the matrix if it is kept, once they are made."""
+        """Bytes of the norms and the matrix held now."""
         return sum(t.nbytes for t in (self._norms, self._matrix) if t is not None)
 
     def needs(self) -> Needs:
-        """D·d numbers, of which only blocks exist at a time where they are recomputed."""
+        """D·d draws; they are held only if P is stored."""
         entries = self.D * self.dim
         stored, draws = (6 * entries, 2) if self.store else (0, 5)
         return Needs(entries, 64 * self.D + stored, 3e-8 * entries * draws)
@@ -168,7 +168,7 @@ class Gaussian(Storable):
         return self._norms.to(device)
 
     def _like(self, x: Tensor) -> Tensor:
-        """P in the dtype and on the device of x, (D, d); made anew where either is another."""
+        """P in the dtype and on the device of x, (D, d); computed again if either changes."""
         held = self._matrix
         if held is None or (held.dtype, held.device) != (x.dtype, x.device):
             norms = self._norms_on(x.device)

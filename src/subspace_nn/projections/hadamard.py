@@ -38,8 +38,10 @@ class Hadamard(Folded):
 
     All sums have a fixed order, so that P ω has the same bits everywhere.
 
-    Cost: D log2 D additions, forward and backward; keeps 1 byte a weight (2 where d > n) and 8 an
-    ω once they are first needed, and works on three tensors of D numbers.
+    Cost: D log2 D additions, forward and backward. From its first use on it keeps 1 byte per weight
+    (2 if d > n) and 8 per ω; a product works on three tensors of D numbers. m rows cost their
+    memory; their adjoint costs m log2 m + d additions, but forward up to n log2 m + 2 n, because
+    the sums must keep the order of the whole transform. If d > n, rows cost all of P.
 
     Args:
         D: number of weights, at least 1.
@@ -80,7 +82,7 @@ class Hadamard(Folded):
         )
 
     def stored_bytes(self) -> int:
-        """Bytes of the signs and column numbers held at this moment, on all devices."""
+        """Bytes of the signs and column numbers held now, on all devices."""
         return super().stored_bytes() + sum(t.nbytes for t in self._columns.values())
 
     def needs(self) -> Needs:

@@ -16,7 +16,7 @@ from subspace_nn.projections.base import Needs
 if TYPE_CHECKING:
     from subspace_nn.projections.kernels.hashed import Blocks
 
-#: Unless told otherwise, the indices are stored up to this many: 256 MiB.
+#: Largest number of indices that are stored by default: 256 MiB.
 STORED = 1 << 26
 #: From this d on kernels are used. For a smaller one the hashes of all blocks take too much memory.
 _LEAST = 64
@@ -24,36 +24,39 @@ _LEAST = 64
 
 @final
 class Hashed(Storable):
-    """Each weight tied to one free parameter with a random sign; PᵀP = I exactly.
+    """Each weight is one free parameter with a random sign; PᵀP = I exactly.
 
-    The weights are cut into blocks of d. In block b, place j is tied to the parameter
-    (a_b j + c_b) mod d, an affine hash (Carter and Wegman, "Universal classes of hash functions",
-    1979) whose multiplier a_b is coprime to d, so that each full block uses every parameter once:
-    no ω is ever unused and their numbers of weights differ by at most one. With n_k weights on
-    parameter k,
+    The weights are cut into blocks of d. In block b, place j takes the parameter (a_b j + c_b) mod
+    d, an affine hash (Carter and Wegman, "Universal classes of hash functions", 1979). Its
+    multiplier a_b is coprime to d, so each full block uses every parameter once: no ω is unused,
+    and the numbers of weights per parameter differ by at most one. With n_k weights on parameter k,
 
         (P ω)_i = s_i ω_k / √n_k,    k = (a_b j + c_b) mod d,  i = b d + j,  s_i = ±1.
 
-    Weight sharing by hashing is Chen et al., "Compressing neural networks with the hashing
-    trick" (2015), with the signs of Weinberger et al. (2009); one-hot isometric rows for all
-    layers together are Li et al., "Uni-LoRA" (2025), without the signs.
+    The idea is older than subspaces. HashedNets (Chen, Wilson, Tyree, Weinberger and Chen,
+    "Compressing neural networks with the hashing trick", ICML 2015) share weights by a hash with
+    random signs, in each layer and without θ0; the signs are those of Weinberger et al., "Feature
+    hashing for large scale multitask learning" (2009). Groups over all layers at once, balanced by
+    a random permutation but without signs and θ0, are in the code of PRANC (Nooralinejad et al.,
+    "PRANC: Pseudo random networks for compacting deep models", 2022). Uni-LoRA (Li et al., 2025)
+    has one-hot isometric rows for all LoRA factors of a model, without signs.
 
     P ω has the same bits everywhere. The sums of Pᵀ g have one order on a CPU, one on other devices
-    and one in the kernels for GPUs, whatever the number of threads.
+    and one in the kernels for GPUs, for any number of threads.
 
-    Cost: one gather of D numbers forward, one scattered sum of D numbers backward. Stored, 4 bytes
-    a weight are kept for the indices once they are first needed; a product needs some d numbers
-    beside. Recomputed, as the name `hashed:recomputed` asks for, nothing is kept: indices and signs
-    are made again in each product, 2^18 at a time. `benchmarks/roofline.py` measures both.
-    On a GPU with Triton and for d ≥ 64, kernels make the indices in registers: a product takes one
-    pass over θ, and 24 bytes are kept for each block of d weights, whether stored or not.
+    Cost: one gather of D numbers forward, one scattered sum of D numbers backward, and a few d
+    numbers. Stored, the indices take 4 bytes per weight from their first use on. Recomputed, as in
+    `hashed:recomputed`, nothing is kept: each product computes indices and signs again, 2^18 at a
+    time. `benchmarks/roofline.py` measures both. On a GPU with Triton and for d ≥ 64, kernels
+    compute the indices in registers: a product takes one pass over θ, and 24 bytes per block of d
+    weights are kept, stored or not.
 
     Args:
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D and d < 2^30.
         seed: any integer from 0 to 2^64 - 1.
-        store: whether to keep the indices; by default they are kept if D is at most 2^26. P ω is
-            the same to the bit, Pᵀ g to rounding: its sums have another order.
+        store: whether to keep the indices; by default if D is at most 2^26. P ω is the same to the
+            bit, Pᵀ g to rounding, as its sums have another order.
 
     Raises:
         InputError: if an argument is out of range.

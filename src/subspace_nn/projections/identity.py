@@ -12,12 +12,12 @@ from subspace_nn.projections.base import Needs, Projection
 class Identity(Projection):
     """P = I: every weight is its own free parameter, so d = D.
 
-    Costs a copy, forward and backward; stores nothing.
+    Cost: a copy, forward and backward; nothing is stored. The adjoint of rows makes D numbers.
 
     Args:
         D: number of weights, at least 1.
         dim: must equal D.
-        seed: has no effect; taken so that all kinds are made alike.
+        seed: has no effect; all kinds take it.
 
     Raises:
         InputError: if dim is not D, or an argument is out of range.
@@ -36,7 +36,7 @@ class Identity(Projection):
             raise InputError(f"identity is the full space: dim must be {D:,}, got {dim:,}.")
 
     def stored_bytes(self) -> int:
-        """Nothing."""
+        """0."""
         return 0
 
     def needs(self) -> Needs:

@@ -10,7 +10,7 @@ from subspace_nn import bits
 from subspace_nn.projections._folded import Folded
 from subspace_nn.projections.base import Needs, check_sizes
 
-#: How often the rows of a factor are set to one norm and its columns made orthonormal again.
+#: Rounds of normalising the rows of a factor and orthonormalising its columns.
 _ROUNDS = 3
 
 
@@ -24,24 +24,25 @@ class Kronecker(Folded):
         (P ω)_i = s_i Y_(i mod n) / √c_i,    Y = R1 Ω R2ᵀ, row by row,    s_i = ±1
 
     where R1 (D1, d1) and R2 (D2, d2) have orthonormal columns and c_i, 1 or 2, is the number of
-    weights on a coordinate. Leaving out columns of R1 ⊗ R2, which the zeros do, and folding its
-    rows out to D leaves P orthonormal: no weight or ω is left over, whatever D and d. For d > n
-    two such products are composed, of the first n coordinates and, after random signs, of the last.
+    weights on a coordinate. The zeros leave out columns of R1 ⊗ R2; P stays orthonormal without
+    them and with rows folded out to D. So every weight and every ω is used for any D and d. If d >
+    n, two such products are composed, of the first n coordinates and, after random signs, of the
+    last.
 
-    The factors start as Gaussians. Three times their rows are set to norm 1 and their columns made
-    orthonormal, by QR: these alternating projections lead to columns that are orthonormal and rows
-    that all have one norm (Tropp, Dhillon, Heath and Strohmer, "Designing structured tight frames
+    The factors start as Gaussians. Three times their rows are normalised and their columns
+    orthonormalised by QR: these alternating projections lead to orthonormal columns and rows of
+    equal norm (Tropp, Dhillon, Heath and Strohmer, "Designing structured tight frames
     via an alternating projection method", 2005). With Gaussians alone the scales of the weights
-    were products of two χ: at d = 1 the smallest are a thousandth, the largest seven.
+    would be products of two χ, at d = 1 from a thousandth to seven.
 
     The form is that of Lotfi et al., "PAC-Bayes compression bounds so tight that they can explain
-    generalization" (2022), whose permutation the signs replace.
+    generalization" (2022), with signs in place of their permutation.
 
-    The factors go through LAPACK: P is the same everywhere to about 1e-12, not to the bit.
+    The factors are computed by LAPACK: P is the same everywhere to about 1e-12, not to the bit.
 
-    Cost: 2 D d1 additions and multiplications, forward and backward, and O(d √D) for the factors
-    once; keeps 1 byte a weight (2 where d > n) and 8 (D1 d1 + D2 d2), about 16 √(D d), for the
-    factors.
+    Cost: 2 D d1 additions and multiplications, forward and backward, and O(d √D) once for the
+    factors. It keeps 1 byte per weight (2 if d > n), and 8 (D1 d1 + D2 d2), about 16 √(D d), bytes
+    for the factors. Rows cost the rows of R1 that make them, √D weights each; if d > n, all of P.
 
     Args:
         D: number of weights, at least 1.
@@ -96,19 +97,19 @@ class Kronecker(Folded):
         return full.flatten(-2)[..., : self.dim]
 
     def _square(self, omega: Tensor) -> Tensor:
-        """Ω: ω with zeros behind it, row by row, (*, d1, d2)."""
+        """Ω: ω padded with zeros, row by row, (*, d1, d2)."""
         (_, d1), (_, d2) = self.factors
         padded = torch.nn.functional.pad(omega, (0, d1 * d2 - omega.shape[-1]))
         return padded.unflatten(-1, (d1, d2))
 
     def _covering(self, rows: slice) -> tuple[slice, slice]:
-        """Which rows of R1 make these coordinates, and where these are among theirs."""
+        """The rows of R1 that make some coordinates, and the place of these among all they make."""
         D2 = self.factors[1][0]
         some = slice(rows.start // D2, -(-rows.stop // D2))
         return some, slice(rows.start - some.start * D2, rows.stop - some.start * D2)
 
     def stored_bytes(self) -> int:
-        """Bytes of the signs and factors held at this moment, on all devices."""
+        """Bytes of the signs and factors held now, on all devices."""
         return super().stored_bytes() + sum(t.nbytes for pair in self._made.values() for t in pair)
 
     def needs(self) -> Needs:

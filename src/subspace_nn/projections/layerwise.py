@@ -1,4 +1,4 @@
-"""`layerwise`: each tensor or layer has a subspace of its own."""
+"""`layerwise`: each tensor or layer has its own subspace."""
 
 import bisect
 import functools
@@ -18,10 +18,10 @@ from subspace_nn.projections.base import Needs, Projection, RowWise
 from subspace_nn.projections.combine import BlockDiagonal
 from subspace_nn.projections.hashed import Hashed
 
-#: How θ can be cut, beside a number: one group a tensor, or one a layer.
+#: Ways to group θ by name: one group per tensor or per layer. A number is a third way.
 GROUPS = ("tensor", "layer")
 
-#: By what the free parameters can be shared out.
+#: Rules that share out the free parameters.
 SHARES = ("weights", "root", "equal")
 
 
@@ -29,8 +29,8 @@ SHARES = ("weights", "root", "equal")
 class Layerwise(RowWise):
     """A block-diagonal P: each group of tensors has its own map and its own share of d.
 
-    The tensors of θ are cut into m groups of consecutive ones. Group g, with n_g weights, gets d_g
-    of the d free parameters and a map of its own from these, of any kind and with its own seed:
+    The tensors of θ are cut into m groups of consecutive tensors. Group g, with n_g weights, gets
+    d_g of the d free parameters and its own map, of any kind and with its own seed:
 
         P = P_1 ⊕ P_2 ⊕ … ⊕ P_m,    P_g of size n_g × d_g,    Σ n_g = D,    Σ d_g = d
 
@@ -51,11 +51,12 @@ class Layerwise(RowWise):
     which makes θ non-linear in the free parameters, is no part of P but the option
     `scale="learned"` of `subspace_nn.Subspace`, for every kind.
 
-    Isometric as the kind is: PᵀP is block-diagonal, too. The scale of a step is that of each group:
-    σ √(n_g/d_g) in place of σ √(D/d), so that one learning rate does for every rule (`widening`).
-    P has the same bits everywhere if the kind's has.
+    It is as isometric as the kind, as PᵀP is block-diagonal, too. Steps have the scale of their
+    group, σ √(n_g/d_g) in place of σ √(D/d), so the learning rate means the same under every rule
+    (`widening`). P has the same bits everywhere if the kind has.
 
-    Cost: that of the kind, in m products; and a copy of D numbers, forward and backward.
+    Cost: that of the kind, in m products, and a copy of D numbers, forward and backward. Rows cost
+    only the groups that contain them.
 
     Args:
         D: number of weights, at least 1.
@@ -66,7 +67,7 @@ class Layerwise(RowWise):
         of: the kind of the groups' maps, a subclass of `Projection` that is made with (D, dim,
             seed); `Hashed` by default.
         group: how θ is cut: "tensor" (default), "layer", or a number k of at least 1.
-        share: by what d is shared out: "weights" (default), "root" or "equal".
+        share: rule that shares out d: "weights" (default), "root" or "equal".
 
     Attributes:
         sizes: n_g of each group.
@@ -117,17 +118,17 @@ class Layerwise(RowWise):
     def parse_words(
         cls, words: Sequence[str], kinds: Mapping[str, type[Projection]]
     ) -> dict[str, Any]:
-        """Options from a name, `layerwise:hadamard:layer:root`, in any order; each may be left out.
+        """Parse a name such as `layerwise:hadamard:layer:root`: words in any order, all optional.
 
         Args:
             words: at most one kind, one of `GROUPS` or a number, one of `SHARES`.
             kinds: every kind by its name.
 
         Returns:
-            `of`, `group` and `share`, those of them that are named.
+            `of`, `group` and `share`, if words set them.
 
         Raises:
-            InputError: if a word is none of these, or says again what another one said.
+            InputError: if a word is unknown, or two words set the same option.
 
         Example:
             >>> Layerwise.parse_words(["layer", "hashed"], {"hashed": Hashed})
@@ -151,7 +152,7 @@ class Layerwise(RowWise):
     def distortion(self) -> float:
         """The largest of the groups' own.
 
-        Where the kind's bound is one for nearly every seed, m groups are m chances to lie beyond.
+        If the kind's bound holds for nearly every seed, m groups are m chances to exceed it.
         """
         return self.blocks.distortion
 
@@ -159,8 +160,8 @@ class Layerwise(RowWise):
         """√(n_g/d_g) for rows within one group.
 
         Args:
-            begin: number of the first row.
-            end: number of the row behind the last.
+            begin: index of the first row.
+            end: index after the last row.
 
         Returns:
             The factor.
@@ -168,11 +169,11 @@ class Layerwise(RowWise):
         return self.blocks.widening(begin, end)
 
     def stored_bytes(self) -> int:
-        """Bytes that the groups' maps hold."""
+        """Bytes held by the groups' maps."""
         return self.blocks.stored_bytes()
 
     def needs(self) -> Needs:
-        """Those of the groups' maps."""
+        """The needs of the groups' maps."""
         return self.blocks.needs()
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
@@ -225,7 +226,7 @@ def _share_out(dim: int, sizes: Sequence[int], share: str = "weights") -> tuple[
 
 
 def _weight(size: int, share: str) -> int:
-    """What a group's share is in proportion to; a common factor has no effect."""
+    """The weight of a group in the sharing; a common factor has no effect."""
     if share == "equal":
         return 1
     return size if share == "weights" else math.isqrt(size << 40)
@@ -249,7 +250,7 @@ def _quotas(dim: int, sizes: Sequence[int], weights: Sequence[int]) -> list[Frac
 
 
 def _sizes(tensors: Mapping[str, int], group: str | int) -> tuple[int, ...]:
-    """The number of weights of each group; tensors without any make none."""
+    """The number of weights of each group; empty tensors make no group."""
 
     def key(name: str) -> str | list[str]:
         if group == "tensor":
@@ -263,7 +264,7 @@ def _sizes(tensors: Mapping[str, int], group: str | int) -> tuple[int, ...]:
 
 
 def _meaning(word: str, kinds: Mapping[str, type[Projection]]) -> tuple[str, Any]:
-    """Which option a word of a name is, and its value."""
+    """The option that a word sets, and its value."""
     if word in kinds:
         return "of", kinds[word]
     if word in GROUPS:

@@ -20,13 +20,13 @@ class Orthonormal(RowWise):
 
     With an anchor v the first column is v / ‖v‖, so that P (‖v‖, 0, …, 0) = v: this is the map
     of Greydanus, "Training networks in random subspaces" (2017), θ = Pω with v = θ_init. Without
-    one, all columns are random. The factor's signs are fixed by a positive diagonal of R.
+    an anchor, all columns are random. The positive diagonal of R fixes the signs.
 
-    P goes through LAPACK: it is the same everywhere to a tolerance (about 1e-12 in float64), not
+    P is computed by LAPACK: it is the same everywhere to a tolerance (about 1e-12 in float64), not
     to the bit.
 
-    Cost: O(D d²) once, then one product with a dense (D, d) matrix forward and one backward;
-    stores D·d numbers, and needs 24 bytes for each while it is made.
+    Cost: O(D d²) once, then one product with a dense (D, d) matrix forward and one backward. It
+    stores D·d numbers and needs 24 bytes for each during the decomposition.
 
     Args:
         D: number of weights, at least 1.
@@ -57,10 +57,10 @@ class Orthonormal(RowWise):
     def parse_words(
         cls, words: Sequence[str], kinds: Mapping[str, type[Projection]]
     ) -> dict[str, Any]:
-        """`orthonormal:plain` has no anchor, where a `Subspace` makes one by name.
+        """Parse `orthonormal:plain`, which has no anchor where a `Subspace` would add one.
 
         Args:
-            words: "plain", or none.
+            words: "plain", or no word.
             kinds: every kind by its name.
 
         Returns:
@@ -73,12 +73,12 @@ class Orthonormal(RowWise):
 
     @property
     def label(self) -> str:
-        """Kind and version, with the word "plain" where there is no anchor."""
+        """Kind and version, with the word "plain" if there is no anchor."""
         return super().label if self.anchored else f"{super().label}:plain"
 
     @property
     def anchored(self) -> bool:
-        """Whether it was made with an anchor."""
+        """Whether it has an anchor."""
         return self.anchor is not None
 
     def omega0(self) -> Tensor:
@@ -93,7 +93,7 @@ class Orthonormal(RowWise):
         return omega
 
     def stored_bytes(self) -> int:
-        """Bytes of the matrix, once it is made."""
+        """Bytes of the matrix, if it is computed."""
         return 0 if self._matrix is None else self._matrix.nbytes
 
     def needs(self) -> Needs:
@@ -108,7 +108,7 @@ class Orthonormal(RowWise):
         return gradient @ self._like(gradient)[rows]
 
     def _like(self, x: Tensor) -> Tensor:
-        """P in the dtype and on the device of x; made anew only if x is more precise."""
+        """P in the dtype and on the device of x; computed again only if x is more precise."""
         held = self._matrix
         if held is None or torch.promote_types(held.dtype, x.dtype) != held.dtype:
             held = self._decompose()

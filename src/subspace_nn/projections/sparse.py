@@ -15,38 +15,37 @@ from subspace_nn.projections.hashed import STORED, Hashed
 
 @final
 class Sparse(Storable):
-    """Each weight tied to s free parameters with random signs; a density of s/d, about 1/√D.
+    """Each weight is a signed sum of s free parameters; a density of s/d, about 1/√D.
 
     ω is cut into s groups of almost equal size, and each group has a `hashed` map to all weights,
-    with a seed of its own:
+    with its own seed:
 
         P = [H_1 | H_2 | … | H_s],    s = d / √D to the nearest whole number, at least 1
 
     Of the maps with independent entries (Achlioptas, "Database-friendly random projections", 2003),
     1/√D is the density of Li, Hastie and Church, "Very sparse random projections" (2006), and of
-    Li, Farkhoor, Liu and Yosinski (2018). Drawn independently, a share of exp(-d/√D) of the rows
-    has no entry and so many weights are frozen. Exactly s entries, one in each group, are the
+    Li, Farkhoor, Liu and Yosinski (2018). With independent entries, a share of exp(-d/√D) of
+    the rows is empty, and those weights are frozen. Exactly s entries, one in each group, are the
     block construction of Kane and Nelson, "Sparser Johnson–Lindenstrauss transforms" (2014), the
     OSNAP of Nelson and Nguyễn (2013). Below d = 1.5 √D, s is 1 and P is a `hashed` map.
 
-    Coverage: a hashed map ties every weight to one parameter of its group, and every parameter of
-    the group to some weight, for the group is no larger than D. Two groups share no column. So
-    every row has exactly s entries that are not zero, no two of them ever fall together or cancel,
-    and no column is empty.
+    Coverage: a hashed map gives every weight one parameter of its group and every parameter of the
+    group a weight, as no group is larger than D. Groups share no column. So every row has exactly s
+    non-zero entries, which never coincide or cancel, and no column is empty.
 
-    Every column is one of a hashed map's: its norm is exactly 1, as 1/√n_k times n_k signs. P ω is
-    a sum of s terms, each with the same bits everywhere, added in the order of the groups in
-    float32 or wider: it has the same bits everywhere.
+    Every column belongs to a hashed map, so its norm is exactly 1. P ω is a sum of s terms, each
+    with the same bits everywhere, added in the order of the groups in float32 or wider: it has the
+    same bits everywhere.
 
     Cost: s gathers of D numbers forward, s scattered sums of D numbers backward. Stored, 4 s bytes
-    a weight are kept for the indices once they are first needed; recomputed, nothing is.
+    per weight hold the indices from their first use on; recomputed, nothing is kept.
 
     Args:
         D: number of weights, at least 1.
         dim: number of free parameters d, 1 ≤ d ≤ D.
         seed: any integer from 0 to 2^64 - 1.
-        store: whether to keep the indices; by default they are kept if s D is at most 2^26. P ω is
-            the same to the bit, Pᵀ g to rounding: its sums have another order.
+        store: whether to keep the indices; by default if s D is at most 2^26. P ω is the same to
+            the bit, Pᵀ g to rounding, as its sums have another order.
 
     Raises:
         InputError: if an argument is out of range.
@@ -74,7 +73,7 @@ class Sparse(Storable):
 
     @property
     def nonzeros(self) -> int:
-        """Entries s of every row that are not zero: round(d / √D), a half rounded up, at least 1.
+        """Non-zero entries s per row: d / √D rounded, halves up, and at least 1.
 
         In integers: the largest s with (2 s - 1)² D ≤ 4 d².
         """
@@ -102,11 +101,11 @@ class Sparse(Storable):
         return min(s - 1.0, x * (2 + x))
 
     def stored_bytes(self) -> int:
-        """Bytes of the index tables and norms held at this moment, on all devices."""
+        """Bytes of the indices and norms held now, on all devices."""
         return sum(hashed.stored_bytes() for hashed in self._maps)
 
     def needs(self) -> Needs:
-        """S numbers a weight: hashes, and indices where they are kept."""
+        """The hashes of s numbers per weight, and their indices if they are stored."""
         D, s = self.D, self.nonzeros
         return Needs(D * s, (64 + 8 * s) * D, 1e-7 * D * s)
 
