@@ -257,6 +257,44 @@ class ChangesWithEachCall(Sound):
         return super()._matvec(omega)
 
 
+class RowsOfAnotherPlace(Sound):
+    """Rows are counted from the start of a block: right in the first one only."""
+
+    def _matvec_rows(self, omega, rows):
+        start = rows.start % self.dim
+        return self._matvec(omega)[..., start : start + rows.stop - rows.start]
+
+
+class RowsForgetTheirPlaceBackward(Sound):
+    """The gradient of some rows is taken for that of the first ones."""
+
+    def _rmatvec_rows(self, gradient, rows):
+        return super()._rmatvec_rows(gradient, slice(0, rows.stop - rows.start))
+
+
+class RowsAddedInAnotherOrder(Sound):
+    """P has the same bits everywhere, and its rows, by a shorter way, have others in the end."""
+
+    portable = True
+
+    def __init__(self, D, dim, seed=0):
+        super().__init__(D, dim, seed)
+        self.whole = make("hadamard", D, dim, seed)
+        self.matrix = self.whole.dense()
+
+    def _matvec(self, omega):
+        return self.whole._matvec(omega)
+
+    def _rmatvec(self, gradient):
+        return self.whole._rmatvec(gradient)
+
+    def _matvec_rows(self, omega, rows):
+        return omega @ self.matrix[rows].to(omega.dtype).T
+
+    def __reduce__(self):
+        return type(self), (self.D, self.dim, self.seed)
+
+
 SMALL = 60, 30
 FAULTS = {
     GradientScaledPerTensor: (SMALL, "adjoint"),
@@ -278,6 +316,9 @@ FAULTS = {
     NoCopyAfterUse: (SMALL, "reproducible: Only Tensors created explicitly"),
     RepeatsInEveryTensor: (SMALL, "isometric"),
     ChangesWithEachCall: (SMALL, "reproducible"),
+    RowsOfAnotherPlace: (SMALL, "sliced"),
+    RowsForgetTheirPlaceBackward: (SMALL, "sliced"),
+    RowsAddedInAnotherOrder: (SMALL, "sliced"),
 }
 
 

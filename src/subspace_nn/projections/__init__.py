@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.projections.base import Needs, Projection, Rows, check_sizes
+from subspace_nn.projections.base import Needs, Projection, Rows, RowWise, check_sizes
 from subspace_nn.projections.combine import BlockDiagonal, Composition, HStack, Sum
 from subspace_nn.projections.custom import Dense, Functions
 from subspace_nn.projections.fastfood import Fastfood
@@ -110,6 +110,7 @@ __all__ = [
     "Needs",
     "Orthonormal",
     "Projection",
+    "RowWise",
     "Rows",
     "Sparse",
     "Sum",
