@@ -2,6 +2,7 @@
 
 import abc
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,12 @@ from torch import Tensor
 from subspace_nn import bits
 from subspace_nn.common.checks import is_whole, plain
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.linear import LinearMap, multiply, shifted
+from subspace_nn.projections._compiled import PROJECTIONS, multiply
+from subspace_nn.projections.linear import LinearMap, shifted
 from subspace_nn.projections.pages import PAGES
+
+#: Every projection has a number of its own.
+_NUMBERS = itertools.count()
 
 #: Bytes of the blocks that a kind works on, however small P is.
 BLOCKS = 1 << 25
@@ -94,6 +99,8 @@ class Projection(LinearMap):
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
         self.D, self.dim = check_sizes(D, dim)
         self.seed = bits.check_seed(seed)
+        self._number = next(_NUMBERS)
+        PROJECTIONS[self._number] = self
 
     @abc.abstractmethod
     def _matvec(self, omega: Tensor) -> Tensor:
@@ -179,6 +186,9 @@ class Projection(LinearMap):
     def shape(self) -> tuple[int, int]:
         """(D, d), the shape of the dense form."""
         return self.D, self.dim
+
+    def _address(self) -> tuple[int, int, int]:
+        return self._number, 0, self.D
 
     def __getitem__(self, rows: slice) -> "Rows":
         """Consecutive rows of P as a map: `P[start:stop] @ omega` and `P[start:stop].T @ g`.
@@ -394,6 +404,9 @@ class Rows(LinearMap):
         if not count:
             return gradient.new_zeros((*gradient.shape[:-1], P.dim))
         return P._rmatvec(gradient) if count == P.D else P._rmatvec_rows(gradient, self.rows)
+
+    def _address(self) -> tuple[int, int, int]:
+        return self.projection._number, self.rows.start, self.rows.stop
 
     def __repr__(self) -> str:
         """The expression that makes it."""

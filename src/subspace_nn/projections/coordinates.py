@@ -11,7 +11,7 @@ def coordinates(projection: Projection, target: Tensor) -> Tensor:
 
     For an isometric P the solution is Pᵀ y, and the first step finds it. The number of steps grows
     with the distortion of P (Hestenes and Stiefel, "Methods of conjugate gradients for solving
-    linear systems", 1952). P ω is the point of the subspace nearest to y, or y itself if it lies there.
+    linear systems", 1952). P ω is the point of the subspace nearest to y.
 
     Args:
         projection: the map P.

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.projections._compiled import multiply, product
 
 
 class LinearMap(abc.ABC):
@@ -34,6 +35,10 @@ class LinearMap(abc.ABC):
     def _place(self, omega: Tensor, step: float, origin: Tensor) -> Tensor | None:  # noqa: ARG002
         """`place` in one pass over memory, with the same bits; None where A has no such way."""
         return None
+
+    @abc.abstractmethod
+    def _address(self) -> tuple[int, int, int]:
+        """The number of a projection, and its rows that this map has: start and stop."""
 
     @property
     def T(self) -> "Transpose":
@@ -99,12 +104,12 @@ def place(
         >>> place(Identity(4, 4), torch.arange(4.0), [0.5, 2.0], [torch.ones(1, 2), torch.zeros(2)])
         [tensor([[1.0000, 1.5000]]), tensor([4., 6.])]
     """
+    _check_operand("P @ omega", omega, linear.shape[1])
     if _single(omega, origins):
-        _check_operand("P @ omega", omega, linear.shape[1])
         if torch.is_grad_enabled() and omega.requires_grad:
             return list(_Placed.apply(omega, linear, steps, origins))
         return _placed(linear, omega, steps, origins)
-    moves = _parts(linear @ omega, origins)
+    moves = _parts(_apply(omega, linear, transposed=False), origins)
     return [shifted(m * s, o) for m, s, o in zip(moves, steps, origins, strict=True)]
 
 
@@ -235,26 +240,10 @@ class _Transformable(torch.autograd.Function):
         return _apply(batched, linear, transposed=transposed), 0
 
 
-def multiply(x: Tensor, linear: LinearMap, *, transposed: bool) -> Tensor:
-    """A x or Aᵀ x, without a derivative.
-
-    Args:
-        x: shape (*, columns) or (*, rows).
-        linear: the map A.
-        transposed: whether to take Aᵀ.
-
-    Returns:
-        The product, in the dtype of x also under autocast.
-    """
-    product = linear._rmatvec if transposed else linear._matvec
-    if not torch.is_autocast_enabled(x.device.type):
-        return product(x)
-    # Autocast would compute products of float32 in half precision; P keeps the operand's.
-    with torch.autocast(x.device.type, enabled=False):
-        return product(x)
-
-
 def _apply(x: Tensor, linear: LinearMap, *, transposed: bool) -> Tensor:
+    if torch.compiler.is_dynamo_compiling():
+        size = linear.shape[1 if transposed else 0]
+        return product(x, linear._address(), size, transposed)
     if _transforming():
         return _Transformable.apply(x, linear, transposed)
     # Most backward passes need no further derivative.
