@@ -76,7 +76,9 @@ def test_a_function_that_gives_a_module_and_data_is_swept(command, tmp_path):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["tyo", "dim=3"], "tyo"), (["toy", "--task", "mnist"], "Expected one task"),
+    (["tyo", "dim=3"], "Unknown task or sweep file 'tyo'. Did you mean 'toy'?"),
+    (["mine.py", "dim=3"], "write mine:FUNCTION"),
+    (["toy", "--task", "mnist"], "Expected one task"),
     (["tests.measure.problems:digits", "dmi=3"], "Unknown argument of tests.measure.problems"),
     (["tests.measure.problems:digits", "dim=3", "epcohs=3"], "Did you mean 'epochs'?"),
 ])  # fmt: skip

@@ -11,7 +11,7 @@ from subspace_nn.cli import display
 from subspace_nn.cli._app import BAD_INPUT, Terminal, app, gather, show_problems
 from subspace_nn.cli.workers import Workers
 from subspace_nn.common.atomic import try_writing, write_atomically
-from subspace_nn.common.errors import InputError
+from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.runs import tables
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run
@@ -133,6 +133,11 @@ def _runs(words: tuple[str, ...], task: str | None) -> tuple[list[Run], str]:
     task = tasks[0] if tasks else None
     if not files:
         return expand(task or "mnist", [overrides]), "sweep"
+    if files[0].suffix == ".py":
+        module = ".".join(files[0].with_suffix("").parts)
+        raise InputError(f"A task is a function of a file: write {module}:FUNCTION.")
+    if not files[0].exists() and not files[0].suffix:
+        raise InputError(unknown_name("task or sweep file", str(files[0]), NAMED))
     try:
         text = files[0].read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
