@@ -63,7 +63,8 @@ class Weights:
     @property
     def omega(self) -> Tensor:
         """The ω that holds now: a functional call's, too."""
-        return getattr(self.owner, self.name)
+        own = self.owner._parameters.get(self.name)
+        return getattr(self.owner, self.name) if own is None else own  # in a subspace itself
 
     def forget(self) -> None:
         """Drop what was kept for inference and for noticing writes."""
@@ -92,18 +93,24 @@ class Weights:
         """
         if torch.compiler.is_compiling():
             return self.theta.tensors(self.omega, index)[0]
-        scope = next((s for s in reversed(_THREAD.scopes) if s.weights is self), None)
-        if scope:
-            tensor = scope.read(index)
-        elif self.is_constant():
-            tensor = self.constant()[index]
+        for scope in reversed(_THREAD.scopes):
+            if scope.weights is self:
+                tensor = scope.read(index)
+                break
         else:
-            self.check_unwritten()
-            tensor = _shielded(self.theta, self.omega, index)[0]
-            if not (self.layered or _transforming()):
-                self._loose = index, tensor, _version(tensor)
+            tensor = self._read_alone(index)
         if _THREAD.watched is not None:
             _THREAD.watched.append((self, index, tensor))
+        return tensor
+
+    def _read_alone(self, index: int) -> Tensor:
+        """The weight that something asks for while the module does not run."""
+        if self.is_constant():
+            return self.constant()[index]
+        self.check_unwritten()
+        tensor = _shielded(self.theta, self.omega, index)[0]
+        if not (self.layered or _transforming()):
+            self._loose = index, tensor, _version(tensor)
         return tensor
 
     def is_constant(self) -> bool:
@@ -122,11 +129,12 @@ class Weights:
             with torch.inference_mode(mode=False), torch.no_grad():
                 kept = _Kept.of(omega, self.theta)
             self._kept = kept
-        for index, (tensor, version) in enumerate(zip(kept.tensors, kept.versions, strict=True)):
-            if tensor._version != version:
-                self._kept = None
-                raise self.written(index)
-        return [t.clone() if i in self._written else t for i, t in enumerate(kept.tensors)]
+        if any(tensor._version for tensor in kept.tensors):
+            self._kept = None
+            raise self.written(next(i for i, t in enumerate(kept.tensors) if t._version))
+        if self._written:
+            return [t.clone() if i in self._written else t for i, t in enumerate(kept.tensors)]
+        return kept.tensors
 
     def check_unwritten(self) -> None:
         """Refuse to go on if the weight read last was written to, for the write is lost.
@@ -159,20 +167,19 @@ class _Kept:
     """The weights of one ω, for inference."""
 
     omega: Tensor
-    origins: tuple[tuple[int, int], ...]
+    origins: list[int]
     tensors: list[Tensor]
-    versions: list[int]
 
     @classmethod
     def of(cls, omega: Tensor, theta: Theta) -> "_Kept":
-        tensors = theta.tensors(omega)
-        versions = [tensor._version for tensor in tensors]
-        return cls(omega.detach().clone(), _identities(theta), tensors, versions)
+        # Copied, so that each is aligned, and of version 0.
+        tensors = [tensor.clone() for tensor in theta.tensors(omega)]
+        return cls(omega.detach().clone(), _versions(theta), tensors)
 
     def holds(self, omega: Tensor, theta: Theta) -> bool:
         # By value: `omega.data` changes without a change of its version.
         same = self.omega.device == omega.device and self.omega.dtype == omega.dtype
-        return same and torch.equal(self.omega, omega) and self.origins == _identities(theta)
+        return same and torch.equal(self.omega, omega) and self.origins == _versions(theta)
 
 
 class _Scope:
@@ -183,8 +190,11 @@ class _Scope:
         self.omega: Tensor | None = None
         self.state: tuple[Any, ...] = ()
         self.made: dict[int, Tensor] = {}
+        self.constant = weights.constant() if whole and weights.is_constant() else None
 
     def read(self, index: int) -> Tensor:
+        if self.constant is not None and not torch.is_grad_enabled():
+            return self.constant[index]
         omega = self.weights.omega
         level = torch._C._functorch.maybe_current_level() if _transforming() else None
         modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
@@ -201,6 +211,7 @@ class _Scope:
             return dict(enumerate(self.weights.constant()))
         theta = self.weights.theta
         if self.whole:
+            self.weights.forget()
             return dict(enumerate(_shielded(theta, omega)))
         return {index: _shielded(theta, omega, index)[0]}
 
@@ -214,8 +225,8 @@ def opens(cores: tuple[Weights, ...]) -> bool:
     Returns:
         True if `calling` has something to do.
     """
-    active = {id(scope.weights) for scope in _THREAD.scopes}
-    return any(core.layered or id(core) not in active for core in cores)
+    held = [scope.weights for scope in _THREAD.scopes]
+    return any(core.layered or core not in held for core in cores)
 
 
 @contextmanager
@@ -359,8 +370,8 @@ def _top_hooks() -> tuple[Any, Any] | None:
     return _autograd._top_saved_tensors_default_hooks(False)  # noqa: FBT003
 
 
-def _identities(theta: Theta) -> tuple[tuple[int, int], ...]:
-    return tuple((tensor.data_ptr(), _version(tensor)) for tensor in theta.origin.values())
+def _versions(theta: Theta) -> list[int]:
+    return [_version(tensor) for tensor in theta.origin.values()]
 
 
 def _version(tensor: Tensor) -> int:
