@@ -170,7 +170,7 @@ DAMAGE = {
     "dim true": (lambda p: rewrite_metadata(p, with_field("dim", True)), "must be of type int"),
     "huge dim": (
         lambda p: rewrite_metadata(p, with_field("dim", 10**12)),
-        "expected 1 ≤ dim ≤ D, got 1000000000000 and 35",
+        "expected 1 ≤ dim ≤ D",
     ),
     "dim of another omega": (
         lambda p: rewrite_metadata(p, with_field("dim", 8)),

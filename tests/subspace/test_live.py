@@ -530,3 +530,26 @@ def test_copies_have_values_and_no_history():
     assert not module.last.is_leaf
     assert twin.layer.weight is not module.layer.weight
     assert isinstance(twin.layer.weight, nn.Parameter)
+
+
+# Compilers
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's, about its own work
+@pytest.mark.parametrize("kind", ["hashed", "fastfood", "orthonormal"])
+@MEMORIES
+def test_it_becomes_one_graph(kind, memory):
+    net = moved(mlp(), 9, projection=kind, memory=memory)
+    x = torch.randn(3, 4)
+    torch._dynamo.reset()
+    got = torch.compile(net.module, backend="aot_eager", fullgraph=True)(x)
+    torch.testing.assert_close(got, net(x))
+    slope = torch.autograd.grad(got.square().sum(), net.omega)[0]
+    torch.testing.assert_close(slope, gradient(net, x))
+
+
+def test_it_is_exported():
+    net = moved(mlp(), 9).eval()
+    x = torch.randn(3, 4)
+    program = torch.export.export(net.module, (x,))
+    torch.testing.assert_close(program.module()(x), net(x))

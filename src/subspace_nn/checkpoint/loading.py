@@ -13,8 +13,9 @@ from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.projections import Projection
+from subspace_nn.projections.base import Needs
 from subspace_nn.subspace import theta0
-from subspace_nn.subspace.copies import copied, state
+from subspace_nn.subspace.copies import canonical, copied, state
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.selection import Selection
 from subspace_nn.subspace.wrapper import BASE, DRAWN, STORED, Subspace
@@ -42,7 +43,8 @@ def load(
         projection: the one it was saved with, if that was made by the user rather than by name.
         max_entries: how many entries that are drawn one by one P may have (`gaussian`,
             `orthonormal`, `sparse`), which takes time and memory: 2^28 by default, None for any
-            number. `orthonormal` takes 24 bytes an entry, 6.4 GB at most by default.
+            number. For `orthonormal` an entry counts as 10, or more with d: by default P may
+            take 1 GB and about half a minute.
 
     Returns:
         The subspace, in evaluation mode.
@@ -53,6 +55,7 @@ def load(
             larger than `max_entries`.
     """
     saved = container.read(path, functools.partial(_check_fit, module))
+    saved = Checkpoint(saved.spec, {canonical(n): t for n, t in saved.tensors.items()})
     try:
         return _restore(saved, module, projection, max_entries)
     except InputError as error:
@@ -80,7 +83,7 @@ def _restore(
         **cast("dict[str, Any]", _selection(spec).recipe()),
     )
     if projection is None:
-        _check_entries(net.projection, max_entries)
+        _check_needs(net.projection, max_entries)
     net.base = spec.get("base")
     if problems := list(_differences(spec, net)):
         raise CheckpointError(*problems)
@@ -98,7 +101,8 @@ def _target(spec: Mapping[str, Any], module: nn.Module | None) -> tuple[nn.Modul
             )
         if "model" not in spec:
             raise CheckpointError("the file names no model: give the module, load(path, module).")
-        with torch.device("cpu"):  # whatever the user's default device is
+        # Whatever the user's default device is; and the weights that are drawn here do not matter.
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             module = models.build(spec["model"])
         module = module.to(packing.FLOATS[spec.get("dtype", "float32")])
     return module, Layout.of(module, _selection(spec))
@@ -116,7 +120,9 @@ def _check_fit(
         module, layout = _target(spec, module)
     except InputError as error:
         raise CheckpointError(*error.problems) from None
-    _expect("architecture", spec["architecture"], layout.fingerprint())
+    stated = {canonical(name): tensor for name, tensor in stated.items()}
+    if spec["architecture"] not in {layout.fingerprint(), layout.fingerprint(str)}:
+        raise CheckpointError(*_explain(spec, module, layout, stated))
     _expect("number of weights D", spec["D"], layout.D)
     if spec["theta0_from"] not in {STORED, BASE}:
         _expect("way of drawing θ0", spec["theta0_from"], DRAWN)
@@ -134,9 +140,9 @@ def _expected(
     spec: Mapping[str, Any], module: nn.Module, layout: Layout
 ) -> Iterator[tuple[str, Stated]]:
     """The tensors that a file for the module has beside ω."""
-    own = dict(module.named_parameters(remove_duplicate=False))
-    theta = {id(own[entry.name]) for entry in layout.entries}
-    beside = {id(own[name]) for name in layout.beside}
+    own = {canonical(n): p for n, p in module.named_parameters(remove_duplicate=False)}
+    theta = {id(module.get_parameter(entry.name)) for entry in layout.entries}
+    beside = {id(module.get_parameter(name)) for name in layout.beside}
     for name, tensor in state(module).items():
         is_frozen = name in own and id(own[name]) not in theta | beside
         left_out = is_frozen and spec["theta0_from"] == BASE
@@ -144,7 +150,45 @@ def _expected(
             yield f"module.{name}", _stated(tensor)
     if spec["theta0_from"] == STORED:
         for entry in layout.entries:
-            yield f"theta0.{entry.name}", _stated(own[entry.name])
+            name = canonical(entry.name)
+            yield f"theta0.{name}", _stated(own[name])
+
+
+def _explain(
+    spec: Mapping[str, Any], module: nn.Module, layout: Layout, stated: Mapping[str, Stated]
+) -> Iterator[str]:
+    """Sentences about a module of another architecture: what the file tells of the writer's."""
+    yield from _compare("architecture", spec["architecture"], layout.fingerprint())
+    if spec["D"] != layout.D:
+        yield f"expected {spec['D']:,} weights in θ, got {layout.D:,}."
+    own = {canonical(n): p for n, p in module.named_parameters(remove_duplicate=False)}
+    theta = {canonical(slot) for entry in layout.entries for slot in entry.slots}
+    kept = {n for n in theta if f"module.{n}" in stated}
+    moved = {n for n, p in own.items() if not p.requires_grad and f"theta0.{n}" in stated}
+    frozen = {n for n, p in own.items() if not p.requires_grad}
+    for flipped in (kept | moved, frozen):
+        trains = {id(p): p.requires_grad != (n in flipped) for n, p in own.items()}
+        if flipped and _fits(spec, module, trains):
+            for value in (True, False):
+                if names := sorted(n for n in flipped if own[n].requires_grad != value):
+                    some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" * (len(names) > 5))
+                    yield f"expected requires_grad={value} of {some}, got {not value}."
+            return
+    missing = {n.partition(".")[2] for n in stated} - {"", *own, *map(canonical, state(module))}
+    yield from (f"the module has no tensor {name!r}." for name in sorted(missing)[:5])
+
+
+def _fits(spec: Mapping[str, Any], module: nn.Module, trains: Mapping[int, bool]) -> bool:
+    """Whether the architecture is the file's if these parameters require gradients."""
+    memo: dict[int, Any] = {
+        id(p): nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=trains[id(p)])
+        for p in module.parameters()
+    }
+    try:
+        layout = Layout.of(copied(module, memo), _selection(spec))
+    except InputError:
+        return False
+    return layout.fingerprint() == spec["architecture"]
 
 
 def _stated(tensor: Tensor) -> Stated:
@@ -156,18 +200,25 @@ def _with_weights(module: nn.Module, layout: Layout, tensors: Mapping[str, Tenso
     filled = copied(module)
     parameters = dict(filled.named_parameters())
     for entry in layout.entries:
-        parameters[entry.name].data.copy_(tensors[f"theta0.{entry.name}"])
+        parameters[entry.name].data.copy_(tensors[f"theta0.{canonical(entry.name)}"])
     return filled
 
 
-def _check_entries(projection: Projection, limit: int | None) -> None:
-    entries = projection.needs().entries
-    if limit is not None and entries > limit:
-        raise CheckpointError(
-            f"its P ({projection.label}) has {entries:,} entries, more than {limit:,}: making it "
-            "may take much time and memory. If you trust where the file is from, raise "
-            "max_entries (--trust on the command line)."
-        )
+def _check_needs(projection: Projection, limit: int | None) -> None:
+    if limit is None or (entries := _entries(projection)) <= limit:
+        return
+    raise CheckpointError(
+        f"its P ({projection.label}) takes as much as {entries:,} entries, more than {limit:,}: "
+        "making it may take much time and memory. If you trust where the file is from, raise "
+        "max_entries (--trust on the command line)."
+    )
+
+
+def _entries(projection: Projection) -> int:
+    """What P takes beyond a few vectors of θ's size: in entries, of 4 bytes and 120 ns each."""
+    needs, least = projection.needs(), Needs.linear(projection.D)
+    beyond = needs.growing_bytes - least.growing_bytes, needs.seconds - least.seconds
+    return max(needs.entries, beyond[0] // 4, int(beyond[1] / 120e-9))
 
 
 def _differences(spec: Mapping[str, Any], net: Subspace) -> Iterator[str]:

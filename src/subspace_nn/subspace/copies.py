@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 _EXTRA = "_extra_state"
 
 
-def copied(module: nn.Module) -> nn.Module:
+def copied(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
     """A deep copy, also of a module that keeps tensors which a call has computed.
 
     Pruning and the older weight normalisation keep a weight that they have made of others, some
@@ -20,6 +20,7 @@ def copied(module: nn.Module) -> nn.Module:
 
     Args:
         module: any module.
+        memo: what is to be in the place of some of its parts, by their `id`, as for `deepcopy`.
 
     Returns:
         The copy.
@@ -31,14 +32,47 @@ def copied(module: nn.Module) -> nn.Module:
         True
     """
     with _WithoutHistory():
-        return copy.deepcopy(module)
+        return copy.deepcopy(module, memo)
+
+
+def canonical(name: str) -> str:
+    """A name as it is in the module that was not compiled.
+
+    Args:
+        name: of a parameter, a buffer or a module.
+
+    Returns:
+        The name without the parts that `torch.compile` puts into it.
+
+    Example:
+        >>> canonical("_orig_mod.layers.0._orig_mod.weight")
+        'layers.0.weight'
+    """
+    return name.replace("_orig_mod.", "")
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor that may be spread over processes, as one; every process must ask for it.
+
+    Args:
+        tensor: of any kind.
+
+    Returns:
+        The tensor itself, or all of a DTensor.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return tensor
+    from torch.distributed.tensor import DTensor  # noqa: PLC0415  # slow to import
+
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def state(module: nn.Module) -> dict[str, Any]:
     """Everything that a module's function depends on but its code: what a file must hold.
 
     Parameters, the buffers that it saves, and its extra state, under the names of the places that
-    hold them. Hooks of `state_dict`, which may rename and drop what they like, have no say.
+    hold them, without the "_orig_mod." of compiled parts. Hooks of `state_dict`, which may rename
+    and drop what they like, have no say.
 
     Args:
         module: any module.
@@ -56,7 +90,8 @@ def set_state(module: nn.Module, values: Mapping[str, Tensor]) -> None:
         module: the module.
         values: some of its state, by name.
     """
-    parts = dict(module.named_modules(remove_duplicate=False))
+    named = module.named_modules(remove_duplicate=False)
+    parts = {canonical(path): part for path, part in named}
     own = state(module)
     with torch.no_grad():
         for name, value in values.items():
@@ -69,7 +104,7 @@ def set_state(module: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 def _state(module: nn.Module) -> Iterator[tuple[str, Any]]:
     for path, part in module.named_modules(remove_duplicate=False):
-        dot = f"{path}." if path else ""
+        dot = canonical(f"{path}." if path else "")
         for name, parameter in part._parameters.items():
             if parameter is not None:
                 yield dot + name, parameter
@@ -95,4 +130,4 @@ class _WithoutHistory(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-__all__ = ["copied", "set_state", "state"]
+__all__ = ["canonical", "copied", "set_state", "state", "whole"]

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.subspace.copies import state
+from subspace_nn.subspace.copies import canonical, state
 from subspace_nn.subspace.selection import Selection
 
 
@@ -137,18 +137,21 @@ class Layout:
         """
         return {slot: tensors[entry.name] for entry in self.entries for slot in entry.slots}
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, name: Callable[[str], str] = canonical) -> str:
         """16 hexadecimal digits that tell this architecture from another.
 
         Names, shapes, tying and saved buffers count; what a module computes with them cannot be
-        read off it and does not.
+        read off it and does not, nor which parts are compiled.
+
+        Args:
+            name: what a tensor is called, from its name in the module; `str` for older files.
 
         Returns:
             The first 64 bits of a SHA-256 of canonical JSON.
         """
         description = [
-            [[list(entry.slots), list(entry.shape)] for entry in self.entries],
-            [[name, list(shape)] for name, shape in self.buffers],
+            [[list(map(name, entry.slots)), list(entry.shape)] for entry in self.entries],
+            [[name(buffer), list(shape)] for buffer, shape in self.buffers],
         ]
         text = json.dumps(description, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -163,7 +166,8 @@ def _slots(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 def _saved_buffers(module: nn.Module) -> tuple[tuple[str, torch.Size], ...]:
     saved = state(module).keys()
-    return tuple((name, b.shape) for name, b in module.named_buffers() if name in saved)
+    named = module.named_buffers()
+    return tuple((name, b.shape) for name, b in named if canonical(name) in saved)
 
 
 def _check_parameters(parameters: Mapping[str, nn.Parameter]) -> None:

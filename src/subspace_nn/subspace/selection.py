@@ -9,6 +9,7 @@ from typing import Self
 from torch import nn
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.subspace.copies import canonical
 
 Patterns = str | Iterable[str]
 
@@ -85,10 +86,11 @@ class Selection:
         for name, parameter in module.named_parameters(remove_duplicate=False):
             if parameter.requires_grad:
                 names.setdefault(id(parameter), []).append(name)
-        every = [name for several in names.values() for name in several]
+        every = [canonical(name) for several in names.values() for name in several]
         if problems := list(self._unmatched(every)):
             raise InputError(*problems)
-        return {name: self._part(several) for several in names.values() for name in several}
+        parts = {key: self._part([*map(canonical, several)]) for key, several in names.items()}
+        return {name: parts[key] for key, several in names.items() for name in several}
 
     def recipe(self) -> dict[str, list[str]]:
         """What a checkpoint says of it.

@@ -6,14 +6,15 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from subspace_nn import projections
 from subspace_nn.common.checks import one_of, require
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Projection
 from subspace_nn.projections.linear import place, shifted
-from subspace_nn.subspace import theta0
-from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace import compiled, theta0
+from subspace_nn.subspace.layout import Entry, Layout
 
 Scale = Literal["init", "none", "learned"]
 
@@ -58,7 +59,7 @@ class Theta:
         self._rank = dim - self.factors
         self._derive()
         self.projection = self._project()
-        self._scale_steps()
+        self._finish()
 
     @property
     def source(self) -> Literal["seed", "module"]:
@@ -89,25 +90,29 @@ class Theta:
             One tensor for each entry, or the one.
         """
         self.settle()
-        entries = self.layout.entries if index is None else self.layout.entries[index : index + 1]
-        rows = self.projection
-        if index is not None:
-            (entry,) = entries
-            rows = rows[entry.start : entry.start + entry.numel]
-        if not (self.factors or self.projection.anchored):
-            names = [entry.name for entry in entries]
-            return place(
-                rows, omega, [self.steps[n] for n in names], [self.origin[n] for n in names]
-            )
+        if torch.compiler.is_exporting():
+            self._prepare(omega.dtype)
+        if index is None and not (self.factors or self.projection.anchored):
+            return place(self.projection, omega, [*self.steps.values()], [*self.origin.values()])
         direction, factors = omega.tensor_split([self._rank])
-        moves = (rows @ direction).split([entry.numel for entry in entries], dim=-1)
-        tensors = []
-        for number, (entry, move) in enumerate(zip(entries, moves, strict=True), index or 0):
-            shaped = move.view(entry.shape)
-            if self.factors:
-                shaped = shaped * (1 + factors[number])
-            tensors.append(self._placed(shaped * self.steps[entry.name], self.origin[entry.name]))
-        return tensors
+        if index is None:
+            sizes = [entry.numel for entry in self.layout.entries]
+            moves = (self.projection @ direction).split(sizes, dim=-1)
+            return [
+                self._weight(entry, move, factors[number : number + 1], owned=False)
+                for number, (entry, move) in enumerate(zip(self.layout.entries, moves, strict=True))
+            ]
+        entry, owned = self.layout.entries[index], False
+        rows = self.projection[entry.start : entry.start + entry.numel]
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            move = compiled.product(direction, self._rows[index], False)  # noqa: FBT003
+        elif omega.is_cuda and not (self.factors or self.projection.anchored):
+            return place(rows, omega, [self.steps[entry.name]], [self.origin[entry.name]])
+        else:
+            move = rows @ direction
+            # The library's own kinds return a tensor that is nobody else's, or a view of one.
+            owned = type(self.projection) in projections.KINDS.values() and not move._is_view()
+        return [self._weight(entry, move, factors[index : index + 1], owned=owned)]
 
     def move(self, index: int, fn: Any) -> None:
         """Do to a tensor of θ0 what a module does to its parameters in `to`, `half`, `cuda` ….
@@ -150,10 +155,15 @@ class Theta:
         self._derive()
         if self.projection.anchored and not isinstance(self._given, Projection):
             self.projection = self._project()
-        self._scale_steps()
+        self._finish()
 
-    def _placed(self, move: Tensor, origin: Tensor) -> Tensor:
-        """The scaled move from θ0, or where P contains θ0, the weights themselves."""
+    def _weight(self, entry: Entry, move: Tensor, factor: Tensor, *, owned: bool) -> Tensor:
+        """One tensor of θ from its part of P ω, in the place of that if it is `owned`."""
+        if self.factors:
+            move, owned = move * (1 + factor), True
+        step, origin = self.steps[entry.name], self.origin[entry.name]
+        move = move.mul_(step) if owned else move * step
+        move = move.view(entry.shape)
         if self.projection.anchored:
             return move.to(device=origin.device, dtype=origin.dtype)
         return shifted(move, origin)
@@ -184,7 +194,9 @@ class Theta:
         tensors = {entry.name: entry.numel for entry in self.layout.entries}
         return projections.make(given, D, self._rank, self.seed, tensors=tensors, **options)
 
-    def _scale_steps(self) -> None:
+    def _finish(self) -> None:
+        """Set what follows from P."""
+        self._rows = self._handles()
         widening = self.projection.widening
         self.steps = {
             e.name: 1.0
@@ -192,6 +204,25 @@ class Theta:
             else self.sigma[e.name] * widening(e.start, e.start + e.numel)
             for e in self.layout.entries
         }
+
+    def _prepare(self, dtype: torch.dtype) -> None:
+        """Have P make its tables: an exporter runs without numbers, and they would have none."""
+        with _disable_current_modes():
+            self.projection @ torch.zeros(self.projection.dim, dtype=dtype)
+
+    def _handles(self) -> list[str]:
+        """What compiled code calls the rows of each entry."""
+        name = compiled.handle(self.projection)
+        return [f"{name}:{e.start}:{e.start + e.numel}" for e in self.layout.entries]
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Restore a copy, or a pickle from another process.
+
+        Args:
+            values: the attributes.
+        """
+        self.__dict__ |= values
+        self._rows = self._handles()
 
 
 def check_choices(projection: str | Projection, choices: Mapping[str, tuple[object, Any]]) -> None:

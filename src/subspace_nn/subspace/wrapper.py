@@ -342,7 +342,7 @@ class Subspace(nn.Module):
         """
         free = {id(self.module.get_parameter(name)) for name in (*self.layout.beside, live.OMEGA)}
         named = self.module.named_parameters(remove_duplicate=False)
-        return {f"module.{path}": p for path, p in named if id(p) not in free}
+        return {f"module.{copies.canonical(n)}": p for n, p in named if id(p) not in free}
 
     def to_checkpoint(self, base: str | None = None) -> Checkpoint:
         """What `save` writes.
@@ -366,17 +366,16 @@ class Subspace(nn.Module):
                 "Cannot be saved: θ0 was written to after the module was wrapped, "
                 f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
             )
-        tensors = {"omega": self.omega.detach()}
-        tensors |= {
-            f"module.{n}": t for n, t in copies.state(self.module).items() if n != live.OMEGA
-        }
+        values = {name: copies.whole(t) for name, t in copies.state(self.module).items()}
+        tensors = {"omega": values.pop(live.OMEGA).detach()}
+        tensors |= {f"module.{name}": tensor for name, tensor in values.items()}
         source: dict[str, Any] = {"theta0_from": DRAWN if self.theta0_from == "seed" else STORED}
         if base is not None:
             frozen = {name: tensors.pop(name) for name in self.frozen()}
             source = {"theta0_from": BASE, "base": base}
             source |= {"frozen": container.fingerprint(frozen)} if frozen else {}
         elif self.theta0_from == "module":
-            tensors |= {f"theta0.{name}": t for name, t in self.theta0().items()}
+            tensors |= {f"theta0.{copies.canonical(n)}": t for n, t in self.theta0().items()}
         projection = self.projection
         spec: dict[str, Any] = {
             "D": self.D,

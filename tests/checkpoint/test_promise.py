@@ -1,0 +1,241 @@
+"""Whatever `save` writes, `load` reads to the same function, or `save` refuses and names why."""
+
+import copy
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+
+import subspace_nn as sn
+from subspace_nn import projections
+from subspace_nn.checkpoint import loading
+from subspace_nn.format import container
+from tests.modules import CASES, Frozen
+
+
+def moved(module, dim=7, **options):
+    net = sn.Subspace(module, dim, **options)
+    with torch.no_grad():
+        net.omega.add_(torch.randn(dim, generator=torch.Generator().manual_seed(1)))
+    return net
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
+
+
+def given():
+    """A module with weights of its own, always the same."""
+    module = mlp()
+    for number, parameter in enumerate(module.parameters()):
+        generator = torch.Generator().manual_seed(number)
+        parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net"
+
+
+# State that is no tensor, or under other names
+
+
+class Extra(nn.Linear):
+    """Has extra state."""
+
+    def __init__(self, extra):
+        super().__init__(6, 5)
+        self.extra = extra
+
+    def get_extra_state(self):
+        return self.extra
+
+    def set_extra_state(self, state):
+        self.extra = state
+
+    def forward(self, x):
+        return super().forward(x) * self.extra
+
+
+@pytest.mark.parametrize("extra", [None, {"scale": torch.ones(1)}, b"bytes", 3.0])
+def test_extra_state_that_is_no_tensor_is_refused_when_the_net_is_made(extra):
+    with pytest.raises(sn.InputError, match=r"extra state is no tensor.*: 0\._extra_state"):
+        sn.Subspace(nn.Sequential(Extra(extra)), 7)
+
+
+def test_extra_state_of_a_tensor_comes_back(path):
+    net = moved(nn.Sequential(Extra(torch.tensor([2.0]))))
+    net.save(path)
+    again = sn.load(path, nn.Sequential(Extra(torch.tensor([5.0]))))
+    x = torch.randn(3, 6)
+    assert torch.equal(again(x), net(x))
+
+
+def _renames(module):
+    def hook(_, state, prefix, __):
+        for name in [n for n in state if n.startswith(prefix) and "running" in n]:
+            state[name.replace("running", "moving")] = state.pop(name)
+
+    module._register_state_dict_hook(hook)
+    return module
+
+
+def _drops(module):
+    module._register_state_dict_hook(
+        lambda _, state, __, ___: [state.pop(n) for n in [*state] if "bias" in n or "running" in n]
+    )
+    return module
+
+
+def _adds(module):
+    module.register_state_dict_post_hook(
+        lambda _, state, prefix, __: state.update({f"{prefix}version": torch.ones(1)})
+    )
+    return module
+
+
+@pytest.mark.parametrize("hook", [_renames, _drops, _adds])
+def test_hooks_of_state_dict_have_no_say(hook, path):
+    case = CASES["conv, batchnorm"]
+    net = moved(hook(case.make()), train="4.bias")
+    net(case.input())
+    net.save(path)
+    for module in (hook(case.make()), case.make()):
+        assert torch.equal(sn.load(path, module)(case.input()), net.eval()(case.input()))
+
+
+# What changes after wrapping
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("base", [None, "someone/model"])
+@pytest.mark.parametrize("kind", ["hashed", "orthonormal"])
+@pytest.mark.parametrize("scale", ["init", "none", "learned"])
+def test_a_dtype_that_changes_after_wrapping(dtype, base, kind, scale, path):
+    net = moved(given() if base else mlp(), projection=kind, scale=scale)
+    before = net(torch.ones(1, 6)).detach()
+    net.to(dtype)
+    net.save(path, base=base)
+    again = sn.load(path, (given() if base else mlp()).to(dtype))
+    x = torch.ones(1, 6, dtype=dtype)
+    assert torch.equal(again(x), net(x))
+    torch.testing.assert_close(net(x).to(before.dtype), before, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("make", [mlp, given])
+def test_a_dtype_there_and_back(make, path):
+    net = moved(make()).half().float()
+    net.save(path)
+    x = torch.ones(1, 6)
+    assert torch.equal(sn.load(path, mlp())(x), net(x))
+
+
+@pytest.mark.parametrize("write", [lambda t: t.add_(1), lambda t: t.data.mul_(2),
+                                   lambda t: t.data.normal_()])  # fmt: skip
+@pytest.mark.parametrize("make", [mlp, given])
+def test_a_theta0_that_was_written_to_is_refused_by_name(write, make, path):
+    net = moved(make())
+    write(net.theta0()["2.weight"])
+    with pytest.raises(sn.InputError, match=r"θ0 was written to .*, 2\.weight\. Set the module's"):
+        net.save(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("change", [
+    {"seed": 1}, {"projection": "fastfood"}, {"scale": "none"}, {"exclude": "0.bias"},
+])  # fmt: skip
+def test_a_state_of_another_recipe_is_refused(change):
+    net, other = moved(mlp()), moved(mlp(), **change)
+    twin = moved(mlp())
+    twin.load_state_dict(net.state_dict())
+    before = other.omega.detach().clone()
+    for inside, outside in ((net, other), (net.module, other.module)):
+        with pytest.raises(RuntimeError, match="is of another subspace: of another seed, proj"):
+            outside.load_state_dict(inside.state_dict(), strict=False)
+    other.load_state_dict(moved(mlp(), **change).state_dict())
+    assert torch.equal(other.omega, before)
+
+
+def test_an_older_state_dict_still_loads():
+    net, other = moved(mlp()), sn.Subspace(mlp(), 7)
+    other.load_state_dict({"omega": net.omega.detach()}, strict=False)
+    assert torch.equal(other.omega, net.omega)
+
+
+def test_sharded_parameters_are_saved_whole(path):
+    if not dist.is_initialized():  # once: to end a group and begin another can deadlock
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    module = Frozen()
+    net, plain = moved(module, train="head.bias"), moved(copy.deepcopy(module), train="head.bias")
+    fully_shard(net.module, mesh=dist.init_device_mesh("cpu", (1,)))
+    assert type(net.omega).__name__ == "DTensor"
+    plain.save(path)
+    whole = path.read_bytes()
+    net.save(path)
+    assert path.read_bytes() == whole
+    x = torch.randn(3, 5)
+    assert torch.equal(net(x), plain(x))
+    net(x).sum().backward()
+    plain(x).sum().backward()
+    torch.testing.assert_close(net.omega.grad.full_tensor(), plain.omega.grad)
+
+
+# Loading
+
+
+def test_loading_leaves_the_random_generator_alone_and_evaluates(path):
+    sn.Subspace(sn.models.build("conv", dropout=0.5), 7).save(path)
+    before = torch.get_rng_state()
+    net = sn.load(path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(part.training for part in net.modules())
+
+
+def _froze(module):
+    module[0].weight.requires_grad = False
+    return module
+
+
+@pytest.mark.parametrize(("writer", "reader", "problem"), [
+    (lambda: _froze(mlp()), mlp, "expected requires_grad=False of 0.weight, got True."),
+    (mlp, lambda: _froze(mlp()), "expected requires_grad=True of 0.weight, got False."),
+    (given, lambda: _froze(mlp()), "expected requires_grad=True of 0.weight, got False."),
+    (given, lambda: mlp().append(nn.ReLU()).append(nn.Linear(2, 2)), "expected 47 weights in θ"),
+    (lambda: given().append(nn.Linear(2, 2)), mlp, "the module has no tensor '3.bias'."),
+])  # fmt: skip
+def test_what_differs_in_another_architecture_is_named(writer, reader, problem, path):
+    moved(writer(), theta0="module" if writer is not mlp else "auto").save(path)
+    module = reader()
+    flags = [p.requires_grad for p in module.parameters()]
+    with pytest.raises(sn.CheckpointError) as caught:
+        sn.load(path, module)
+    assert any(text.endswith(problem) or problem in text for text in caught.value.problems)
+    assert [p.requires_grad for p in module.parameters()] == flags
+
+
+def _compiled(module):
+    module[2] = torch.compile(module[2], backend="eager")
+    return module
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's, about its own work
+@pytest.mark.parametrize("make", [mlp, given])
+def test_compiled_parts_make_no_other_architecture(make, path):
+    x = torch.ones(1, 6)
+    for writer, reader in ((_compiled, lambda m: m), (lambda m: m, _compiled)):
+        net = moved(writer(make()), include="2")
+        net.save(path)
+        assert "module.0.weight" in container.read(path).tensors
+        assert torch.equal(sn.load(path, reader(make()))(x), net(x))
+
+
+@pytest.mark.parametrize(("D", "dim", "refused"), [
+    (5_000, 5_000, True), (16_000_000, 8, True), (200_000, 1_000, True), (21_840, 1_000, False),
+])  # fmt: skip
+def test_a_strangers_orthonormal_is_made_only_if_it_takes_seconds(D, dim, refused):
+    """5,000 × 5,000 took 25 s; 16,000,000 × 8 takes 3 GB; the conv net with d = 1,000 is fine."""
+    entries = loading._entries(projections.make("orthonormal", D, dim))
+    assert (entries > loading.MAX_ENTRIES) == refused
