@@ -198,10 +198,13 @@ DAMAGE = {
         lambda p: rewrite(p, theta0_from="file"),
         "tensor 'theta0.weight': expected float32 of shape (5, 6), got none",
     ),
-    "seed out of range": (lambda p: rewrite(p, seed=-1), "seed must be a whole number"),
+    "seed out of range": (
+        lambda p: rewrite_metadata(p, with_field("seed", -1)),
+        "expected 0 ≤ seed < 2^64, got -1",
+    ),
     "scale unknown": (
         lambda p: rewrite_metadata(p, with_field("scale", "x")),
-        "field 'scale' must be 'none' or 'learned', got 'x'",
+        "field 'scale' must be one of none, learned, got 'x'",
     ),
 }
 

@@ -200,11 +200,11 @@ def _froze(module):
 
 
 @pytest.mark.parametrize(("writer", "reader", "problem"), [
-    (lambda: _froze(mlp()), mlp, "expected requires_grad=False of 0.weight, got True."),
-    (mlp, lambda: _froze(mlp()), "expected requires_grad=True of 0.weight, got False."),
-    (given, lambda: _froze(mlp()), "expected requires_grad=True of 0.weight, got False."),
-    (given, lambda: mlp().append(nn.ReLU()).append(nn.Linear(2, 2)), "expected 47 weights in θ"),
-    (lambda: given().append(nn.Linear(2, 2)), mlp, "the module has no tensor '3.bias'."),
+    (lambda: _froze(mlp()), mlp, "Expected requires_grad=False of 0.weight, got True."),
+    (mlp, lambda: _froze(mlp()), "Expected requires_grad=True of 0.weight, got False."),
+    (given, lambda: _froze(mlp()), "Expected requires_grad=True of 0.weight, got False."),
+    (given, lambda: mlp().append(nn.ReLU()).append(nn.Linear(2, 2)), "Expected 47 weights in θ"),
+    (lambda: given().append(nn.Linear(2, 2)), mlp, "The module has no tensor '3.bias'."),
 ])  # fmt: skip
 def test_what_differs_in_another_architecture_is_named(writer, reader, problem, path):
     moved(writer(), theta0="module" if writer is not mlp else "auto").save(path)
@@ -212,7 +212,7 @@ def test_what_differs_in_another_architecture_is_named(writer, reader, problem, 
     flags = [p.requires_grad for p in module.parameters()]
     with pytest.raises(sn.CheckpointError) as caught:
         sn.load(path, module)
-    assert any(text.endswith(problem) or problem in text for text in caught.value.problems)
+    assert problem in str(caught.value)
     assert [p.requires_grad for p in module.parameters()] == flags
 
 

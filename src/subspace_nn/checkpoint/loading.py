@@ -122,7 +122,7 @@ def _check_fit(
         raise CheckpointError(*error.problems) from None
     stated = {canonical(name): tensor for name, tensor in stated.items()}
     if spec["architecture"] not in {layout.fingerprint(), layout.fingerprint(str)}:
-        raise CheckpointError(*_explain(spec, module, layout, stated))
+        raise CheckpointError(" ".join(_explain(spec, module, layout, stated)))
     _expect("number of weights D", spec["D"], layout.D)
     if spec["theta0_from"] not in {STORED, BASE}:
         _expect("way of drawing θ0", spec["theta0_from"], DRAWN)
@@ -160,7 +160,7 @@ def _explain(
     """Sentences about a module of another architecture: what the file tells of the writer's."""
     yield from _compare("architecture", spec["architecture"], layout.fingerprint())
     if spec["D"] != layout.D:
-        yield f"expected {spec['D']:,} weights in θ, got {layout.D:,}."
+        yield f"Expected {spec['D']:,} weights in θ, got {layout.D:,}."
     own = {canonical(n): p for n, p in module.named_parameters(remove_duplicate=False)}
     theta = {canonical(slot) for entry in layout.entries for slot in entry.slots}
     kept = {n for n in theta if f"module.{n}" in stated}
@@ -172,10 +172,10 @@ def _explain(
             for value in (True, False):
                 if names := sorted(n for n in flipped if own[n].requires_grad != value):
                     some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" * (len(names) > 5))
-                    yield f"expected requires_grad={value} of {some}, got {not value}."
+                    yield f"Expected requires_grad={value} of {some}, got {not value}."
             return
     missing = {n.partition(".")[2] for n in stated} - {"", *own, *map(canonical, state(module))}
-    yield from (f"the module has no tensor {name!r}." for name in sorted(missing)[:5])
+    yield from (f"The module has no tensor {name!r}." for name in sorted(missing)[:5])
 
 
 def _fits(spec: Mapping[str, Any], module: nn.Module, trains: Mapping[int, bool]) -> bool:
