@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from subspace_nn.common.numbers import brief
 from subspace_nn.report.document import Table
 
 #: Goals for the ratio of a step in the subspace to the plain one, by net and kind.
@@ -13,10 +14,6 @@ GOALS = {
 }  # fmt: skip
 
 Row = Mapping[str, Any]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _range(row: Row) -> str:
@@ -37,8 +34,8 @@ def steps(content: Mapping[str, Any]) -> list[Table]:
     for row in content["results"]:
         goal = GOALS.get((row["model"].partition(",")[0], row["projection"]))
         rows.append([
-            row["model"], row["projection"], f"{row['dim']:,}", _number(row["plain_ms"]),
-            _number(row["subspace_ms"]), f"{row['ratio']:.3f}", _range(row), f"{goal or '–'}",
+            row["model"], row["projection"], f"{row['dim']:,}", brief(row["plain_ms"], 3),
+            brief(row["subspace_ms"], 3), f"{row['ratio']:.3f}", _range(row), f"{goal or '–'}",
         ])  # fmt: skip
     columns = [
         "net",
@@ -65,7 +62,7 @@ def products(content: Mapping[str, Any]) -> list[Table]:
     rows = [
         [
             row["product"], row["form"], row["pages"] or "–", f"{row['D']:,}", f"{row['dim']:,}",
-            _number(row["ms"]), f"{row['copies']['ratio']:.2f}", f"{row['floor_copies']:g}",
+            brief(row["ms"], 3), f"{row['copies']['ratio']:.2f}", f"{row['floor_copies']:g}",
             f"{row['clones']['ratio']:.2f}", f"{row['stored_bytes_per_weight']:.2f}",
             f"{row['peak_bytes_per_weight']:.2f}",
         ]
@@ -99,7 +96,7 @@ def transforms(content: Mapping[str, Any]) -> list[Table]:
         found.setdefault(row["log2_n"], {})[row["form"]] = row
     forms = [form for form in next(iter(found.values())) if form != "in place"]
     rows = [
-        [f"2^{n}", _number(by["in place"]["ms"]), *(f"{by[form]['ratio']:.2f}" for form in forms)]
+        [f"2^{n}", brief(by["in place"]["ms"], 3), *(f"{by[form]['ratio']:.2f}" for form in forms)]
         for n, by in found.items()
     ]
     return [Table(["n", "in place, ms", *forms], rows, words=1)]
@@ -123,7 +120,7 @@ def others(content: Mapping[str, Any]) -> list[Table]:
         held = [f"{row[f'{whose}_{what}_bytes'] / row['D']:,.1f}"
                 for what in ("kept", "needed") for whose in ("other", "ours")]  # fmt: skip
         faster = f"{row['times_faster']['ratio']:.2f}"
-        rows.append([*own, _number(row["other_ms"]), _number(row["ours_ms"]), faster, *held])
+        rows.append([*own, brief(row["other_ms"], 3), brief(row["ours_ms"], 3), faster, *held])
     columns = [
         "theirs", "ours", "D", "d", "theirs, ms", "ours, ms", "times faster",
         "keeps: theirs", "ours", "needs: theirs", "ours",
@@ -143,9 +140,9 @@ def set_ups(content: Mapping[str, Any]) -> list[Table]:
     rows = [
         [
             row["kind"] + (" (computed)" if "computed_from_dim" in row else ""),
-            _number(row["seconds"]),
-            _number(row["peak_bytes"] / 1e6),
-            _number(row["kept_bytes"] / 1e6),
+            brief(row["seconds"], 3),
+            brief(row["peak_bytes"] / 1e6, 3),
+            brief(row["kept_bytes"] / 1e6, 3),
         ]
         for row in content["results"]
     ]

@@ -15,6 +15,7 @@ from typing import Any
 from experiments.report import costs, free_parameters, learning_rates, projections, recipes
 from experiments.report.published import EXPERIMENTS, about
 from experiments.report.runs import mnist, subspaces
+from subspace_nn.common import numbers
 from subspace_nn.report import text
 from subspace_nn.report.build import Part, build
 from subspace_nn.report.document import Highlight, Report, Section
@@ -109,7 +110,7 @@ def _highlights(found: Findings, benchmarks: Mapping[str, Any]) -> Iterator[High
             f"after {one.arguments['epochs']} epochs; in 2017 it was {before} % after 100",
         )
         yield Highlight(
-            f"{text.count(one.checkpoint_bytes)} bytes",
+            f"{numbers.count(one.checkpoint_bytes)} bytes",
             f"for the whole trained model; its weights alone are {costs.FLOAT32 * one.D:,}",
         )
     race = [r for r in benchmarks.get("time_to_accuracy", {}).get("results", []) if r["ratio"]]

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.report.runs import mnist, subspaces
-from subspace_nn.report import cells, text
+from subspace_nn.common import numbers
+from subspace_nn.report import cells
 from subspace_nn.report.document import Section, Table
 from subspace_nn.report.findings import Findings
 from subspace_nn.report.frame import Curve, Setting
@@ -52,11 +53,11 @@ def _sizes(found: Sequence[Curve]) -> Table:
             one.model,
             cells.dims(one),
             cells.percent(one),
-            text.short(one.seconds),
+            numbers.short(one.seconds),
             cells.milliseconds(one),
-            text.count(one.checkpoint_bytes),
+            numbers.count(one.checkpoint_bytes),
             f"{FLOAT32 * one.D:,}",
-            text.short(FLOAT32 * one.D / one.checkpoint_bytes),
+            numbers.short(FLOAT32 * one.D / one.checkpoint_bytes),
         ]
         for curve in found
         for one in filter(_is_round, curve.points)
@@ -82,14 +83,15 @@ def _race(results: Sequence[Mapping[str, Any]]) -> Table:
         "net": [row["model"] for row in results],
         "d": [f"{row['dim']:,}" for row in results],
         "accuracy of 2017, %": [f"{row['target']:.1f}" for row in results],
-        "recipe of 2017, s": [text.short(row["old_seconds"]) for row in results],
+        "recipe of 2017, s": [numbers.short(row["old_seconds"]) for row in results],
         "new recipe, s": [
-            text.short(row["new_seconds"]) if row["ratio"] else text.NOTHING for row in results
+            numbers.short(row["new_seconds"]) if row["ratio"] else numbers.NOTHING
+            for row in results
         ],
         "its epochs": [f"{row['epochs']}" for row in results],
         "n": [f"{row['n']}" for row in results],
         "times faster": [
-            f"{row['ratio']:,.0f}" if row["ratio"] else text.NOTHING for row in results
+            f"{row['ratio']:,.0f}" if row["ratio"] else numbers.NOTHING for row in results
         ],
     }
     return Table(

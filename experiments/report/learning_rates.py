@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
+from subspace_nn.common import numbers
 from subspace_nn.report import cells, text
 from subspace_nn.report.document import Section, Table
 from subspace_nn.report.frame import ACCURACY, Setting, grouped, key, without
@@ -114,7 +115,8 @@ def _verdict(families: Sequence[Mapping[_Case, _Rates]]) -> list[str]:
     if not cases:
         return []
     far = [
-        f"{one.model} {kind} at d = {dim:,} ({text.spread(*points)}; {cells.epochs(one.arguments)})"
+        f"{one.model} {kind} at d = {dim:,} "
+        f"({numbers.spread(*points)}; {cells.epochs(one.arguments)})"
         for one, kind, dim, points in cases
         if points[0] > POINTS
     ]
@@ -136,7 +138,7 @@ def _table(family: Mapping[_Case, _Rates]) -> Table:
             kind,
             cells.dims(next(iter(there.values()))),
             *(cells.percent(there.get(lr)) for lr in rates),
-            text.NOTHING if points is None else text.spread(*points),
+            numbers.NOTHING if points is None else numbers.spread(*points),
         ])  # fmt: skip
     one = next(iter(next(iter(family.values())).values()))
     return Table(

@@ -5,7 +5,8 @@ from functools import partial
 
 from experiments.report.published import EXPERIMENTS, as_number
 from experiments.report.runs import mnist, recipe, richest
-from subspace_nn.report import cells, figures, text
+from subspace_nn.common import numbers
+from subspace_nn.report import cells, figures
 from subspace_nn.report.document import Picture, Section, Table
 from subspace_nn.report.figures import Axis
 from subspace_nn.report.findings import Findings
@@ -123,7 +124,7 @@ def table(new: Curve, old: Sequence[Curve], known: Mapping[int, str]) -> Table:
     for epochs in sorted({*printed, *olds, _epochs(new)}):
         span = f"{epochs} epochs"
         if epochs in printed:
-            found = [printed[epochs].get(dim, text.NOTHING) for dim in dims]
+            found = [printed[epochs].get(dim, numbers.NOTHING) for dim in dims]
             columns[f"published, {span}"] = found
         rival = olds.get(epochs)
         if rival:
@@ -142,5 +143,5 @@ def table(new: Curve, old: Sequence[Curve], known: Mapping[int, str]) -> Table:
 
 def _gain(mine: Setting | None, theirs: Setting | None) -> str:
     if mine is None or theirs is None:
-        return text.NOTHING
+        return numbers.NOTHING
     return f"{mine.mean - theirs.mean:+.1f}"

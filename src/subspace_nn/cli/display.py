@@ -107,7 +107,7 @@ def _cell(row: tables.Row, name: str) -> str:
         case None:
             return ""
         case float() as number:
-            return spread(number, row.get(name + tables.STD))
+            return spread(number, row.get(name + tables.STD), ".4g", ".2g")
         case value:
             return str(value)
 

@@ -117,7 +117,7 @@ def summary(answer: Answer) -> dict[str, str]:
         Values by name.
     """
     asked = answer.question
-    full = spread(answer.full, answer.full_std)
+    full = spread(answer.full, answer.full_std, ".4g", ".2g")
     rows = {
         "full model": f"{asked.metric} {full}, n = {answer.full_n}",
         "threshold": f"{answer.threshold:.4g} ({_rule(asked)})",

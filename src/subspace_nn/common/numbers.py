@@ -25,24 +25,56 @@ def brief(number: float | None, digits: int = 2) -> str:
     return f"{number:,.0f}" if abs(number) >= 10**digits - 0.5 else f"{number:.{digits}g}"
 
 
-def spread(mean: float, std: float | None, form: str = ".4g", std_form: str = ".2g") -> str:
+def short(number: float) -> str:
+    """A number to two or three digits.
+
+    Args:
+        number: at least 0, or NaN.
+
+    Returns:
+        The number, or a dash.
+
+    Example:
+        >>> short(3.14159), short(31.4159), short(3141.59)
+        ('3.1', '31', '3,142')
+    """
+    if math.isnan(number):
+        return NOTHING
+    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
+
+
+def count(number: float) -> str:
+    """A whole number with commas.
+
+    Args:
+        number: any, or NaN.
+
+    Returns:
+        The number, or a dash.
+    """
+    return NOTHING if math.isnan(number) else f"{number:,.0f}"
+
+
+def spread(mean: float, std: float | None, form: str = ".2f", std_form: str = "") -> str:
     """A mean with its standard deviation.
 
     Args:
-        mean: of some numbers.
+        mean: of some numbers, or NaN.
         std: their standard deviation; None or NaN for a single one.
-        form: format of the mean, four digits by default.
-        std_form: format of the standard deviation, two digits by default.
+        form: format of the mean.
+        std_form: format of the standard deviation; `form` if not given.
 
     Returns:
-        Both, or the mean alone.
+        "mean ± std", the mean alone for a single number, or a dash.
 
     Example:
-        >>> spread(0.123456, 0.0078912), spread(97.6, None)
-        ('0.1235 ± 0.0079', '97.6')
+        >>> spread(97.551, 0.049), spread(97.5, None), spread(0.123456, 0.00789, ".4g", ".2g")
+        ('97.55 ± 0.05', '97.50', '0.1235 ± 0.0079')
     """
+    if math.isnan(mean):
+        return NOTHING
     known = std is not None and not math.isnan(std)
-    return f"{mean:{form}} ± {std:{std_form}}" if known else f"{mean:{form}}"
+    return f"{mean:{form}} ± {std:{std_form or form}}" if known else f"{mean:{form}}"
 
 
 def duration(seconds: float) -> str:
@@ -63,4 +95,4 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
 
 
-__all__ = ["NOTHING", "brief", "duration", "spread"]
+__all__ = ["NOTHING", "brief", "count", "duration", "short", "spread"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from subspace_nn.common import numbers
 from subspace_nn.report import text
 from subspace_nn.report.document import Highlight, Report, Section
 from subspace_nn.report.findings import Findings
@@ -61,7 +62,7 @@ def build(
 def _runs(found: Findings) -> Iterator[Highlight]:
     done = found.runs[found.runs.done].drop_duplicates("id")
     if len(done):
-        time = text.duration(done.seconds.sum())
+        time = numbers.duration(done.seconds.sum())
         yield Highlight(f"{len(done):,} runs", f"in all, {time} of training")
 
 

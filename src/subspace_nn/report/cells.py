@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from subspace_nn.common.numbers import NOTHING, spread
 from subspace_nn.report.frame import Setting, varying
-from subspace_nn.report.text import NOTHING, label, spread, unique
+from subspace_nn.report.text import label, unique
 
 
 def percent(one: Setting | None) -> str:

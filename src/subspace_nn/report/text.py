@@ -1,68 +1,14 @@
-"""Numbers and names as a reader wants them."""
+"""Names as a reader wants them."""
 
 import itertools
-import math
 import re
 import unicodedata
 from collections.abc import Iterable
 
 from subspace_nn.common.text import visible
 
-NOTHING = "–"
-
 #: Longest name in a figure, in letters.
 SHORT = 30
-
-
-def spread(mean: float, std: float, form: str = ".2f", std_form: str = "") -> str:
-    """A mean with its standard deviation.
-
-    Args:
-        mean: of the runs.
-        std: standard deviation; NaN for a single run.
-        form: format of the mean.
-        std_form: format of the standard deviation; `form` if not given.
-
-    Returns:
-        "mean ± std", the mean alone for a single run, or a dash for NaN.
-
-    Example:
-        >>> spread(97.551, 0.049), spread(97.5, math.nan), spread(0.123456, 0.00789, ".4g", ".2g")
-        ('97.55 ± 0.05', '97.50', '0.1235 ± 0.0079')
-    """
-    if math.isnan(mean):
-        return NOTHING
-    return f"{mean:{form}}" + ("" if math.isnan(std) else f" ± {std:{std_form or form}}")
-
-
-def short(number: float) -> str:
-    """A number to two or three digits, "3.1", "31", "3,142", or a dash for NaN."""
-    if math.isnan(number):
-        return NOTHING
-    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
-
-
-def count(number: float) -> str:
-    """A whole number with commas, or a dash for NaN."""
-    return NOTHING if math.isnan(number) else f"{number:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """A time with its unit.
-
-    Args:
-        seconds: the time.
-
-    Returns:
-        Seconds, minutes or hours.
-
-    Example:
-        >>> duration(42), duration(600), duration(36000)
-        ('42 seconds', '10.0 minutes', '10.0 hours')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from subspace_nn.common import numbers
 from subspace_nn.measure import BUDGET, Answer, Question, command, label, published, title
 from subspace_nn.report import figures, measured, text
 from subspace_nn.report.document import Picture, Section, Table
@@ -96,13 +97,13 @@ def _row(answer: Answer) -> list[str]:
     return [
         text.label(label(answer.question), 80),
         _threshold(answer),
-        ", ".join(values) or text.NOTHING,
-        f"{answer.dim:,}" if known else text.NOTHING,
-        f"{answer.low:,} to {answer.high:,}" if known else text.NOTHING,
+        ", ".join(values) or numbers.NOTHING,
+        f"{answer.dim:,}" if known else numbers.NOTHING,
+        f"{answer.low:,} to {answer.high:,}" if known else numbers.NOTHING,
         f"{answer.D:,}",
-        text.NOTHING if answer.bloat is None else text.short(answer.bloat),
+        numbers.NOTHING if answer.bloat is None else numbers.short(answer.bloat),
         str(len(answer.runs)),
-        text.short(answer.seconds / 60),
+        numbers.short(answer.seconds / 60),
     ]
 
 

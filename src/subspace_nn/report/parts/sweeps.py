@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from subspace_nn.common import numbers
 from subspace_nn.measure import KNOWN
 from subspace_nn.report import cells, figures, text
 from subspace_nn.report.document import Picture, Section, Table
@@ -126,7 +127,7 @@ def _metrics_of(sweep: Sweep, runs: Runs) -> list[str]:
 
 def _facts(runs: Runs, found: Sequence[Setting]) -> list[str]:
     done = runs[runs.done]
-    facts = f"{len(done)} runs, {text.duration(done.seconds.sum())} in all."
+    facts = f"{len(done)} runs, {numbers.duration(done.seconds.sum())} in all."
     errors = [error.strip().splitlines()[-1] for error in runs[~runs.done].error]
     if errors:
         different = [text.label(error, 2 * _LONG) for error in dict.fromkeys(errors)]
@@ -177,10 +178,12 @@ def _table(
         if metric:
             columns[text.label(metric)] = [form(one) for one in column[:_MOST_ROWS]]
     columns["n"] = [str(one.n) for one in shown]
-    columns["seconds a run"] = [text.short(one.seconds) for one in shown]
+    columns["seconds a run"] = [numbers.short(one.seconds) for one in shown]
     if any(one.checkpoint_bytes > 0 for one in shown):
-        columns["file, bytes"] = [text.count(one.checkpoint_bytes) for one in shown]
-    rows = [[cell or text.NOTHING for cell in row] for row in zip(*columns.values(), strict=True)]
+        columns["file, bytes"] = [numbers.count(one.checkpoint_bytes) for one in shown]
+    rows = [
+        [cell or numbers.NOTHING for cell in row] for row in zip(*columns.values(), strict=True)
+    ]
     table = Table(list(columns), rows, words=words, strong=(strong,) if axis.name else ())
     left = {"settings": len(found) - len(shown), "arguments": len(names) - len(arguments)}
     return table, [f"{n:,} more {what} are not shown." for what, n in left.items() if n]
