@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import timing
+from benchmarks import output, timing
 from subspace_nn.projections.fwht import fwht, fwht_columns, fwht_rows
 
 EXPONENTS = (12, 14, 16, 18, 20, 22, 24)
@@ -141,7 +141,7 @@ def main() -> None:
     """Measure, print, and write the JSON named on the command line."""
     chosen = timing.arguments(__doc__)
     results = [row for exponent in EXPONENTS for row in measure(exponent, chosen.device)]
-    timing.write(chosen.out, "python -m benchmarks.fwht", chosen.device, results=results)
+    output.write(chosen.out, "python -m benchmarks.fwht", chosen.device, results=results)
 
 
 def measure(exponent: int, device: torch.device) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from benchmarks import step_time, timing
+from benchmarks import output, step_time, timing
 from subspace_nn import Subspace, models
 from subspace_nn.projections import Hashed, kernels
 from subspace_nn.projections.kernels.hashed import Blocks
@@ -46,7 +46,7 @@ def main() -> None:
     device = torch.device("cuda")
     products = [row for D, rounds in PRODUCTS.items() for row in product_rows(D, rounds, device)]
     steps = [row for net, rounds in (NETS | TRANSFORMERS).items() for row in step_rows(net, rounds)]
-    timing.write(
+    output.write(
         chosen.out,
         f"python -m benchmarks.gpu {chosen.out}",
         device,

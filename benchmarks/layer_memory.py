@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks import timing
+from benchmarks import output, timing
 from subspace_nn import Subspace
 
 COMMAND = "python -m benchmarks.layer_memory results/layer_memory.json"
@@ -165,7 +165,7 @@ def main() -> None:
             rows.append(row)
         ratio = of_model["layer"]["seconds"] / of_model["whole"]["seconds"]
         print(f"{model:7} layer takes {ratio:.2f} times the seconds of whole")
-    timing.write(
+    output.write(
         given.out,
         "python -m benchmarks.layer_memory results/layer_memory.json",
         torch.device("cpu"),

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from benchmarks import timing
+from benchmarks import output, timing
 from subspace_nn.projections import Gaussian, Projection, make
 
 SIZES = [
@@ -188,7 +188,7 @@ def main() -> None:
     chosen = timing.arguments(__doc__)
     torch.manual_seed(0)
     rows = [measure(name, D, dim, chosen.device) for D, dim in SIZES for name in PEERS]
-    timing.write(chosen.out, "python -m benchmarks.peers", chosen.device, results=rows)
+    output.write(chosen.out, "python -m benchmarks.peers", chosen.device, results=rows)
 
 
 def measure(name: str, D: int, dim: int, device: torch.device) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import timing
+from benchmarks import output, timing
 from subspace_nn.projections import Hashed
 
 SIZES = [
@@ -49,7 +49,7 @@ def main() -> None:
             for pages, tunables in PAGES.items()
         ]
         content = {key: [row for run in runs for row in run[key]] for key in ("results", "parts")}
-    timing.write(chosen.out, "python -m benchmarks.roofline", chosen.device, **content)
+    output.write(chosen.out, "python -m benchmarks.roofline", chosen.device, **content)
 
 
 def measure(device: torch.device, pages: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import timing
+from benchmarks import output, timing
 from subspace_nn import Subspace, models
 from subspace_nn.projections import KINDS
 
@@ -41,7 +41,7 @@ def main() -> None:
     chosen = timing.arguments(__doc__)
     rows = [measure(kind) for kind in KINDS if kind not in LEFT_OUT]
     command = "python -m benchmarks.setup"
-    timing.write(chosen.out, command, chosen.device, model=MODEL, dim=DIM, results=rows)
+    output.write(chosen.out, command, chosen.device, model=MODEL, dim=DIM, results=rows)
 
 
 def measure(kind: str) -> dict[str, Any]:

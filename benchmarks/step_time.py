@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from benchmarks import timing
+from benchmarks import output, timing
 from subspace_nn import Subspace, models
 from subspace_nn.projections import Dense, Hashed, Projection, make
 from subspace_nn.tasks.classifier import as_input
@@ -94,7 +94,7 @@ def main() -> None:
     if chosen.device.type == "cpu" and not keeps:
         again = timing.in_a_process("step_time", MEMORY_KEPT)["results"]
         rows += [row | {"model": f"{row['model']}, memory kept"} for row in again]
-    timing.write(chosen.out, "make bench", chosen.device, results=rows)
+    output.write(chosen.out, "make bench", chosen.device, results=rows)
 
 
 def measure(model: str, device: torch.device) -> list[dict[str, Any]]:

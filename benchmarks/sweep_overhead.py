@@ -1,6 +1,6 @@
 """What a sweep costs beside its trainings: one-minute trainings, two processes.
 
-    make overhead     (or: python -m benchmarks.sweep_overhead results/sweep_overhead.json)
+    python -m benchmarks.sweep_overhead results/sweep_overhead.json
 
 A sweep of trainings on MNIST is started by the command line and timed from the start of its process
 to the end. Each training tells how long it took itself, in seconds and in seconds of a core. Then
@@ -13,7 +13,6 @@ and the wait of one process for the other in the end. Nothing else should run on
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,8 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from subspace_nn.common import environment
-from subspace_nn.common.atomic import write_atomically
+from benchmarks import output
 from subspace_nn.runs.store import Store
 from subspace_nn.tasks.images import train_mnist
 
@@ -44,13 +42,7 @@ def main() -> None:
         f"{results['wall_seconds']:.1f} s, overhead {100 * results['overhead']:.2f} %, "
         f"cores busy {100 * results['busy']:.1f} %"
     )
-    if given.out:
-        content = {
-            "command": "make overhead",
-            "environment": environment.describe() | environment.commit() | {"threads": 1},
-            "results": results,
-        }
-        write_atomically(given.out, (json.dumps(content, indent=1) + "\n").encode())
+    output.write(given.out, "python -m benchmarks.sweep_overhead", results=results)
 
 
 def training(*, epochs: int, seed: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmarks import timing
+from benchmarks import output
 from subspace_nn.cli import display
 from subspace_nn.runs import engines, packed
 from subspace_nn.runs.run import Run
@@ -48,7 +48,7 @@ def main() -> None:
         for size, median in medians.items()
     ]
     command = "python -m benchmarks.sweep_status"
-    timing.write(out, command, torch.device("cpu"), results=results, ratio=round(ratio, 3))
+    output.write(out, command, torch.device("cpu"), results=results, ratio=round(ratio, 3))
 
 
 def status_times(folder: Path, size: int) -> list[float]:

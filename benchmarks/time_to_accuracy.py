@@ -1,6 +1,6 @@
 """Seconds of training until the accuracy of 2017 is reached: its recipe against the new one.
 
-    make race         (or: python benchmarks/time_to_accuracy.py results/time_to_accuracy.json)
+    python -m benchmarks.time_to_accuracy results/time_to_accuracy.json
 
 The net is conv, accuracy that of the whole test set, one thread.
 
@@ -16,9 +16,7 @@ Between the steps of the new recipe the old one makes a step now and then, so th
 under the same load. A ratio is the quotient of the medians.
 """
 
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,8 +26,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from subspace_nn.common import environment
-from subspace_nn.common.atomic import write_atomically
+from benchmarks import output
 from subspace_nn.common.errors import InputError
 from subspace_nn.runs.store import Store
 from subspace_nn.tasks.classifier import Progress, as_input, count_correct, fit
@@ -71,15 +68,9 @@ def main() -> None:
     for case in CASES:  # a record that is missing is told before an hour is spent
         committed(case.dim)
     results = [race(case, data, SEEDS) for case in CASES]
-    if len(sys.argv) > 1:
-        content = {
-            "command": "make race",
-            "batch": 256,
-            "evaluated_every": EVALUATE_EVERY,
-            "environment": environment.describe() | environment.commit(),
-            "results": results,
-        }
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    about = {"batch": 256, "evaluated_every": EVALUATE_EVERY}
+    command = "python -m benchmarks.time_to_accuracy"
+    output.write(output.named(), command, **about, results=results)
 
 
 def race(case: Case, data: Dataset, seeds: Sequence[int]) -> dict[str, Any]:

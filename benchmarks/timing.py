@@ -28,9 +28,6 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from subspace_nn.common import environment
-from subspace_nn.common.atomic import write_atomically
-
 _Name = TypeVar("_Name")
 
 
@@ -173,7 +170,7 @@ class Peak(TorchDispatchMode):
         bytes: that sum.
     """
 
-    def __init__(self, known: Sequence[torch.Tensor]) -> None:
+    def __init__(self, known: Sequence[torch.Tensor] = ()) -> None:
         super().__init__()
         self.bytes = 0
         self._live: dict[int, tuple[StorageWeakRef, int]] = {}
@@ -205,18 +202,3 @@ def peak(action: Callable[[], object], known: Sequence[torch.Tensor] = ()) -> in
     with Peak(known) as mode:
         action()
     return mode.bytes
-
-
-def write(out: Path | None, command: str, device: torch.device, **content: Any) -> None:
-    """Write results as JSON, atomically, with what they were made with.
-
-    Args:
-        out: the file, or None for none.
-        command: that prints them.
-        device: that they were measured on.
-        **content: the results.
-    """
-    if out is None:
-        return
-    about = {"command": command, "environment": environment.describe(device) | environment.commit()}
-    write_atomically(out, (json.dumps(about | content, indent=1) + "\n").encode())

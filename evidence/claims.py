@@ -1,6 +1,6 @@
 """The README's figures: accuracy, file size, and what must come out the same.
 
-    make claims       (or: python evidence/claims.py results/claims.json)
+    python -m evidence.claims results/claims.json
 
 Everything goes through the command line, each training and each evaluation in a process of its
 own, one thread each: what is measured is what a user gets. Accuracy is that of the whole test set
@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from subspace_nn.common import environment
-from subspace_nn.common.atomic import write_atomically
+from benchmarks import output
 
 SEEDS = (0, 1, 2)
 DIM = 1000
@@ -38,13 +37,7 @@ def main() -> None:
             f"{row['bytes']:,} bytes, evaluate counts the same: {row['evaluate_counts_the_same']}, "
             f"same bytes twice: {row['same_bytes_twice']}"
         )
-    if len(sys.argv) > 1:
-        content = {
-            "command": "make claims",
-            "environment": environment.describe() | {"threads": 1},
-            "results": results,
-        }
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    output.write(output.named(), "python -m evidence.claims", results=results)
 
 
 def measure(model: str, folder: Path) -> dict[str, Any]:

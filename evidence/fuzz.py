@@ -1,6 +1,6 @@
 """Damaged and forged checkpoints: 20,000 mutants of the golden files, and 5,000 forgeries.
 
-    make fuzz     (or: python -m evidence.fuzz results/fuzz.json)
+    python -m evidence.fuzz results/fuzz.json
 
 A mutant is a golden file with bytes changed. It must raise the one documented error,
 `CheckpointError`, or load to exactly the original. A forgery has another content and the right
@@ -21,8 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from subspace_nn.common import environment
-from subspace_nn.common.atomic import write_atomically
+from benchmarks import output
 from tests import mutation
 from tests.golden_cases import CASES
 
@@ -36,8 +35,7 @@ def main() -> None:
         print(json.dumps(batch(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
         return
     results = {"mutants": run("mutants", MUTANTS), "forgeries": run("forgeries", FORGERIES)}
-    content = {"command": "make fuzz", "environment": environment.describe(), **results}
-    write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    output.write(output.named(), "python -m evidence.fuzz", **results)
     for name, result in results.items():
         print(f"{name}: {json.dumps(result)}")
     sys.exit(any(result["wrong"] or result["crashed"] for result in results.values()))

@@ -1,6 +1,6 @@
 """Interrupt sweeps at random moments, resume them, and compare with an undisturbed sweep.
 
-    python -m evidence.kill_test results/kill_test.json      (or: make killtest)
+    python -m evidence.kill_test results/kill_test.json
 
 Each trial starts a sweep of toy runs at the command line and waits until a random number of records
 is written. Then it sends a signal: SIGKILL to the driver, to a worker (and, a little later, SIGTERM
@@ -11,7 +11,6 @@ those of an undisturbed sweep, and no record that existed before a signal may ha
 runs in flight are run again.
 """
 
-import json
 import os
 import random
 import signal
@@ -23,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from subspace_nn.common.atomic import write_atomically
+from benchmarks import output
 from subspace_nn.runs.record import Record
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand
@@ -56,9 +55,8 @@ def main() -> None:
         "seconds until none was left, at most": max(one["seconds"] for one in sent),
     }
     print(summary)
-    if len(sys.argv) > 1:
-        content = {"command": "make killtest", "summary": summary, "trials": outcomes}
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    command = "python -m evidence.kill_test"
+    output.write(output.named(), command, summary=summary, trials=outcomes)
 
 
 def interrupt_and_resume(folder: Path, signals: Sequence[str], seed: int) -> dict[str, Any]:

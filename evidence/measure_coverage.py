@@ -28,13 +28,12 @@ import subprocess
 import sys
 import types
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import output
 from evidence.measure_families import FAMILIES, LEVEL, Family, Random, Task
-from subspace_nn.common.atomic import write_atomically
 from subspace_nn.measure import estimate, plan
 
 TRIALS = 120
@@ -92,7 +91,6 @@ def main() -> None:
         rows.append(row(family, TRIALS, before))
         print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
     content = {
-        "command": "python -m evidence.measure_coverage",
         "baseline": BASELINE,
         "budgets": BUDGETS,
         "promised": total([row for row in rows if row["promised"]]),
@@ -100,9 +98,7 @@ def main() -> None:
         "families": rows,
     }
     print(json.dumps({name: content[name] for name in ("promised", "doubtful")}))
-    if len(sys.argv) > 1:
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(Path(sys.argv[1]), text.encode())
+    output.write(output.named(), "python -m evidence.measure_coverage", **content)
 
 
 def row(family: Family, trials: int, before: Method | None = None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ existed before a signal may have changed: what is finished is not run again.
 """
 
 import dataclasses
-import json
 import random
 import subprocess
 import sys
@@ -18,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import output
 from evidence.kill_test import SIGNALS, send
-from subspace_nn.common.atomic import write_atomically
 from subspace_nn.measure import Answer, answers, measure, question
 from subspace_nn.runs.store import Store
 
@@ -35,9 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         outcome = kill_and_resume(Path(folder), KILLS)
     print(outcome)
-    if len(sys.argv) > 1:
-        content = {"command": "python -m evidence.measure_kill", **outcome}
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    output.write(output.named(), "python -m evidence.measure_kill", **outcome)
 
 
 def kill_and_resume(folder: Path, kills: int) -> dict[str, Any]:

@@ -6,13 +6,10 @@ The task is `digits` (1,797 digits of 8 × 8 pixels, a net of 4,810 weights). On
 at a time: epochs, learning rate, threshold, projection. About five minutes on one core.
 """
 
-import json
-import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
-from subspace_nn.common.atomic import write_atomically
+from benchmarks import output
 from subspace_nn.measure import measure, question
 
 BUDGET = 40
@@ -47,9 +44,7 @@ def main() -> None:
             "stopped": found.stopped,
         })  # fmt: skip
         print(rows[-1], flush=True)
-    if len(sys.argv) > 1:
-        content = {"command": "python -m evidence.measure_pitfalls", "results": rows}
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    output.write(output.named(), "python -m evidence.measure_pitfalls", results=rows)
 
 
 if __name__ == "__main__":

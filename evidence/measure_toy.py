@@ -6,12 +6,9 @@ Each measurement makes the seeds of all its runs from its own: other projections
 weights. About 20 trainings each, of 1,000 weights in d free parameters, by L-BFGS.
 """
 
-import json
-import sys
 import tempfile
-from pathlib import Path
 
-from subspace_nn.common.atomic import write_atomically
+from benchmarks import output
 from subspace_nn.measure import measure, question
 
 SEEDS = 20
@@ -30,9 +27,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     exact = sum(row["d_int"] == 10 and row["interval"] == [10, 10] for row in rows)
     print(f"{exact} of {SEEDS} are 10, interval 10 to 10")
-    if len(sys.argv) > 1:
-        content = {"command": "python -m evidence.measure_toy", "exact": exact, "results": rows}
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    output.write(output.named(), "python -m evidence.measure_toy", exact=exact, results=rows)
 
 
 if __name__ == "__main__":

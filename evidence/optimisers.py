@@ -8,16 +8,13 @@ compare its load). Evaluations count for all. The others' settings are the best 
 d = 30, 100 and 1,000: see docs/log.md. About four minutes.
 """
 
-import json
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import torch
 
+from benchmarks import output
 from subspace_nn import Subspace, models
-from subspace_nn.common.atomic import write_atomically
 from subspace_nn.tasks.classifier import fit
 from subspace_nn.tasks.data import mnist
 from subspace_nn.tasks.optimise import CMAES, LBFGS
@@ -33,9 +30,7 @@ def main() -> None:
     rows = [row for dim in DIMS for row in compare(dim)]
     for row in rows:
         print(row)
-    if len(sys.argv) > 1:
-        content = {"command": "python -m evidence.optimisers", "n": SEEDS, "results": rows}
-        write_atomically(Path(sys.argv[1]), (json.dumps(content, indent=1) + "\n").encode())
+    output.write(output.named(), "python -m evidence.optimisers", n=SEEDS, results=rows)
 
 
 def compare(dim: int) -> list[dict[str, float | str | int]]:

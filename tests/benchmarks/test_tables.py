@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import fwht, peers, roofline, step_time, tables, timing
+from benchmarks import fwht, output, peers, roofline, step_time, tables
 from benchmarks.timing import Times
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def measured(tmp_path_factory):
         },
     }  # fmt: skip
     for name, content in rows.items():
-        timing.write(folder / f"{name}.json", f"python -m benchmarks.{name}", CPU, **content)
+        output.write(folder / f"{name}.json", f"python -m benchmarks.{name}", CPU, **content)
     patch.undo()
     return folder
 

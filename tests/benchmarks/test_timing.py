@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import timing
+from benchmarks import output, timing
 from benchmarks.timing import Times
 
 CPU = torch.device("cpu")
@@ -45,8 +45,8 @@ def test_peak_counts_what_lives_together_and_not_what_was_there():
 
 
 def test_write_says_what_with(tmp_path):
-    timing.write(None, "none", CPU)
-    timing.write(tmp_path / "out.json", "python -m it", CPU, results=[1])
+    output.write(None, "none", CPU)
+    output.write(tmp_path / "out.json", "python -m it", CPU, results=[1])
     content = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert (content["command"], content["results"]) == ("python -m it", [1])
     assert content["environment"]["threads"] == torch.get_num_threads()

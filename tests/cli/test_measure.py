@@ -46,6 +46,20 @@ def test_a_task_with_a_name(run):
     assert "budget exhausted" in out
 
 
+def test_a_file_of_measurements(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text(
+        f"[[measure]]\ntask = '{TASK}'\nbudget = 9\nout = 'a'\n"
+        f"[[measure]]\ntask = '{TASK}'\nbudget = 8\narguments = {{ answer = 70 }}\nout = 'b'\n"
+    )
+    code, out, err = command("measure", "mine.toml", "--engine", "serial")
+    assert (code, err) == (0, "")
+    assert f"{TASK} answer=70: how many" in out
+    assert [len(Store(tmp_path / name).read()) for name in "ab"] == [9, 8]
+    code, _, err = command("measure", "mine.toml", "answer=3", "--budget", "4")
+    assert (code, "answer=3, --budget" in err) == (2, True)
+
+
 @pytest.mark.parametrize(("words", "messages"), [
     (["tyo"], ["Did you mean 'toy'?"]),
     (["mnist", "model=cnov", "--threshold", "90", "--precision", "0"],

@@ -525,5 +525,5 @@ CHECKS: dict[str, Callable[[Row], None]] = {
     "unchanged": unchanged,
 }
 
-#: Columns that take minutes: `make conformance` checks them.
+#: Columns that take minutes: `python -m tests.conformance.table` checks them.
 SLOW: dict[str, Callable[[Row], None]] = {"torch.compile": compiled}

@@ -36,7 +36,7 @@ def path(tmp_path):
 
 @pytest.mark.parametrize("name", CASES)
 def test_mutants_are_refused_or_load_as_the_original(name, originals, path):
-    """`make fuzz` does the same 20,000 times, and counts seconds and bytes."""
+    """`python -m evidence.fuzz` does the same 20,000 times, and counts seconds and bytes."""
     rng = random.Random(name)  # noqa: S311
     outcomes = set()
     for _ in range(12):

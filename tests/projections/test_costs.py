@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 
+from benchmarks.timing import Peak
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import (
     KINDS,
@@ -19,7 +20,6 @@ from subspace_nn.projections import (
     costs,
     make,
 )
-from tests.peak import Peak
 
 SIZES = [(20_000, 1), (20_000, 100), (20_000, 15_000)]
 TENSORS = {"a": 15_000, "b": 4990, "c": 10}
@@ -143,7 +143,7 @@ def test_needed_bytes_are_enough_and_not_absurd(kind, D, dim):
     needs = P.needs()
     # Gaussian works on blocks of some MB however small it is.
     needed = needs.bytes if kind == "gaussian" else needs.growing_bytes
-    assert peak.peak + held <= needed < 12 * (peak.peak + held) + base.BLOCKS
+    assert peak.bytes + held <= needed < 12 * (peak.bytes + held) + base.BLOCKS
 
 
 def test_needs_of_combinations_are_those_of_the_parts():

@@ -5,9 +5,9 @@ import pickle
 import pytest
 import torch
 
+from benchmarks.timing import Peak
 from subspace_nn import bits, testing
 from subspace_nn.projections import Gaussian, make
-from tests.peak import Peak
 from tests.reference import reference_gaussian
 
 
@@ -107,7 +107,7 @@ def test_recomputed_it_needs_little_more_than_theta():
         theta = P @ omega
     with Peak() as backward:
         P.T @ theta
-    for peak in (forward.peak, backward.peak):  # θ among it; the matrix would be 50 times θ
+    for peak in (forward.bytes, backward.bytes):  # θ among it; the matrix would be 50 times θ
         assert theta.nbytes < peak < 4 * theta.nbytes
     assert P.stored_bytes() == 8 * dim
 

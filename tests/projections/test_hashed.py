@@ -6,10 +6,10 @@ import pickle
 import pytest
 import torch
 
+from benchmarks.timing import Peak
 from subspace_nn import bits, testing
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Hashed, hashed, kernels, make
-from tests.peak import Peak
 from tests.reference import reference_hashed
 
 
@@ -142,7 +142,7 @@ def test_recomputed_it_stores_nothing_and_needs_little_more_than_theta():
         theta = P @ omega
     with Peak() as backward:
         P.T @ theta
-    for peak in (forward.peak, backward.peak):  # θ among it
+    for peak in (forward.bytes, backward.bytes):  # θ among it
         assert theta.nbytes < peak < 1.5 * theta.nbytes
     assert P.stored_bytes() == 0
 

@@ -1,5 +1,6 @@
 """`measure`: how many parameters a model needs."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,15 +17,18 @@ from subspace_nn.measure import BUDGET, KNOWN, Question, check, label, question
 from subspace_nn.measure import measure as run
 from subspace_nn.measure import title as known_title
 from subspace_nn.measure.answer import FOLDER
+from subspace_nn.measure.plans import Planned, folder_of, parse
 from subspace_nn.measure.question import Better, Threshold
 from subspace_nn.report import measured, png
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import parse_assignments
-from subspace_nn.runs.task import importable
 
 _Task = Annotated[
     str,
-    Parameter(help=f"Your own package.module:function, or one of {', '.join(KNOWN)}."),
+    Parameter(
+        help="Your own package.module:function, a file of measurements (.toml), or one of "
+        f"{', '.join(KNOWN)}."
+    ),
 ]
 _LOCAL = Workers()
 
@@ -63,7 +67,7 @@ def measure(
 ) -> None:
     """Measure how many free parameters a task needs, with a confidence interval.
 
-    Examples: measure toy, or measure mnist-fc epochs=2 --precision 0.1
+    Examples: measure toy, or measure mnist-fc epochs=2 --precision 0.1, or measure mine.toml
     """
     fields = {
         "threshold": threshold,
@@ -77,21 +81,44 @@ def measure(
         "least": least,
         "most": most,
     }
-    checked = gather(
-        question=lambda: _question(task, words, fields, budget), workers=workers.arguments
-    )
-    asked = checked["question"]
-    folder = out or Path("results") / "measure" / importable(task).replace(":", "-")
-    show_problems(Store(folder).read().problems)
-    console = Terminal()
+
+    def planned() -> list[Planned]:
+        if task.endswith(".toml"):
+            return _file(Path(task), [*words, *_given(fields, budget, out)])
+        return [Planned(_question(task, words, fields, budget), out or folder_of(task), budget)]
+
+    checked = gather(planned=planned, workers=workers.arguments)
+    for one in checked["planned"]:
+        _run(one, checked["workers"])
+
+
+def _run(one: Planned, workers: Mapping[str, Any]) -> None:
+    show_problems(Store(one.folder).read().problems)
+    console, asked = Terminal(), one.question
     title = known_title(asked) or label(asked)
     with view.progress(console, f"{title}: how many free parameters?") as show:
-        answer = run(asked, folder, budget=budget, on_progress=show, **checked["workers"])
-    place = folder / FOLDER
-    picture = png(measured.figure(answer, title))
-    write_atomically(place / f"{asked.name}.png", picture)
+        answer = run(asked, one.folder, budget=one.budget, on_progress=show, **workers)
+    place = one.folder / FOLDER
+    write_atomically(place / f"{asked.name}.png", png(measured.figure(answer, title)))
     files = f"{place / asked.name}.json and .png"
     display.facts(console, view.summary(answer) | {"answer": files})
+
+
+def _file(path: Path, words: Sequence[str]) -> list[Planned]:
+    """The measurements of a file, which says everything about them itself."""
+    if words:
+        raise InputError(f"{path} holds all options of its measurements; got {', '.join(words)}.")
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}.") from None
+
+
+def _given(fields: Mapping[str, Any], budget: int, out: Path | None) -> list[str]:
+    """The options that have another value than by default."""
+    usual = inspect.signature(measure).parameters
+    every = {**fields, "budget": budget, "out": out}
+    return [f"--{name}" for name, value in every.items() if value != usual[name].default]
 
 
 def _question(task: str, words: Sequence[str], fields: Mapping[str, Any], budget: int) -> Question:
