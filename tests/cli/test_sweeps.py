@@ -8,6 +8,7 @@ import pytest
 
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
+from tests import hostile
 from tests.toy import quick
 
 QUICK = ["sweep", "--task", "tests.toy:quick", "--engine", "serial"]
@@ -222,3 +223,29 @@ def test_report_of_real_runs(command, tmp_path):
     html = (tmp_path / "page.html").read_text()
     assert html.count("<svg") == 5  # the central one twice, the recipes, accuracy and loss
     assert "4 runs" in html
+
+
+def test_hostile_records_end_no_verb_and_command_no_terminal(command, tmp_path):
+    folder = tmp_path / "records"
+    folder.mkdir()
+    honest = Run.of("tests.toy:quick", {"dim": 3}).execute("subspace-nn sweep dim=3")
+    for name, content in hostile.files(honest, 1000):
+        (folder / name).write_bytes(content)
+    before = sorted(tmp_path.rglob("*"))
+    files = {"--csv": tmp_path / "a.csv", "--parquet": tmp_path / "a.parquet"}
+    words = [[], ["--mean"], ["status=done"], *([option, path] for option, path in files.items())]
+    for more in words:
+        code, out, err = command("runs", folder, *more)
+        assert code == 0, err
+        assert "left out because they are no records" in err
+        assert not {"\x1b", "\x07", "\u202e", "\ud800"} & set(out + err)
+    code, _, err = command("runs", folder, "--pack")
+    assert code == 2
+    assert "Nothing was packed" in err
+    code, out, _ = command(*QUICK, "dim=3,10", "--out", folder)
+    assert code == 0
+    assert "2 of 2 runs done" in out
+    assert "=1+1" not in {cell[:4] for line in files["--csv"].read_text("utf-8").splitlines()
+                          for cell in line.split(",")}  # fmt: skip
+    written = set(tmp_path.rglob("*")) - set(before)
+    assert {path for path in written if path.parent != folder} == set(files.values())

@@ -87,3 +87,16 @@ def test_parquet_round_trip():
     table = parquet.read_table(BufferReader(tables.to_parquet(tables.rows(RECORDS))))
     assert table["dim"].to_pylist() == ["3", "10", "full"]
     assert table["test_accuracy"].to_pylist() == [90.0, None, 90.0]
+
+
+@pytest.mark.parametrize("values", [
+    [1, "a"], [[1], 2], [{"a": 1}, None], [2**64, 1], [True, 1], [True, False], [1.5, 2], [None, None],
+])  # fmt: skip
+def test_parquet_holds_any_column(values):
+    content = tables.to_parquet([{"x": value} for value in values])
+    assert parquet.read_table(BufferReader(content)).num_rows == 2
+
+
+def test_the_id_is_the_record_s_whatever_its_arguments_are_named():
+    (row,) = tables.rows([record("a", 3, arguments={"id": "x", "status": "y", "seconds": 7})])
+    assert (row["id"], row["status"], row["seconds"]) == ("a", "done", 7)

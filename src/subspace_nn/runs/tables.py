@@ -8,7 +8,7 @@ from typing import Any
 
 from subspace_nn.common.checks import is_number
 from subspace_nn.common.errors import InputError
-from subspace_nn.common.text import csv_cell
+from subspace_nn.common.text import csv_cell, visible
 from subspace_nn.runs.record import DONE, Record
 
 Row = dict[str, Any]
@@ -45,8 +45,8 @@ def rows(records: Iterable[Record]) -> list[Row]:
 
     Returns:
         Rows in the order of their arguments: `id`, `status`, the arguments, numbers and texts of
-        the result, `seconds`, `started`, and `error` if the run failed. Lists are left out. Where
-        an argument has a name of the others, it counts.
+        the result, `seconds`, `started`, and `error` if the run failed. Lists are left out. Of a result and
+        an argument with the same name, the argument is kept.
 
     Example:
         >>> rows([{"id": "0a", "task": "own:train", "status": "done", "arguments": {"dim": 3},
@@ -88,7 +88,8 @@ def _row(record: Record) -> Row:
     others = {k: v for k, v in record["result"].items() if isinstance(v, str | int | float)}
     others |= {name: record[name] for name in ("seconds", "started")}
     others |= {"error": record["error"]} if "error" in record else {}
-    known = {"id": record["id"], "status": record["status"]} | arguments
+    own = {"id": record["id"], "status": record["status"]}
+    known = own | arguments | own
     return known | {name: value for name, value in others.items() if name not in known}
 
 
@@ -169,7 +170,7 @@ def to_csv(table: Sequence[Row]) -> bytes:
 def to_parquet(table: Sequence[Row]) -> bytes:
     """Write rows as the bytes of a Parquet file.
 
-    A column that mixes numbers and texts (`dim` with "full") becomes text.
+    A column that is not of numbers alone (`dim` with "full"), or of large ones, becomes text.
 
     Args:
         table: rows.
@@ -193,6 +194,8 @@ def to_parquet(table: Sequence[Row]) -> bytes:
 
 
 def _one_type(values: list[Any]) -> list[Any]:
-    if any(isinstance(v, str) for v in values):
-        return [None if v is None else str(v) for v in values]
-    return values
+    known = [value for value in values if value is not None]
+    numbers = all(is_number(value) and abs(value) < 2**63 for value in known)
+    if numbers or all(isinstance(value, bool) for value in known):
+        return values
+    return [None if value is None else visible(str(value)) for value in values]
