@@ -12,68 +12,8 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.runs import engines
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
-from subspace_nn.runs.sweep import expand, parse, parse_assignments, sweep
+from subspace_nn.runs.sweep import expand, sweep
 from tests.command import COMMAND
-
-
-def dims_and_seeds(runs):
-    return [(run.arguments["dim"], run.arguments["seed"]) for run in runs]
-
-
-def test_axes_are_combined():
-    runs = parse("""
-        task = "tests.toy:quick"
-        [defaults]
-        seed = "range(0, 2)"
-        [[grid]]
-        dim = [3, 10]
-        [[grid]]
-        dim = 7
-        seed = 5
-    """)
-    assert dims_and_seeds(runs) == [(3, 0), (10, 0), (3, 1), (10, 1), (7, 5)]
-
-
-def test_words_of_the_command_line_are_the_same_grammar():
-    values = parse_assignments(["dim=3,10", "seed=range(0,2)", "seconds=0.5"])
-    expected = [(3, 0), (3, 1), (10, 0), (10, 1)]
-    assert dims_and_seeds(expand("tests.toy:quick", [values])) == expected
-
-
-@pytest.mark.parametrize(("word", "value"), [
-    ("a=1", 1), ("a=1e-3", 1e-3), ("a=true", True), ("a=conv", "conv"), ("a=x=y", "x=y"),
-    ("a=full,10", ["full", 10]), ("a=", ""), ("a=-1", -1),
-])  # fmt: skip
-def test_values_of_words(word, value):
-    assert parse_assignments([word]) == {"a": value}
-
-
-def test_overrides_replace_axes_and_equal_runs_are_one():
-    text = "[[grid]]\ndim = [3, 10]\n[[grid]]\ndim = [10, 30]\nseed = 0"
-    assert len(parse('task = "tests.toy:quick"\n' + text)) == 3
-    runs = parse('task = "tests.toy:quick"\n' + text, {"dim": 4})
-    assert dims_and_seeds(runs) == [(4, 0)]
-
-
-@pytest.mark.parametrize(("text", "messages"), [
-    ("dim = ", ["not TOML"]),
-    ("grids = 1", ["Unknown key 'grids'. Did you mean 'grid'"]),
-    ("grid = 3", ["expected a table"]),
-    ('[[grid]]\ndim = [0, 3, -1]\nmodel = ["fc", "cf"]', [
-        "got 0", "got -1", "Unknown model 'cf'",
-    ]),
-])  # fmt: skip
-def test_bad_sweep_files_tell_all_at_once(text, messages):
-    with pytest.raises(InputError) as caught:
-        parse(text)
-    for message in messages:
-        assert message in str(caught.value)
-    assert len(set(caught.value.problems)) == len(caught.value.problems)
-
-
-def test_a_word_without_a_value():
-    with pytest.raises(InputError, match="expected name=value, got 'dim'"):
-        parse_assignments(["dim"])
 
 
 def quick(**values):
@@ -199,15 +139,6 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert 3 <= len(Store(tmp_path).finished()) < 100
-
-
-@pytest.mark.parametrize("axes", [
-    {"seed": "range(0, 100000000000)"}, {"seed": "range(0,1000)", "dim": ["range(0,2000)"] * 2000},
-    {"a": "range(0,9999999999999999999)", "b": "range(0,9999999999999999999)"},
-])  # fmt: skip
-def test_a_range_is_refused_before_it_is_expanded(axes):
-    with pytest.raises(InputError, match="of which a sweep takes at most 1,000,000"):
-        expand("tests.toy:quick", [axes])
 
 
 def test_bad_engine():

@@ -90,7 +90,8 @@ def test_parquet_round_trip():
 
 
 @pytest.mark.parametrize("values", [
-    [1, "a"], [[1], 2], [{"a": 1}, None], [2**64, 1], [True, 1], [True, False], [1.5, 2], [None, None],
+    [1, "a"], [[1], 2], [{"a": 1}, None], [2**64, 1], [True, 1], [True, False], [1.5, 2],
+    [None, None],
 ])  # fmt: skip
 def test_parquet_holds_any_column(values):
     content = tables.to_parquet([{"x": value} for value in values])

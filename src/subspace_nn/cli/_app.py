@@ -161,7 +161,7 @@ def _toml(path: Path) -> cyclopts.config.Dict:
     # Cyclopts passes over tables and the names of verbs; a user who wrote one meant it.
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not TOML: {error}.") from None
     if odd := [name for name, v in content.items() if isinstance(v, dict) or name in app]:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Where many runs are made: options that `sweep` and `measure` share."""
+"""Options that `sweep` and `measure` share: the engine and its workers."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,25 +13,28 @@ from subspace_nn.common.errors import InputError
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Workers:
-    """An engine and what it is given, as typed."""
+    """An engine and its settings, as typed."""
 
     engine: Annotated[
         str, Parameter(help="loky (processes on this machine), serial, dask, ray, slurm.")
     ] = "loky"
-    jobs: Annotated[int, Parameter(help="Workers; -1 is one a core.")] = -1
+    jobs: Annotated[int, Parameter(help="Workers; -1 is one per core.")] = -1
     address: Annotated[
-        str | None, Parameter(help="Of a running dask or ray cluster; a local one if not given.")
+        str | None,
+        Parameter(
+            help="Address of a running dask or ray cluster; a local one is started if not given."
+        ),
     ] = None
     engine_option: Annotated[
         list[str] | None,
         Parameter(
-            help="What a run needs, as in partition=gpu or time=120 for slurm, num_cpus=2 for "
-            "ray, GPU=1 for dask; may be given again."
+            help="Requirement of one run: partition=gpu or time=120 for slurm, num_cpus=2 for "
+            "ray, GPU=1 for dask. Can be repeated."
         ),
     ] = None
 
     def arguments(self) -> dict[str, Any]:
-        """As `sweep` and `measure` of the package take them.
+        """Check the options, and turn them into arguments of `sweep` and `measure`.
 
         Returns:
             Keyword arguments: engine, address, jobs, options.

@@ -1,26 +1,23 @@
-"""Many runs: a grammar that names them, and an engine that runs what is missing."""
+"""A sweep: run what is missing of many runs, whatever is interrupted."""
 
 import collections
-import itertools
-import json
-import math
-import re
 import sys
 import time
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import joblib
 
 from subspace_nn.common import environment
 from subspace_nn.common.atomic import try_writing
-from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.common.errors import InputError
 from subspace_nn.runs import engines
+from subspace_nn.runs.grid import as_word, expand, parse, parse_assignments
 from subspace_nn.runs.record import DONE, FAILED, Record
 from subspace_nn.runs.run import Run, being_imported
 from subspace_nn.runs.store import Store
+
+__all__ = ["Status", "as_word", "complete", "expand", "parse", "parse_assignments", "sweep"]
 
 #: Deaths of a run's process after which it is taken to be the cause, and recorded as failed.
 _DEATHS = 3
@@ -28,134 +25,11 @@ _DEATHS = 3
 #: Deaths in a row that no run can be blamed for, after which a sweep stops.
 _LOST = 3
 
-#: Runs of one sweep at most: a range is refused before it fills the memory.
-MAX_RUNS = 1_000_000
-
 #: Seconds between two looks at runs that another sweep is at.
 _POLL = 0.5
 
-#: Characters of what is known of a death that a record keeps: the end of a log.
+#: Characters of the reason of a death that a record keeps: the end of a log.
 _REASON = 2000
-
-_RANGE = re.compile(r"range\((\d{1,19}), *(\d{1,19})\)")
-
-
-def parse(
-    text: str, overrides: Mapping[str, Any] | None = None, *, task: str | None = None
-) -> list[Run]:
-    """The runs that a sweep file names.
-
-    A sweep file is TOML: `task` (default "mnist"), a table `defaults`, and any number of tables
-    `[[grid]]`. Each grid is the defaults with its own values on top; a list, or the text
-    "range(a, b)", is an axis, and the grid's runs are all combinations.
-
-    Args:
-        text: the file's content.
-        overrides: values that replace those of the defaults and of every grid.
-        task: replaces the file's.
-
-    Returns:
-        The runs in order, each once.
-
-    Raises:
-        InputError: if it is not TOML, or any run is not valid; every problem once.
-
-    Example:
-        >>> runs = parse('''
-        ... [defaults]
-        ... model = "fc"
-        ... [[grid]]
-        ... dim = [10, 30]
-        ... seed = "range(0, 3)"
-        ... ''')
-        >>> len(runs)
-        6
-    """
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"not TOML: {error}.") from None
-    valid = ("task", "defaults", "grid")
-    if unknown := [unknown_name("key", key, valid) for key in content if key not in valid]:
-        raise InputError(*unknown)
-    defaults, grids = content.get("defaults", {}), content.get("grid", [{}])
-    if not isinstance(defaults, dict) or not isinstance(grids, list):
-        raise InputError("expected a table [defaults] and tables [[grid]].")
-    combined = [{**defaults, **grid, **(overrides or {})} for grid in grids]
-    return expand(task or content.get("task", "mnist"), combined)
-
-
-def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
-    """The same grammar on the command line: `dim=10,30 seed=range(0,5)`.
-
-    Args:
-        words: each `name=value`, the value as in TOML; a comma makes a list, and what is nothing
-            else is a text.
-
-    Returns:
-        Values by name.
-
-    Raises:
-        InputError: if a word has no `=`.
-
-    Example:
-        >>> parse_assignments(["model=conv", "dim=10,30", "seed=range(0,2)"])
-        {'model': 'conv', 'dim': [10, 30], 'seed': 'range(0,2)'}
-    """
-    if wrong := [word for word in words if "=" not in word]:
-        raise InputError(*(f"expected name=value, got {word!r}." for word in wrong))
-    pairs = (word.partition("=") for word in words)
-    return {name: _value(value) for name, _, value in pairs}
-
-
-def as_word(value: Any) -> str:
-    """A value as `parse_assignments` reads it; a text without quotes where that is understood.
-
-    Args:
-        value: one of JSON.
-
-    Returns:
-        What stands behind the `=`.
-
-    Example:
-        >>> as_word("conv"), as_word("2017"), as_word(True), as_word([1, 2])
-        ('conv', '"2017"', 'true', '[1, 2]')
-    """
-    plain = isinstance(value, str) and parse_assignments([f"x={value}"])["x"] == value
-    return value if plain else json.dumps(value, ensure_ascii=False)
-
-
-def expand(task: str, grids: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """All runs of some grids.
-
-    Args:
-        task: a built-in name, or `package.module:function`.
-        grids: values by name; lists and ranges are axes.
-
-    Returns:
-        The runs in order, each once.
-
-    Raises:
-        InputError: if any is not valid; every problem once.
-    """
-    grids = list(grids)
-    if (size := sum(map(_size, grids))) > MAX_RUNS:
-        raise InputError(
-            f"These axes name {size:,} runs, of which a sweep takes at most {MAX_RUNS:,}. Name "
-            "fewer values, or several sweeps."
-        )
-    runs: dict[str, Run] = {}
-    problems: dict[str, None] = {}
-    for arguments in itertools.chain.from_iterable(_combinations(grid) for grid in grids):
-        try:
-            run = Run.of(task, arguments)
-        except InputError as error:
-            problems |= dict.fromkeys(error.problems)
-        else:
-            runs[run.id] = run
-    if problems:
-        raise InputError(*problems)
-    return list(runs.values())
 
 
 @dataclass(frozen=True)
@@ -187,27 +61,28 @@ def sweep(
     options: Mapping[str, str | float] | None = None,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[Record]:
-    """Run what is missing; the records are on disk as soon as they are there.
+    """Run what is missing.
 
-    Workers write their own records, so that killing anything, at any time, loses at most the runs
-    in flight. When a worker was killed, the sweep lists again what is missing and goes on.
+    Each worker writes its own record when a run ends, so an interruption loses at most the runs in
+    flight. If a worker dies, the sweep lists what is missing and continues.
 
     Args:
-        runs: what is to be there in the end.
-        store: where the records are.
+        runs: all runs of the sweep.
+        store: holds the records.
         engine: "serial" (in this process), "loky" (processes on this machine), "dask", "ray" or
             "slurm".
-        jobs: number of workers; -1 is one a core. A cluster that is already running has its own.
+        jobs: number of workers; -1 is one per core. A running cluster has its own.
         address: of a running dask scheduler or ray cluster; a local one is started if not given.
-        options: what one run needs, in the words of the cluster: resources of dask's workers,
-            options of a ray task, options of sbatch.
-        on_status: told at the start and after each run.
+        options: requirements of one run: resources of dask's workers, options of a ray task,
+            options of sbatch.
+        on_status: called at the start and after each run.
 
     Returns:
         The records of all runs, in order.
 
     Raises:
-        InputError: if the engine is unknown, or records cannot be written.
+        InputError: if the engine is unknown, records cannot be written, or workers keep dying
+            before they begin a run.
     """
     folder = store.folder.absolute() / f".{engine}"
     setting = engines.Setting(jobs, address, options or {}, folder)
@@ -222,25 +97,25 @@ def complete(
     *,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[Record]:
-    """What `sweep` does, on an engine that was started before and goes on afterwards.
+    """Do what `sweep` does, on an engine that is running already and stays so.
 
     Args:
-        runs: what is to be there in the end.
-        store: where the records are.
+        runs: all runs of the sweep.
+        store: holds the records.
         parallel: the engine, from `engines.start`.
-        on_status: told at the start and after each run.
+        on_status: called at the start and after each run.
 
     Returns:
         The records of all runs, in order.
 
     Raises:
-        InputError: if records cannot be written; or if this is called by a file that is being
-            imported for its task: each worker imports it, and would begin the whole again.
+        InputError: as for `sweep`; or if a module calls this while it is imported for its task.
+            Each worker imports it, too, and would start the sweep again.
     """
     if task := being_imported():
         raise InputError(
-            f"The file of {task} starts runs when it is imported, as each worker does for the "
-            "task's sake. Put that call under if __name__ == '__main__'."
+            f"The file of {task} starts runs when it is imported, and each worker imports it. Put "
+            "that call under if __name__ == '__main__'."
         )
     driver = _Driver(runs, store, on_status)
     if driver.missing:
@@ -380,37 +255,3 @@ def _work(run: Run, store: Store, command: str, failed_before: Record | None) ->
     finally:
         torch.set_num_threads(threads)
     return record
-
-
-def _combinations(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    axes = [[(name, value) for value in _axis(values)] for name, values in grid.items()]
-    return (dict(choice) for choice in itertools.product(*axes))
-
-
-def _size(grid: Mapping[str, Any]) -> int:
-    """Number of combinations, without making one."""
-    lengths = (
-        int(found[2]) - int(found[1]) if (found := _range(values)) else len(_axis(values))
-        for values in grid.values()
-    )
-    return math.prod(max(length, 0) for length in lengths)
-
-
-def _range(values: Any) -> re.Match[str] | None:
-    return _RANGE.fullmatch(values) if isinstance(values, str) else None
-
-
-def _axis(values: Any) -> Sequence[Any]:
-    if found := _range(values):
-        return range(int(found[1]), int(found[2]))
-    return values if isinstance(values, list) else [values]
-
-
-def _value(text: str) -> Any:
-    """A word of the command line as TOML would have it: numbers, true, false; else text."""
-    if _RANGE.fullmatch(text):
-        return text
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return [_value(part) for part in text.split(",")] if "," in text else text

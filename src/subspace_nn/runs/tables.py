@@ -45,8 +45,8 @@ def rows(records: Iterable[Record]) -> list[Row]:
 
     Returns:
         Rows in the order of their arguments: `id`, `status`, the arguments, numbers and texts of
-        the result, `seconds`, `started`, and `error` if the run failed. Lists are left out. Of a result and
-        an argument with the same name, the argument is kept.
+        the result, `seconds`, `started`, and `error` if the run failed. Lists are left out. Of a
+        result and an argument with the same name, the argument is kept.
 
     Example:
         >>> rows([{"id": "0a", "task": "own:train", "status": "done", "arguments": {"dim": 3},

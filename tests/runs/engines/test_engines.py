@@ -63,7 +63,7 @@ def test_a_killed_process_of_this_machine_names_no_call():
         "time must be whole minutes, at least 1, got 0.",
     ]),
     ("slurm", {"options": {"time": "1:00:00"}}, ["whole minutes, at least 1, got '1:00:00'."]),
-    ("slurm", {}, ["There is no Slurm here: srun is not found."]),
+    ("slurm", {}, ["srun is not found"]),
 ])  # fmt: skip
 def test_mistakes_are_told_together_and_leave_nothing(
     engine, setting, messages, tmp_path, monkeypatch

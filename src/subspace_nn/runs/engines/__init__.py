@@ -1,8 +1,8 @@
-"""Where runs are computed: processes of this machine, a cluster of dask or ray, Slurm's queue.
+"""Engines: processes of this machine, a cluster of dask or ray, the queue of Slurm.
 
-An engine is a function that takes `joblib.delayed` calls and gives their results as they come. On
-this machine joblib runs them. joblib's backends for clusters end the whole call when one worker is
-killed, and ray's gives all results at the end; here each cluster's own futures are used.
+An engine is a function that takes `joblib.delayed` calls and yields their results as they end. On
+this machine joblib runs them. On clusters we use each cluster's own futures: joblib's backends end
+the whole call when one worker is killed, and its backend for ray yields all results at the end.
 """
 
 import functools
@@ -34,15 +34,15 @@ def start(engine: str, setting: Setting | None = None) -> Generator[Parallel]:
     Args:
         engine: "serial" (in this process, for debugging), "loky" (processes on this machine),
             "dask", "ray" or "slurm".
-        setting: workers, address and options; one worker a core of this machine if not given.
+        setting: workers, address and options; by default one worker per core of this machine.
 
     Yields:
-        A function that takes `joblib.delayed` calls and gives their results as they come. It
-        raises what a call raises, and `WorkerDiedError` when workers were killed.
+        A function that takes `joblib.delayed` calls and yields their results as they end. It
+        raises the errors of the calls, and `WorkerDiedError` if workers were killed.
 
     Raises:
         InputError: if the engine is unknown, its package is not installed, its cluster does not
-            answer, or it cannot use what it is given.
+            answer, or it does not take these settings.
 
     Example:
         >>> import joblib

@@ -1,8 +1,9 @@
-"""What engines have in common: what they are started with, and how a death is told."""
+"""Engine settings, and how a killed worker is reported."""
 
 import importlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,20 +16,20 @@ from subspace_nn.common.errors import InputError
 #: Python's variable for the same as its option -P, and the value that says who set it.
 _SAFE_PATH, _OURS = "PYTHONSAFEPATH", "subspace-nn"
 
-#: What `joblib.delayed(function)(*args, **kwargs)` makes.
+#: The value of `joblib.delayed(function)(*args, **kwargs)`.
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 Parallel = Callable[[Iterable[Call]], Iterator[Any]]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What an engine is started with.
+    """Settings of an engine.
 
     Attributes:
-        jobs: number of workers; -1 is one a core.
+        jobs: number of workers; -1 is one per core.
         address: of a running cluster.
-        options: what one call needs, in the cluster's own words.
-        folder: for the files of an engine that leaves any.
+        options: requirements of one call, in the cluster's own words.
+        folder: for the files that an engine leaves.
     """
 
     jobs: int = -1
@@ -37,8 +38,8 @@ class Setting:
     folder: Path = Path(".engine")
 
     @property
-    def workers(self) -> int:
-        """How many workers that is on this machine."""
+    def max_workers(self) -> int:
+        """Number of workers on this machine."""
         return joblib.cpu_count() if self.jobs < 0 else self.jobs
 
 
@@ -47,19 +48,19 @@ class Death(NamedTuple):
 
     Attributes:
         arguments: of the call.
-        why: what is known of it.
+        why: the reason, as far as it is known.
     """
 
     arguments: tuple[Any, ...]
     why: str
 
 
-class WorkerDiedError(Exception):
-    """Workers were killed; what is missing is to be asked for again.
+class WorkerDiedError(BrokenExecutor):
+    """Workers were killed. Their calls can be submitted again.
 
     Args:
-        deaths: the calls they were at; none if the engine does not know.
-        why: what is known of all of them.
+        deaths: the calls that they were at; none if the engine does not know.
+        why: the reason, as far as it is known.
     """
 
     def __init__(self, deaths: Iterable[Death] = (), why: str = "") -> None:
@@ -68,13 +69,13 @@ class WorkerDiedError(Exception):
 
 
 def execute(call: Call) -> Any:
-    """Do a call, wherever this is.
+    """Make a call, in whatever process this is.
 
     Args:
-        call: what `joblib.delayed` made.
+        call: from `joblib.delayed`.
 
     Returns:
-        What the function returns.
+        The value that the function returns.
     """
     leave_safe_path()
     function, arguments, keywords = call
@@ -84,17 +85,17 @@ def execute(call: Call) -> Any:
 def results(
     ended: Iterable[tuple[Call, Callable[[], Any]]], *deaths: type[BaseException]
 ) -> Iterator[Any]:
-    """Results of calls that have ended; the others go on when a worker is killed.
+    """Yield results of calls that have ended; the others continue when a worker is killed.
 
     Args:
-        ended: a call, and what gives its result or raises; as they come.
-        deaths: what a killed worker raises.
+        ended: calls in the order in which they end, each with a function that returns its result.
+        deaths: exceptions that mean a killed worker.
 
     Yields:
         The results.
 
     Raises:
-        WorkerDiedError: in the end, if any was killed.
+        WorkerDiedError: at the end, if any was killed.
     """
     dead: list[Death] = []
     for call, result in ended:
@@ -132,11 +133,11 @@ def leave_safe_path() -> None:
 
 
 def require(module: str, extra: str) -> Any:
-    """Import what an engine needs.
+    """Import a package that an engine needs.
 
     Args:
         module: its name.
-        extra: what to install for it.
+        extra: the extra that installs it.
 
     Returns:
         The module.
@@ -154,11 +155,11 @@ def require(module: str, extra: str) -> Any:
 
 @contextmanager
 def reaching(engine: str, address: str | None) -> Generator[None]:
-    """Tell plainly if a cluster does not answer.
+    """Report plainly that a cluster does not answer.
 
     Args:
         engine: its name.
-        address: what was given.
+        address: as given.
 
     Yields:
         Nothing.

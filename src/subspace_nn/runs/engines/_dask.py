@@ -1,4 +1,4 @@
-"""A dask cluster, through its own futures: a killed worker costs its own call only."""
+"""A dask cluster, through its own futures: a killed worker costs only its own call."""
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -51,16 +51,16 @@ def _scheduler(distributed: Any, setting: Setting) -> Generator[Any]:
         yield setting.address
         return
     config = {
-        # The sweep counts how often a run is killed; dask would try each of its calls four times.
+        # The sweep counts deaths itself; by default dask retries each call three times.
         "distributed.scheduler.allowed-failures": 0,
-        # A killed worker is started again, which takes long on a busy machine.
+        # Restarting a killed worker can take long on a busy machine.
         "distributed.deploy.lost-worker-timeout": "1 hour",
     }
     with (
         safe_path(),
         require("dask", "dask").config.set(config),
         distributed.LocalCluster(
-            n_workers=setting.workers,
+            n_workers=setting.max_workers,
             # A worker sets PyTorch's number of threads for its whole process.
             threads_per_worker=1,
             dashboard_address=":0",  # any free port

@@ -27,7 +27,7 @@ def start(backend: str, setting: Setting) -> Generator[Parallel]:
 
     Args:
         backend: its name, "loky" or "sequential".
-        setting: of which the number of jobs matters.
+        setting: only the number of jobs is used.
 
     Yields:
         The function that takes calls.
@@ -39,24 +39,24 @@ def start(backend: str, setting: Setting) -> Generator[Parallel]:
         except BrokenProcessPool as error:  # it takes the other workers along, and names no call
             raise WorkerDiedError(why=" ".join(str(error).split())) from None
 
-    apart = backend == "loky" and setting.workers > 1
+    apart = backend == "loky" and setting.max_workers > 1
     extra = {"initializer": _begin, "initargs": (process.me(),)} if backend == "loky" else {}
     with (
         safe_path() if apart else nullcontext(),
         joblib.parallel_config(backend, n_jobs=setting.jobs, **extra),
         warnings.catch_warnings(),
     ):
-        # Whoever stops before the end says why; that the rest is cancelled goes without saying.
+        # Whoever stops early says why; joblib's warning about cancelled calls adds nothing.
         warnings.filterwarnings("ignore", ".*still being processed by the workers")
         workers: Any = joblib.Parallel(return_as="generator_unordered")
         yield parallel
 
 
 def _begin(driver: Identity) -> None:
-    """What a worker does first.
+    """Prepare a worker.
 
-    Ctrl-C, and the end of a terminal, reach every process of it; the driver ends its workers, who
-    say nothing. Should it be killed, they end by themselves.
+    Ctrl-C and the end of a terminal reach all of its processes. Workers ignore both, because the
+    driver ends them; if the driver is killed, they end by themselves.
     """
     leave_safe_path()
     for name in ("SIGINT", "SIGHUP"):

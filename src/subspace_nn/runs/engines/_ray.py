@@ -1,4 +1,4 @@
-"""A ray cluster, through its own tasks: a killed worker costs its own call only."""
+"""A ray cluster, through its own tasks: a killed worker costs only its own call."""
 
 import functools
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -41,7 +41,7 @@ def start(setting: Setting) -> Generator[Parallel]:
         return results(_ended(ray, {task.remote(call): call for call in calls}), *deaths)
 
     with reaching("ray", setting.address):
-        local = {"num_cpus": setting.workers, "include_dashboard": False}
+        local = {"num_cpus": setting.max_workers, "include_dashboard": False}
         ray.init(setting.address, **({} if setting.address else local))
     try:
         yield parallel

@@ -1,4 +1,4 @@
-"""The queue of a Slurm cluster, through submitit: one job a call."""
+"""The queue of a Slurm cluster, through submitit: one job per call."""
 
 import functools
 import itertools
@@ -21,10 +21,10 @@ from subspace_nn.runs.engines._base import (
     safe_path,
 )
 
-#: Minutes that a job may take, if the option `time` does not say.
+#: Default of the option `time`: minutes that a job may take.
 _MINUTES = 60
 
-#: Calls in one array of jobs: Slurm's own limit, where it has not been raised.
+#: Calls in one array of jobs: Slurm's default limit.
 _ARRAY = 1000
 
 #: Seconds between two looks at the jobs.
@@ -33,23 +33,23 @@ _POLL = 1.0
 
 @contextmanager
 def start(setting: Setting) -> Generator[Parallel]:
-    """Make ready to submit jobs.
+    """Prepare to submit jobs.
 
     Args:
-        setting: jobs are how many run at once (-1: 256); options are those of sbatch, with
+        setting: `jobs` is the number of jobs at once (-1: 256). Options are those of sbatch, with
             underscores (`partition`, `time` in minutes, `mem`, `cpus_per_task`, …), `folder` for
-            the jobs' files and logs, and `cluster=local` for processes of this machine.
+            scripts and logs, and `cluster=local` for processes of this machine.
 
     Yields:
         The function that takes calls.
 
     Raises:
-        InputError: if there is no Slurm here, or it refuses the options or the jobs.
+        InputError: if Slurm is not installed, or refuses the options or the jobs.
     """
     submitit = require("submitit", "slurm")
     executor = _executor(submitit, setting)
     # All processes of this machine would begin at once.
-    size = setting.workers if executor.cluster == "local" else _ARRAY
+    size = setting.max_workers if executor.cluster == "local" else _ARRAY
 
     def ended(calls: Iterable[Call]) -> Iterator[tuple[Call, Callable[[], Any]]]:
         waiting = iter(calls)
@@ -63,7 +63,7 @@ def start(setting: Setting) -> Generator[Parallel]:
                     job.cancel(check=False)
 
     def parallel(calls: Iterable[Call]) -> Iterator[Any]:
-        # A call's own errors are results: what a job fails with is its process, or its machine.
+        # Errors of calls are results; a job that fails has lost its process or its machine.
         utils = submitit.core.utils
         return results(ended(calls), utils.UncompletedJobError, utils.FailedJobError)
 
@@ -91,8 +91,8 @@ def _executor(submitit: Any, setting: Setting) -> Any:
         executor = submitit.AutoExecutor(folder, cluster=cluster)
     except RuntimeError:
         raise InputError(
-            "There is no Slurm here: srun is not found. Start the sweep where jobs are submitted, "
-            "or try it on this machine with the option cluster=local."
+            "Slurm is not installed here: srun is not found. Start the sweep on a machine that "
+            "may submit jobs, or test it on this machine with the option cluster=local."
         ) from None
     named = {f"slurm_{name}": value for name, value in options.items()}
     executor.update_parameters(name="subspace-nn", timeout_min=minutes, **named)
@@ -109,12 +109,12 @@ def _submit(submitit: Any, executor: Any, calls: list[Call]) -> list[Any]:
 
 
 def _attempt(owner: Identity | None, call: Call) -> tuple[Any, Exception | None]:
-    """What a job does; submitit would hand on only the text of an error."""
+    """Make a call in a job, and return its error: submitit would pass on the text alone."""
     if owner is not None:
         process.end_with(owner)
     try:
         return execute(call), None
-    except Exception as error:  # noqa: BLE001  # raised again where the sweep is
+    except Exception as error:  # noqa: BLE001  # raised again by the driver
         return None, error
 
 
