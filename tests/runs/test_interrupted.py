@@ -137,7 +137,7 @@ def test_interrupted_and_resumed_gives_the_undisturbed_records(tmp_path):
 
 def test_a_neighbour_of_a_run_that_kills_its_worker_is_not_blamed(tmp_path):
     runs = expand("tests.toy:killing", [{"seed": [0]}]) + expand(
-        "tests.toy:quick", [{"seed": 1, "seconds": 4.0}]
+        "tests.toy:quick", [{"seed": 1, "seconds": 2.0}]
     )
     records = sweep(runs, Store(tmp_path), jobs=2)
     assert [record["status"] for record in records] == ["failed", "done"]
