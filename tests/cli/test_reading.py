@@ -94,7 +94,8 @@ def test_no_verb_that_reads_imports_from_the_current_folder(audited):
         ["convert", "net", "--out", "b", "--dtype", "int8"],
         ["merge", "net", "--out", "c"], ["runs", "results"], ["runs", "results", "--csv", "r.csv"],
         ["runs", "results/mine", "--pack"], ["report", "results", "--markdown", "r.md"],
-        ["projections", "hashed", "--dim", "3", "--D", "50"],
+        ["projections", "hashed", "--dim", "3", "--D", "50"], ["play", "net", "--out", "[b].html"],
+        ["export", "net", "--out", "net.onnx"],
     ]  # fmt: skip
     done = audited(sys.executable, "-P", "-c", PROGRAM, input=json.dumps(words))
     ended = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("ENDED")]

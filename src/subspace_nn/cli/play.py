@@ -34,4 +34,6 @@ def play(
     else:
         nets = packaged()
     write_atomically(out, page(nets).encode())
-    Terminal(highlight=False).print(f"Wrote {out}. Open it in a browser: it needs no network.")
+    Terminal().print(
+        f"Wrote {out}. Open it in a browser: it needs no network.", markup=False, soft_wrap=True
+    )
