@@ -375,7 +375,11 @@ def test_fashion_mnist_is_downloaded_once(served, plain, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("content", [b"<html>Sign in</html>", gzip.compress(bytes(10_008)), b""])
+@pytest.mark.parametrize(
+    "content",
+    [b"<html>Sign in</html>", gzip.compress(bytes(10_008)), b""],
+    ids=["a page", "another file", "nothing"],  # the time is in what gzip writes
+)
 def test_a_download_of_something_else_is_refused_and_not_kept(served, content):
     (served / f"{TEST_LABELS}.gz").write_bytes(content)
     with pytest.raises(DataError, match="is not the published t10k-labels"):
