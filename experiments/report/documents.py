@@ -10,7 +10,7 @@ from subspace_nn.report.theme import svg
 
 #: Pages by file: their titles, and the sections in them; the last has all others.
 _PAGES = {
-    "measurements": ("Intrinsic dimensions", {"intrinsic-dimensions", "measurements"}),
+    "measurements": ("Measurements", {"intrinsic-dimensions", "measurements"}),
     "sweeps": ("All tables", set()),
 }
 

@@ -168,6 +168,11 @@ def test_inline_svg_takes_the_colours_of_its_page(central):
     assert len(re.findall(r' id="', text)) == len(set(re.findall(r' id="([^"]+)"', text)))
 
 
+def test_numbers_in_names_keep_their_digits():
+    figure = figures.against_dim([Line("lr 0.00123", LINES[0].points), LINES[1]], PERCENT)
+    assert "lr 0.00123" in theme.inline_svg(figure, "x")
+
+
 def test_png_has_the_size_asked_for(central):
     content = theme.png(central, dpi=72)
     assert struct.unpack(">II", content[16:24]) == tuple(map(int, figures.WIDE))

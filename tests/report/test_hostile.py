@@ -34,8 +34,9 @@ def legitimate(number, seed):
     """Records that fit the schema, with every text and every number of the lists somewhere."""
     for count in range(number):
         group, place = divmod(count, TOGETHER)
-        name, other = (NASTY[(group * step + seed) % len(NASTY)] for step in (1, 5))
-        value, size = (NUMBERS[(group * step + seed) % len(NUMBERS)] for step in (1, 7))
+        place_of_all = 2 * (seed * number // TOGETHER + group) + place * 2 // TOGETHER
+        name, other = (NASTY[place_of_all * step % len(NASTY)] for step in (1, 7))
+        value, size = (NUMBERS[place_of_all * step % len(NUMBERS)] for step in (1, 7))
         arguments = {
             "model": name, "projection": other, "dim": [3000, 10**12, 1, size][place % 4],
             "seed": count, other or "x": [name, value][place % 2],

@@ -127,6 +127,8 @@ def courses(
     Returns:
         The figure.
     """
+    if axis.kind == "percent" and not all(_is_percent(one.values) for one in found):
+        axis = Axis(axis.name)
     percent = axis.kind == "percent"
     letters = max(len(one.name) for one in found) + (8 if percent else 0)
     figure, axes = canvas(*size, title=title, left=52, right=20 + LETTER * letters)
@@ -149,6 +151,11 @@ def courses(
     axis.scale(axes, drawn)
     marks.at_ends(axes, ends)
     return figure
+
+
+def _is_percent(values: np.ndarray) -> bool:
+    """Whether a course stays where its last values are: from 0 to 100."""
+    return bool(np.all((values >= 0) & (values <= 100)))
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ _SMALLEST_ERROR = 0.05
 _FAR = 1e3
 
 
-#: Larger numbers are drawn here: matplotlib computes with limits beyond the data.
-_LARGEST = 1e250
+#: Larger numbers are drawn here: matplotlib computes with limits and ticks far beyond the data.
+_LARGEST = 1e200
 
 
 class Point(NamedTuple):

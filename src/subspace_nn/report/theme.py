@@ -86,6 +86,7 @@ _RC: Mapping[str, Any] = {
 #: matplotlib's own settings: a style of the user's changes no figure.
 _DEFAULTS = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
 
+_ATTRIBUTE = re.compile(r' (?:d|x|y|width|height|transform)="[^"]*"')
 #: Decimals beyond the second.
 _SURPLUS = re.compile(r"(\.\d\d)\d+")
 
@@ -209,8 +210,7 @@ def svg(figure: Figure) -> str:
         The file's text, the same for the same figure.
     """
     text = _svg(figure, "subspace-nn", fonttype="path", transparent=False)
-    # A hundredth of a point is fine enough for lines, and for letters, which are drawn large.
-    return re.sub(r' d="[^"]*"', lambda found: _SURPLUS.sub(r"\1", found[0]), text)
+    return _shorter(text)
 
 
 def inline_svg(figure: Figure, name: str) -> str:
@@ -229,10 +229,15 @@ def inline_svg(figure: Figure, name: str) -> str:
     # Names of groups are the same in every figure, and a page may hold each only once.
     text = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text)
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = _SURPLUS.sub(r"\1", text)
+    text = _shorter(text)
     for variable, (light, _) in THEME.items():
         text = text.replace(light, f"var(--{variable}, {light})")
     return text
+
+
+def _shorter(text: str) -> str:
+    """Lengths in attributes to a hundredth of a point; what is written stays as it is."""
+    return _ATTRIBUTE.sub(lambda found: _SURPLUS.sub(r"\1", found[0]), text)
 
 
 def _svg(figure: Figure, salt: str, *, fonttype: str, transparent: bool) -> str:
