@@ -1,14 +1,15 @@
-"""Projections inside of `torch.compile`: one graph, whether tables exist or not."""
+"""Projections in graphs: one of `torch.compile`, whether tables exist or not, and exported ones."""
 
 import gc
 
 import pytest
 import torch
 
-from subspace_nn.projections import Gaussian, Hashed, Kronecker, make
+from subspace_nn.common.errors import InputError
+from subspace_nn.projections import KINDS, Gaussian, Hashed, Kronecker, _compiled, make
 from subspace_nn.projections._compiled import PROJECTIONS
 from subspace_nn.projections.linear import place
-from tests.projections.cases import CASES
+from tests.projections.cases import CASES, COMBINED
 
 RECOMPUTED = {
     "hashed, recomputed": lambda: Hashed(97, 31, store=False),
@@ -74,3 +75,47 @@ def test_a_projection_is_not_kept_alive():
     number = Hashed(97, 31)._number
     gc.collect()
     assert number not in PROJECTIONS
+
+
+# Exported
+
+
+class Products(torch.nn.Module):
+    """Products of many maps and of some of their rows."""
+
+    def __init__(self, cases):
+        super().__init__()
+        self.maps = {name: make_P() for name, make_P in cases.items()}
+
+    def forward(self, xs):
+        return [product for n, P in self.maps.items() for product in (P @ xs[n], P[3:9] @ xs[n])]
+
+
+def values(function, maps):
+    generator = torch.Generator().manual_seed(1)
+    xs = {
+        name: torch.randn(P.dim, generator=generator, dtype=torch.float64).requires_grad_()
+        for name, P in maps.items()
+    }
+    products = function(xs)
+    sum(product.square().sum() for product in products).backward()
+    return [*products, *(x.grad for x in xs.values())]
+
+
+def test_an_exported_program_needs_nothing_of_this_package():
+    cases = {name: CASES[name] for name in (*KINDS, "layerwise hashed 31", *COMBINED)} | RECOMPUTED
+    products = Products(cases)  # the first use of each P is in the exporter
+    xs = {name: torch.zeros(P.dim, dtype=torch.float64) for name, P in products.maps.items()}
+    program = torch.export.export(products, (xs,))
+    assert not [node for node in program.graph.nodes if "subspace_nn" in str(node.target)]
+    expected = values(Products(cases), products.maps)
+    for got in values(program.module(), products.maps), values(products, products.maps):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_dense_form_that_is_too_large_is_refused(monkeypatch):
+    monkeypatch.setattr(_compiled, "MAX_ENTRIES", 97 * 31 - 1)
+    one = {"x": torch.zeros(31)}
+    torch.export.export(Products({"x": CASES["hashed"]}), (one,))
+    with pytest.raises(InputError, match="merge"):
+        torch.export.export(Products({"x": CASES["sparse"]}), (one,))

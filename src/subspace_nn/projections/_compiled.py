@@ -1,8 +1,8 @@
-"""Products as one opaque operation of `torch.compile`.
+"""Products in graphs: one opaque operation of `torch.compile`, constants of `torch.export`.
 
 A compiler must not trace a product: its tables are made from 64-bit integers at the first use, and
 the graph would depend on whether they exist. A graph holds the number of a projection, not the
-object.
+object. An exported program is used where this package is not, so it holds P's entries.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,15 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+from subspace_nn.common.errors import InputError
 
 if TYPE_CHECKING:
     from subspace_nn.projections.base import Projection
+
+#: Entries of the dense form of P that an exported program may hold: 256 MiB of float32.
+MAX_ENTRIES = 1 << 26
 
 #: The projections that exist, by number.
 PROJECTIONS: WeakValueDictionary[int, "Projection"] = WeakValueDictionary()
@@ -77,4 +83,40 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 product.register_autograd(_backward, setup_context=_remember)
 
 
-__all__ = ["PROJECTIONS", "multiply", "product"]
+def written_out(x: Tensor, rows: Sequence[int], *, transposed: bool) -> Tensor:
+    """A product with rows of a projection by constants and plain operations.
+
+    Args:
+        x: the operand.
+        rows: number of the projection, first row, and row after the last.
+        transposed: whether with the adjoint.
+
+    Returns:
+        The product.
+    """
+    number, start, stop = rows
+    projection, rows_ = PROJECTIONS[number], slice(start, stop)
+    # Tensors of an exporter have no values, and P must not keep tables made of them.
+    with _disable_current_modes():
+        written = projection._gathered(rows_) or _dense(projection, rows_)
+    if isinstance(written, Tensor):
+        return x @ (written if transposed else written.T).to(x.dtype)
+    index, factor = written[0], written[1].to(x.dtype)
+    if not transposed:
+        return x.index_select(-1, index) * factor
+    return x.new_zeros((*x.shape[:-1], projection.dim)).index_add(-1, index, x * factor)
+
+
+def _dense(projection: "Projection", rows: slice) -> Tensor:
+    """P[rows] as a matrix, if all of P is small enough to be one."""
+    entries = projection.D * projection.dim
+    if entries > MAX_ENTRIES:
+        raise InputError(
+            f"Exported, {projection.kind} is a matrix of D × d = {entries:,} numbers, more than "
+            f"{MAX_ENTRIES:,}. Export merge(), or use 'hashed', which takes one number a weight."
+        )
+    identity = torch.eye(projection.dim, dtype=torch.float64, device="cpu")
+    return projection[rows]._matvec(identity).T.contiguous()
+
+
+__all__ = ["MAX_ENTRIES", "PROJECTIONS", "multiply", "product", "written_out"]

@@ -229,6 +229,10 @@ class Projection(LinearMap):
         """θ0 + step · P[rows] ω at once, for ω of shape (d,); None where that has no short way."""
         return None
 
+    def _gathered(self, rows: slice) -> tuple[Tensor, Tensor] | None:  # noqa: ARG002
+        """Column and value of the one entry of each row, where rows have no more than one."""
+        return None
+
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         """P[rows]ᵀ g; by default from all of Pᵀ, with zeros in the other rows."""
         padded = gradient.new_zeros((*gradient.shape[:-1], self.D))

@@ -115,6 +115,14 @@ class Hashed(Storable):
             return blocks.place(omega, rows, origin, step)
         return super()._place_rows(omega, rows, step, origin)
 
+    def _gathered(self, rows: slice) -> tuple[Tensor, Tensor]:
+        index = torch.empty(rows.stop - rows.start, dtype=torch.int64, device="cpu")
+        for weights, part in self._hash.indices(index.device, rows):
+            index[_within(weights, rows)] = part
+        sign = torch.where(index < 2 * self.dim, 1.0, -1.0)
+        index %= self.dim
+        return index, self._norm(index.device)[index] * sign
+
     def _add(
         self,
         part: Tensor,  # (*, n)

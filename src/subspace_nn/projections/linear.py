@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections._compiled import multiply, product
+from subspace_nn.projections._compiled import multiply, product, written_out
 
 
 class LinearMap(abc.ABC):
@@ -244,6 +244,8 @@ def _apply(x: Tensor, linear: LinearMap, *, transposed: bool) -> Tensor:
     if torch.compiler.is_dynamo_compiling():
         size = linear.shape[1 if transposed else 0]
         return product(x, linear._address(), size, transposed)
+    if torch.compiler.is_exporting():
+        return written_out(x, linear._address(), transposed=transposed)
     if _transforming():
         return _Transformable.apply(x, linear, transposed)
     # Most backward passes need no further derivative.

@@ -6,14 +6,13 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
 from subspace_nn import projections
 from subspace_nn.common.checks import one_of, require
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Projection
 from subspace_nn.projections.linear import place, shifted
-from subspace_nn.subspace import compiled, theta0
+from subspace_nn.subspace import theta0
 from subspace_nn.subspace.layout import Entry, Layout
 
 Scale = Literal["init", "none", "learned"]
@@ -90,8 +89,6 @@ class Theta:
             One tensor for each entry, or the one.
         """
         self.settle()
-        if torch.compiler.is_exporting():
-            self._prepare(omega.dtype)
         if index is None and not (self.factors or self.projection.anchored):
             return place(self.projection, omega, [*self.steps.values()], [*self.origin.values()])
         direction, factors = omega.tensor_split([self._rank])
@@ -104,12 +101,10 @@ class Theta:
             ]
         entry, owned = self.layout.entries[index], False
         rows = self.projection[entry.start : entry.start + entry.numel]
-        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-            move = compiled.product(direction, self._rows[index], False)  # noqa: FBT003
-        elif omega.is_cuda and not (self.factors or self.projection.anchored):
+        if omega.is_cuda and not (self.factors or self.projection.anchored):
             return place(rows, omega, [self.steps[entry.name]], [self.origin[entry.name]])
-        else:
-            move = rows @ direction
+        move = rows.__matmul__(direction)  # the compiler does not follow the operator
+        if not torch.compiler.is_compiling():
             # The library's own kinds return a tensor that is nobody else's, or a view of one.
             owned = type(self.projection) in projections.KINDS.values() and not move._is_view()
         return [self._weight(entry, move, factors[index : index + 1], owned=owned)]
@@ -196,7 +191,6 @@ class Theta:
 
     def _finish(self) -> None:
         """Set what follows from P."""
-        self._rows = self._handles()
         widening = self.projection.widening
         self.steps = {
             e.name: 1.0
@@ -204,25 +198,6 @@ class Theta:
             else self.sigma[e.name] * widening(e.start, e.start + e.numel)
             for e in self.layout.entries
         }
-
-    def _prepare(self, dtype: torch.dtype) -> None:
-        """Have P make its tables: an exporter runs without numbers, and they would have none."""
-        with _disable_current_modes():
-            self.projection @ torch.zeros(self.projection.dim, dtype=dtype)
-
-    def _handles(self) -> list[str]:
-        """What compiled code calls the rows of each entry."""
-        name = compiled.handle(self.projection)
-        return [f"{name}:{e.start}:{e.start + e.numel}" for e in self.layout.entries]
-
-    def __setstate__(self, values: dict[str, Any]) -> None:
-        """Restore a copy, or a pickle from another process.
-
-        Args:
-            values: the attributes.
-        """
-        self.__dict__ |= values
-        self._rows = self._handles()
 
 
 def check_choices(projection: str | Projection, choices: Mapping[str, tuple[object, Any]]) -> None:
