@@ -9,7 +9,7 @@ writes
 
 - in how many measurements the 95 % interval holds the answer, of all and of those that call
   themselves tight;
-- in how many measurements that call themselves tight the records show what makes an interval
+- how many measurements call themselves tight although their records show why the interval is
   doubtful: results 0.2 and five standard deviations apart at one dimension, or a fall of the
   mean of five standard errors;
 - the runs, and those of the planner of commit f0d51fe on the same tasks, where it does not crash;
@@ -27,6 +27,7 @@ import statistics
 import subprocess
 import sys
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,14 +36,15 @@ import numpy as np
 from benchmarks import output
 from evidence.measure_families import FAMILIES, LEVEL, Family, Random, Task
 from subspace_nn.measure import estimate, plan
+from subspace_nn.report.document import Table
 
 TRIALS = 120
 BATCH, BUDGETS = 4, (60, 200)
 BASELINE = "f0d51fe"
 #: Dimensions and seeds of the plain grid, and resamples of its bootstrap.
 GRID_DIMS, GRID_SEEDS, RESAMPLES = 20, 5, 500
-#: What makes an interval doubtful is in the records if results at one dimension are as far apart,
-#: or the mean falls by as many standard errors.
+#: Records show that an interval is doubtful if results at one dimension are this far apart, or the
+#: mean falls by this many standard errors.
 APART, ERRORS = 0.2, 5.0
 
 Runs = dict[int, list[float]]
@@ -72,7 +74,7 @@ class Trial:
         held: whether the interval holds the answer.
         tight: whether the measurement called itself tight.
         doubted: whether it warned.
-        shown: whether the records show what makes the interval doubtful.
+        shown: whether the records show why the interval is doubtful.
         runs: number of runs.
     """
 
@@ -122,7 +124,7 @@ def row(family: Family, trials: int, before: Method | None = None) -> dict[str, 
 
 
 def total(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Sums over families, and what follows from them."""
+    """Sums over families, and their percentages."""
     names = [name for name, value in rows[0].items() if type(value) is int]
     sums = {name: sum(row[name] for row in rows) for name in names}
     return {
@@ -138,6 +140,65 @@ def total(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def in_words(content: Mapping[str, Any]) -> str:
+    """The totals in one paragraph.
+
+    Args:
+        content: of results/measure_coverage.json.
+
+    Returns:
+        Markdown.
+    """
+    all_of = content["promised"]
+    families = sum(row["promised"] for row in content["families"])
+    held = (
+        f"Of {all_of['trials']:,} measurements of {families} promised families, "
+        f"{all_of['percent_held']} % of the intervals hold the answer, and "
+        f"{all_of['percent_held_of_tight']} % of the {all_of['tight']:,} tight ones. "
+        f"In each family at least {all_of['least_percent_held']} % do."
+    )
+    cost = (
+        f"They take {all_of['runs_against_before']:.2f} times the runs of commit "
+        f"{content['baseline']}, which crashed on {all_of['crashed_before']} of these tasks."
+    )
+    grid = (
+        "The interval of a plain grid, the usual practice (five seeds at each of 20 dimensions, a "
+        f"bootstrap over the seeds), holds the answer in {all_of['percent_held_by_grid']} %."
+    )
+    return f"{held} {cost} {grid}"
+
+
+def as_table(content: Mapping[str, Any]) -> Table:
+    """A row for each family, those that are promised first.
+
+    Args:
+        content: of results/measure_coverage.json.
+
+    Returns:
+        The table.
+    """
+    rows: list[list[str]] = []
+    for name, promised in (("all promised", True), ("all others", False)):
+        of_kind = [row for row in content["families"] if row["promised"] is promised]
+        totals = content["promised" if promised else "doubtful"]
+        rows += [*(_cells(row["family"], row) for row in of_kind), _cells(name, totals)]
+    return Table(
+        ["family", "tasks", "interval holds, %", "of the tight ones", "warned", "mean of runs"],
+        rows,
+    )
+
+
+def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
+    return [
+        name,
+        f"{row['trials']:,}",
+        f"{100 * row['held'] / row['trials']:.1f}",
+        f"{row['held_tight']:,} of {row['tight']:,}",
+        f"{row['doubted']:,}",
+        f"{row['runs'] / row['trials']:.0f}",
+    ]
+
+
 def _limit(trials: int, aim: float = 0.92) -> float:
     return aim - 2 * math.sqrt(aim * (1 - aim) / trials)
 
@@ -147,7 +208,7 @@ def _percent(count: int, of: int) -> float:
 
 
 def drawn(family: Family, index: int) -> tuple[Task, Random]:
-    """One of a family's tasks, and what its runs are drawn with."""
+    """One of a family's tasks, and the generator of its runs."""
     dice = np.random.default_rng([FAMILIES.index(family), index])
     return family.task(dice), dice
 
@@ -177,7 +238,7 @@ def runs_before(family: Family, index: int, before: Method, runs: int) -> dict[s
 
 
 def measure(task: Task, dice: Random, method: Method, budget: int) -> tuple[Any, int, bool, Runs]:
-    """What `subspace_nn.measure` does, without records.
+    """Measure as `subspace_nn.measure` does, without records.
 
     Returns:
         The estimate, the number of runs, whether the interval got as narrow as asked, and the

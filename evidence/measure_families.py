@@ -1,4 +1,4 @@
-"""Synthetic tasks with known answers: what the interval of a measurement is tried on.
+"""Synthetic tasks with known answers, to try the interval of a measurement on.
 
 A family is a kind of curve and a kind of noise. Each of its tasks is drawn at random: the number of
 weights D, the answer, the slope of the curve at the threshold, the noise. Families whose interval
@@ -27,7 +27,7 @@ _CHANCE = 0.1
 # Where a logistic curve from 0.1 to 1 is at 0.9.
 _P = (LEVEL - _CHANCE) / (1 - _CHANCE)
 _LOGIT = math.log(_P / (1 - _P))
-#: What a seed does to all dimensions alike, where seeds are shared: its part of the variance.
+#: Share of the variance that all dimensions have in common, where seeds are shared.
 _SHARED = 0.64
 
 
@@ -44,7 +44,7 @@ class Task:
         sample: one result.
         full_noise: that of the full model, as a part of the noise at the crossing.
         spread: noise at z, as a part of that at the crossing.
-        observed: the mean of what `sample` returns, of the mean and the noise.
+        observed: the mean of `sample`, as a function of the curve's value and the noise.
         relative: whether the threshold is 0.9 × the full model's mean, or 0.9 itself.
         shared: whether the k-th runs of all dimensions share a seed.
         grid: seeds at each dimension of a sweep that was there before.
@@ -82,7 +82,7 @@ class Task:
 
     @property
     def threshold(self) -> float:
-        """What the mean has to reach."""
+        """The value that the mean has to reach."""
         return LEVEL * self.full_mean if self.relative else LEVEL
 
     @property

@@ -4,8 +4,8 @@
 
 Starts a measurement of a synthetic task by the command line, waits until a random number of new
 records is written, interrupts it by a signal (`evidence.kill_test.SIGNALS`), and starts it again;
-ten times. Then the answer must be that of a measurement that nobody disturbed, and no record that
-existed before a signal may have changed: what is finished is not run again.
+ten times. Then the answer must be that of an undisturbed measurement, and no record that existed
+before a signal may have changed: finished runs are not repeated.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from subspace_nn.runs.store import Store
 KILLS = 10
 TASK = "tests.measure.synthetic:train"
 ARGUMENTS = {"answer": 300, "noise": 1.5}
-#: What a run takes: long enough to be killed in.
+#: Duration of a run, long enough to be killed in it.
 SECONDS = 0.2
 
 
@@ -100,7 +100,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _wait(process: subprocess.Popen[bytes], store: Store, count: int) -> None:
-    """Until so many records are there."""
+    """Wait until the folder has this many records."""
     while process.poll() is None and len(store.written()) < count:
         time.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""What an intrinsic dimension depends on beside the net and the data, on a small task.
+"""How an intrinsic dimension depends on the recipe, the threshold and the projection.
 
     python -m evidence.measure_pitfalls results/measure_pitfalls.json
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import tables as benchmarks
+from evidence import measure_coverage as coverage
 from evidence.blocks import fill
 from experiments.report import free_parameters, recipes
 from subspace_nn.common.atomic import write_atomically
@@ -75,6 +76,12 @@ def _stopped(row: Mapping[str, Any]) -> str:
     return "tight" if row["stopped"] == "tight" else f"{row['stopped']} spent"
 
 
+def _coverage(results: Path) -> str:
+    """How often the interval of a measurement holds the answer, by family of tasks."""
+    content = json.loads((results / "measure_coverage.json").read_bytes())
+    return f"{coverage.in_words(content)}\n\n{table(coverage.as_table(content))}"
+
+
 def _measured(results: Path) -> str:
     """What each measurement found, with published values."""
     section = _summary(results)
@@ -109,6 +116,7 @@ def _recipes(net: str, results: Path) -> str:
 
 #: From the folder of results to Markdown.
 TABLES: dict[str, Callable[[Path], str]] = {
+    "coverage": _coverage,
     "intrinsic-dimensions": _intrinsic_dimensions,
     "measured": _measured,
     "pitfalls": _pitfalls,

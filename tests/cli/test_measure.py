@@ -2,6 +2,7 @@
 
 import pytest
 
+from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
 
 TASK = "tests.measure.synthetic:train"
@@ -58,6 +59,20 @@ def test_a_file_of_measurements(command, tmp_path, monkeypatch):
     assert [len(Store(tmp_path / name).read()) for name in "ab"] == [9, 8]
     code, _, err = command("measure", "mine.toml", "answer=3", "--budget", "4")
     assert (code, "answer=3, --budget" in err) == (2, True)
+
+
+def test_names_in_a_strangers_records_cannot_command_the_terminal(run, tmp_path):
+    store = Store(tmp_path / "out")
+    for name in ("\x1b[2J\x1b]0;x\x07", "x" * 10_000):
+        arguments = {"dim": 3, "seed": 0, "answer": 70, name: 1}
+        record = Run("tests.measure.synthetic:open_to_all", arguments).failed("")
+        store.write(record | {"status": "done", "result": {"D": 10_000, "test_accuracy": 1.0}})
+    (tmp_path / "out" / f"{'0' * 16}.json").write_text('{"id": "\\u001b[2J"}')
+    code, out, err = run("tests.measure.synthetic:open_to_all", "answer=70", "--budget", "5")
+    assert code == 0
+    assert "left out" in out
+    assert "\x1b" not in out + err
+    assert len(out + err) < 5000
 
 
 @pytest.mark.parametrize(("words", "messages"), [

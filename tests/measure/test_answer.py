@@ -65,6 +65,13 @@ def test_a_value_that_makes_no_sense_is_named(key, value, measured, tmp_path):
     assert str(path) in found.problems[0]
 
 
+def test_a_plan_of_more_than_a_batch_is_refused(measured, tmp_path):
+    content = json.loads(place(measured[0], ASKED).read_bytes())
+    content["planned"] = [[dim, 0] for dim in range(1, 7)]
+    put(tmp_path, json.dumps(content).encode())
+    assert "planned has 6 runs" in answers(tmp_path).problems[0]
+
+
 def test_a_file_under_another_name_is_named(measured, tmp_path):
     put(tmp_path, place(measured[0], ASKED).read_bytes(), "other")
     assert f"its name must be {ASKED.name}.json" in answers(tmp_path).problems[0]

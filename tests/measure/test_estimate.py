@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import isotonic_regression
 
 from evidence import measure_coverage, measure_families
-from subspace_nn.measure.estimate import Results, cross, estimate
+from subspace_nn.measure.estimate import estimate
+from subspace_nn.measure.results import Results
 
 D = 10_000
 
@@ -40,31 +40,6 @@ def test_crossing_without_noise(values, dim, below, reached):
     assert (found.dim, found.below, found.reached) == (dim, below, reached)
     if found.noise == 0:
         assert (found.low, found.high) == (below + 1, reached)
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), min_size=1, max_size=4),
-    st.lists(st.integers(1, 9), min_size=5, max_size=5),
-    st.floats(0.01, 1.2),
-)
-def test_many_curves_at_once_are_each_its_isotonic_regression(rows, counts, level):
-    dims, D = [3, 10, 30, 100, 300], 1000
-    means, counts = np.array(rows), np.array(counts, dtype=float)
-    tops = np.full(len(rows), 1.3)
-    levels = np.full(len(rows), level)
-    shorts, crossings = cross(means, counts, dims, ends=(0, D), levels=levels, tops=tops)
-    for row, short, crossing in zip(means, shorts, crossings, strict=True):
-        fit = isotonic_regression(row, weights=counts).x
-        if np.abs(fit - level).min() < 1e-9:
-            continue  # reached or not by rounding alone
-        assert short == np.searchsorted(fit, level)
-        if short:
-            values, logs = [*fit, 1.3], np.log([*dims, D])
-            inside = np.interp(level, values[short - 1 : short + 1], logs[short - 1 : short + 1])
-            assert crossing == pytest.approx(inside)
-        else:
-            assert crossing < 0
 
 
 def test_the_line_between_two_dimensions_is_straight_in_log_d():
@@ -168,6 +143,17 @@ def test_the_order_of_runs_does_not_matter():
     full = [1.0, 0.99, 1.02]
     shuffled = {d: list(dice.permutation(values)) for d, values in reversed(at.items())}
     assert estimate(results(shuffled, full[::-1])) == estimate(results(at, full))
+
+
+@pytest.mark.parametrize("unit", [2.0**-900, 2.0**400, 2.0**700, 2.0**990])
+def test_results_of_any_size(unit):
+    at = {10: [0.5, 0.52], 100: [0.8, 0.83], 300: [0.95, 0.96]}
+    one = estimate(results(at))
+    scaled = {dim: [unit * value for value in values] for dim, values in at.items()}
+    found = estimate(results(scaled, full=(unit, unit)))
+    assert (found.dim, found.low, found.high) == (one.dim, one.low, one.high)
+    assert found.threshold == pytest.approx(unit * one.threshold)
+    assert [p.mean for p in found.points] == [unit * p.mean for p in one.points]
 
 
 @pytest.mark.parametrize("level", [0.1, 0.3, 0.7, 0.8, 0.9])

@@ -208,6 +208,7 @@ def test_a_share_of_a_negative_figure_makes_no_sense(better):
     ({"D": 3, "test_accuracy": "good"}, "must be a number, got 'good'"),
     ({"D": 3, "test_accuracy": True}, "must be a number, got True"),
     ({"D": 3, "test_accuracy": float("nan")}, "must be a number, got nan"),
+    ({"D": 3, "test_accuracy": 1.7e308}, "at most 1e\\+300, got 1.7e\\+308"),
     ({"D": 3.0, "test_accuracy": 1.0}, "D must be a whole number of at least 2, got 3.0"),
 ])  # fmt: skip
 def test_results_that_cannot_be_used(result, message):

@@ -1,4 +1,4 @@
-"""What a measurement found, and its file: written at once, checked once when it is read."""
+"""The answer of a measurement, and its file: written atomically, checked when it is read."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import is_number, is_whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.measure.doubts import Doubt
-from subspace_nn.measure.plan import Dim
+from subspace_nn.measure.plan import FULL_RUNS, Dim
 from subspace_nn.measure.question import FULL, Question
 
 #: Why a measurement ended: the interval is as narrow as asked; it is so, but the results show why
@@ -23,16 +23,16 @@ from subspace_nn.measure.question import FULL, Question
 #: threshold; the largest dimension to try falls short.
 Stop = Literal["tight", "doubtful", "budget", "unreachable", "beyond"]
 
-#: Folder of what was asked and answered, in the folder of the records.
+#: Folder of the answers, in the folder of the records.
 FOLDER = "measurements"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a measurement found.
+    """The answer of a measurement.
 
     Attributes:
-        question: what was asked.
+        question: the question.
         stopped: why it ended: "tight", "doubtful", "budget", "unreachable" or "beyond".
         D: number of weights.
         dim: d_int; None if unreachable, beyond the largest dimension to try, or if the budget was
@@ -71,7 +71,7 @@ class Answer:
 
     @property
     def made(self) -> int:
-        """How many of the runs were made for it: what the budget counts."""
+        """Number of runs that were made for it, which the budget limits."""
         return len(self.runs) - self.reused
 
     @property
@@ -85,7 +85,7 @@ class Notes:
     """The file of a measurement.
 
     Attributes:
-        question: what is asked.
+        question: the question.
         made: ids of the runs that were made for it.
         planned: dimension and seed of each run of the batch under way.
         answer: None as long as it goes on.
@@ -133,7 +133,7 @@ def place(folder: Path, question: Question) -> Path:
 
     Args:
         folder: of the records.
-        question: what is asked.
+        question: the question.
 
     Returns:
         The path of the file; it need not exist.
@@ -142,7 +142,7 @@ def place(folder: Path, question: Question) -> Path:
 
 
 def answers(folder: str | os.PathLike[str]) -> Answers:
-    """The answers that measurements left in a folder; those that are not finished have none.
+    """Read the answers in a folder; a measurement that is not finished has none.
 
     Nothing that a file names is imported or built. A file that is not that of a measurement is
     left out, and named in `problems`.
@@ -173,7 +173,7 @@ def read(path: Path) -> Notes:
         path: of the file.
 
     Returns:
-        What it says.
+        Its content.
 
     Raises:
         InputError: if it is not the file of a measurement; the message names every key that is
@@ -217,6 +217,8 @@ def _notes(content: Any) -> Notes:
         answer = Answer(question=question, **{name: answer[name] for name in _ANSWER})
         _require_sense(answer)
     planned = tuple((dim, seed) for dim, seed in content["planned"])
+    if len(planned) > (most := max(question.batch, FULL_RUNS)):
+        raise InputError(f"planned has {len(planned):,} runs, expected at most {most}")
     return Notes(question, tuple(content["made"]), planned, answer)
 
 
@@ -236,7 +238,7 @@ def _require(content: dict[str, Any], fields: Mapping[str, "_Field"]) -> None:
 
 
 def _require_sense(answer: Answer) -> None:
-    """Refuse numbers that do not fit each other."""
+    """Refuse numbers that contradict each other."""
     dims = [point["dim"] for point in answer.points]
     sense = {
         "low ≤ d_int ≤ high ≤ D": answer.low <= (answer.dim or answer.low) <= answer.high
@@ -324,14 +326,14 @@ _ANSWER: dict[str, _Field] = {
 
 
 def _made_before(content: dict[str, Any]) -> Any:
-    """Of an earlier version, which kept what it had not made."""
+    """The value for a file of an earlier version, which listed the other runs."""
     answer, reused = content.get("answer"), content.get("reused")
     runs = answer.get("runs", []) if isinstance(answer, dict) else []
     both = isinstance(runs, list) and isinstance(reused, list)
     return [run for run in runs if run not in reused] if both else []
 
 
-#: Keys that came later, and what stands for their absence.
+#: Defaults of keys that came later.
 _LATER: dict[str, Callable[[dict[str, Any]], Any]] = {
     "made": _made_before,
     "planned": lambda _: [],

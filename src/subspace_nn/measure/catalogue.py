@@ -1,4 +1,4 @@
-"""Tasks that go by a name, and what was published about them."""
+"""Named tasks, and published values of their intrinsic dimensions."""
 
 import dataclasses
 import inspect
@@ -38,8 +38,8 @@ class Known:
     """A task with a name.
 
     Attributes:
-        title: what it is.
-        question: what is asked of it, unless the caller says otherwise.
+        title: a description.
+        question: the question, unless the caller changes it.
         published: values from the literature.
     """
 
@@ -91,7 +91,7 @@ def question(
             function without an argument `dim`, which gives a module and its data
             (`subspace_nn.tasks.own`). A function of the user's own is named
             `package.module:function`, or given itself if it can be imported under its name.
-        arguments: of the task, beside `dim` and `seed`; others keep their defaults.
+        arguments: of the task, except for `dim` and `seed`; others keep their defaults.
         **definition: further fields of `Question`, such as threshold.
 
     Returns:
@@ -203,7 +203,7 @@ _FLAGS = {
 
 
 def _words(asked: Question, base: Question) -> list[str]:
-    """The arguments that a question has beside those of another."""
+    """The arguments of a question that differ from those of another."""
     return [
         f"{name}={as_word(value)}"
         for name, value in asked.arguments.items()
@@ -212,7 +212,7 @@ def _words(asked: Question, base: Question) -> list[str]:
 
 
 def _named(asked: Question) -> tuple[str, Question]:
-    """What the command line calls a task, and what that asks."""
+    """The name of a task on the command line, and the question that this name stands for."""
     if name := _nearest(asked):
         return name, KNOWN[name].question
     if asked.task == OWN and isinstance(problem := asked.arguments.get("problem"), str):
@@ -251,8 +251,8 @@ def _name_of(function: Callable[..., Result]) -> str:
     if not inspect.isroutine(function):
         raise InputError(
             "A task is a name or a function at the top level of a file, for workers import it; got "
-            f"{type(function).__name__}. Put what makes it into a function, such as one that gives "
-            "(module, train, test)."
+            f"{type(function).__name__}. Put the code that creates it into a function, such as one "
+            "that returns (module, train, test)."
         )
     module, name = function.__module__, function.__qualname__
     if module == "__main__":
@@ -275,14 +275,14 @@ def _name_of(function: Callable[..., Result]) -> str:
 
 
 def _script() -> str:
-    """The module that a script is to others: as `python -m` was told it, or its file's name."""
+    """The name under which others import a script: the argument of `python -m`, or its file's."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     return spec.name if spec else Path(getattr(main, "__file__", "")).stem
 
 
 def _file(function: Callable[..., Result]) -> str | None:
-    """Where it is written; of a decorated one, what it wraps. None if that is not known."""
+    """Its source file, or that of the function it wraps; None if that is not known."""
     try:
         return inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:

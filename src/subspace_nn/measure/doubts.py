@@ -60,7 +60,7 @@ def largest_fall(
     Args:
         means: mean result at each dimension, at least two.
         errors: standard error of each.
-        shaken: what noise does to each, in each resample.
+        shaken: the effect of noise on each, in each resample.
 
     Returns:
         The fall.

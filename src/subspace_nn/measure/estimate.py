@@ -3,15 +3,17 @@
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from subspace_nn.measure.crossing import cross
 from subspace_nn.measure.doubts import Doubt, are_two_kinds, largest_fall
 from subspace_nn.measure.noise import MANY, Floats, Noise, noises, shakes
+from subspace_nn.measure.results import Results
 
 #: Dimensions within this factor of the crossing are taken to be equally noisy.
 _NEIGHBOURHOOD = math.e
@@ -21,39 +23,6 @@ MOST_CONFIDENCE = 0.999
 _TAIL = 25
 #: Results closer to the threshold than this part of it reach it: sums of fractions are rounded.
 _ROUNDING = 1e-12
-
-
-@dataclass(frozen=True)
-class Results:
-    """What was seen so far. Higher is better; a metric of which less is better comes negated.
-
-    Attributes:
-        D: number of weights, the dimension of the full model.
-        full: result of each run of the full model; at least one.
-        at: results of the runs at each dimension d, least ≤ d < D, all with seeds of their own.
-        factor: the threshold is factor × mean(full) + constant.
-        constant: see factor.
-        least: the smallest dimension that there is; every smaller one is taken to fall short.
-        most: the largest dimension to try, beside the full model; None if there is no limit.
-    """
-
-    D: int
-    full: Sequence[float]
-    at: Mapping[int, Sequence[float]]
-    factor: float = 0.9
-    constant: float = 0.0
-    least: int = 1
-    most: int | None = None
-
-    @property
-    def largest(self) -> int:
-        """The largest dimension to try, beside the full model."""
-        return self.D - 1 if self.most is None else min(self.most, self.D - 1)
-
-    @property
-    def threshold(self) -> float:
-        """What the mean has to reach."""
-        return self.factor * statistics.fmean(self.full) + self.constant
 
 
 @dataclass(frozen=True)
@@ -77,7 +46,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Estimate:
-    """d_int as far as it is known.
+    """An estimate of d_int.
 
     Attributes:
         dim: the estimate.
@@ -86,11 +55,11 @@ class Estimate:
         below: the largest dimension that was run and falls short, by the fit; least - 1 if none
             does.
         reached: the next dimension that was run, which reaches the threshold; D if none does.
-        threshold: what the mean has to reach.
+        threshold: the value that the mean has to reach.
         noise: standard deviation of a result around the crossing; None until a dimension there
             has two runs. The interval is all of (below, reached], or more, from then on.
         full_noise: the same of the full model.
-        points: what was run, by dimension.
+        points: the runs, by dimension.
         noise_ratio: high / low if the curve were a straight line between dimensions that were run:
             the part of the width that more dimensions would not reduce.
         doubts: why the interval cannot be trusted, however narrow it is.
@@ -114,6 +83,31 @@ class Estimate:
     def ratio(self) -> float:
         """How far apart the interval's ends are: high / low."""
         return self.high / self.low
+
+    def times(self, unit: float) -> "Estimate":
+        """The estimate of results that are a number of times as large.
+
+        Args:
+            unit: the number, above 0.
+
+        Returns:
+            The estimate.
+        """
+        return dataclasses.replace(
+            self,
+            threshold=unit * self.threshold,
+            noise=None if self.noise is None else unit * self.noise,
+            full_noise=None if self.full_noise is None else unit * self.full_noise,
+            points=tuple(
+                dataclasses.replace(
+                    point,
+                    mean=unit * point.mean,
+                    std=None if point.std is None else unit * point.std,
+                    fitted=unit * point.fitted,
+                )
+                for point in self.points
+            ),
+        )
 
 
 def estimate(
@@ -141,7 +135,7 @@ def estimate(
     mean reaches the threshold. The estimate says so in `doubts`.
 
     Args:
-        results: what was seen; the order of runs does not matter.
+        results: of the runs; their order does not matter.
         confidence: probability that the interval is to have; 0.95 by default, at most 0.999.
         resamples: number of resamples; by default 1,000, or more if that leaves fewer than 25
             beyond each end.
@@ -160,6 +154,13 @@ def estimate(
     """
     if resamples is None:
         resamples = max(1000, round(2 * _TAIL / (1 - confidence)))
+    unit = results.unit()
+    found = _estimate(results.times(1 / unit), confidence, resamples, seed)
+    return found if unit == 1 else found.times(unit)
+
+
+def _estimate(results: Results, confidence: float, resamples: int, seed: int) -> Estimate:
+    """The same for results whose squares are finite."""
     curve = _Curve.of(results)
     index, crossing = curve.crossing()
     noise = Noise.of(curve.near(index, crossing))
@@ -201,10 +202,10 @@ def estimate(
 
 @dataclass(frozen=True)
 class _Curve:
-    """The results in one canonical order, and what crosses the threshold.
+    """The results in one canonical order, and their crossing of the threshold.
 
     Attributes:
-        results: what was seen.
+        results: of the runs.
         dims: dimensions that were run, ascending.
         groups: results at each, ascending.
         full: results of the full model, ascending.
@@ -294,59 +295,6 @@ class _Curve:
                 self.dims, self.groups, self.means, fit, strict=True
             )
         )
-
-
-def cross(
-    means: Floats,  # (n, K)
-    counts: Floats,  # (K,)
-    dims: Sequence[int],  # (K,)
-    *,
-    ends: tuple[int, int],
-    levels: Floats,  # (n,)
-    tops: Floats,  # (n,)
-) -> tuple[NDArray[np.int64], Floats]:
-    """Where monotone fits cross their levels, for many curves on the same dimensions at once.
-
-    The fit falls short of a level at the first k dimensions, k where the sum of count × (mean -
-    level) over the first k is least; its values on both sides of the crossing are the largest
-    mean of dimensions that end with the k-th, and the smallest of those that begin after it
-    (Groeneboom and Jongbloed, "Nonparametric estimation under shape constraints", 2014).
-
-    Args:
-        means: mean result at each dimension, for each curve.
-        counts: number of runs at each dimension.
-        dims: the dimensions, ascending.
-        ends: a dimension below all others, at which every curve falls short; and D, where the
-            curves end.
-        levels: what each curve is to reach.
-        tops: value of each curve at D.
-
-    Returns:
-        How many dimensions fall short, and log d of the crossing. A curve that reaches the level at
-        its first dimension may do so from the beginning, and crosses right after the first end.
-    """
-    sums = _from_zero(np.cumsum(counts * means, axis=1))
-    numbers = np.concatenate(([0.0], np.cumsum(counts)))
-    lacks = _from_zero(np.cumsum(counts * (means - levels[:, None]), axis=1))
-    short = np.argmin(lacks, axis=1)
-    with np.errstate(invalid="ignore"):  # 0 / 0 at the crossing itself
-        between = (np.take_along_axis(sums, short[:, None], 1) - sums) / (
-            numbers[short][:, None] - numbers
-        )
-    index = np.arange(len(numbers))
-    low = np.max(np.where(index < short[:, None], between, -np.inf), axis=1)
-    high = np.min(np.where(index > short[:, None], between, np.inf), axis=1)
-    high = np.where(short < len(dims), high, tops)
-    nothing = math.log(ends[0] + 0.5)
-    logs = np.concatenate(([nothing], np.log(dims), [math.log(ends[1])]))
-    start, end = logs[short], logs[short + 1]
-    rises = (short > 0) & (high > levels) & (high > low)
-    part = np.divide(levels - low, high - low, where=rises, out=np.ones_like(levels))
-    return short, np.where(short > 0, start + part * (end - start), nothing)
-
-
-def _from_zero(sums: Floats) -> Floats:
-    return np.concatenate((np.zeros((len(sums), 1)), sums), axis=1)
 
 
 def _is_near(dim: int, crossing: float) -> bool:

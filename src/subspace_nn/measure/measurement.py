@@ -10,9 +10,10 @@ from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.measure.answer import Answer, Notes, Stop, place, read
 from subspace_nn.measure.catalogue import question as ask
-from subspace_nn.measure.estimate import Estimate, Results, estimate
+from subspace_nn.measure.estimate import Estimate, estimate
 from subspace_nn.measure.plan import Dim, first_dims, is_beyond, next_dims
 from subspace_nn.measure.question import Question, check_metrics
+from subspace_nn.measure.results import Results
 from subspace_nn.runs import engines
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run
@@ -29,11 +30,11 @@ class Progress:
     """The state of a measurement.
 
     Attributes:
-        question: what is asked.
+        question: the question.
         records: of all finished runs that fit, ordered by id.
         made: ids of those that were made for this measurement.
         budget: how many of these there may be.
-        results: what the records say; None as long as no run of the full model is among them.
+        results: of the records; None as long as no run of the full model is among them.
         found: the estimate from it.
         left_out: number of other finished records of the task, by why they do not fit.
         planned: the runs under way.
@@ -95,14 +96,14 @@ def measure(
     stopped; with a smaller one than before it makes no runs.
 
     Args:
-        question: what is asked; or a task alone, which `question` turns into one.
+        question: the question; or only a task, which `question` turns into one.
         folder: where the records are; the answer goes to a file in `measurements` in it.
         budget: number of new runs at most; 60 by default.
         engine: "loky", "serial", "dask", "ray" or "slurm", as for `subspace_nn.runs.sweep`; it
             is started once.
         jobs: number of workers; -1 is one a core.
         address: of a running cluster.
-        options: what one run needs, in the words of the cluster.
+        options: resources of a run, in the words of the cluster.
         on_progress: called before each batch, after each run, and at the end.
 
     Returns:
@@ -132,10 +133,10 @@ def measure(
 
 
 def check(question: Question, budget: object) -> None:
-    """Refuse what cannot be measured, before anything is run.
+    """Check a question and a budget before anything is run.
 
     Args:
-        question: what is asked.
+        question: the question.
         budget: number of new runs at most.
 
     Raises:
@@ -150,7 +151,7 @@ def answer_from(
     """The answer that records give, without a run.
 
     Args:
-        question: what is asked.
+        question: the question.
         records: as a store reads them; those that do not fit are left out.
         made: ids of the runs that were made for the measurement.
         budget: as for `measure`; an answer that more runs would make tighter says "budget".
@@ -165,7 +166,7 @@ def answer_from(
 
 
 def _notes(question: Question, store: Store) -> Notes:
-    """What an earlier start wrote down; nothing if that is gone, or cannot be read."""
+    """The notes of an earlier start; empty if they are gone or cannot be read."""
     notes = Notes(question)
     try:
         notes = read(place(store.folder, question))

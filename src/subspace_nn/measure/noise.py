@@ -1,4 +1,4 @@
-"""How much runs differ, and what that does to their means."""
+"""The noise of runs, and of their means."""
 
 import itertools
 import math
@@ -86,7 +86,7 @@ def shakes(
     generator: np.random.Generator,
     resamples: int,
 ) -> Floats:  # (resamples, len(groups))
-    """What noise does to the mean of each group, in each resample.
+    """The effect of noise on the mean of each group, in each resample.
 
     Args:
         groups: results of the runs of each group.

@@ -6,8 +6,9 @@ from typing import Literal
 
 from scipy.special import stdtrit
 
-from subspace_nn.measure.estimate import Estimate, Results
+from subspace_nn.measure.estimate import Estimate
 from subspace_nn.measure.noise import MANY
+from subspace_nn.measure.results import Results
 
 Dim = int | Literal["full"]
 
@@ -49,7 +50,7 @@ def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) ->
     into another gap, that one is treated in the same way, which corrects an early mistake.
 
     Args:
-        results: what was seen.
+        results: of the runs so far.
         found: the estimate from it.
         ratio: how far apart the interval's ends may be, high / low; neighbouring whole numbers
             always may.
@@ -101,7 +102,7 @@ def is_beyond(results: Results, found: Estimate) -> bool:
     """Whether the crossing lies beyond the largest dimension to try.
 
     Args:
-        results: what was seen.
+        results: of the runs so far.
         found: the estimate from it.
 
     Returns:

@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args
 from subspace_nn.common import strict_json
 from subspace_nn.common.checks import is_whole, number, plain, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
-from subspace_nn.measure.estimate import MOST_CONFIDENCE, Results
+from subspace_nn.measure.estimate import MOST_CONFIDENCE
 from subspace_nn.measure.plan import Dim
+from subspace_nn.measure.results import LARGEST, Results
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run, find_task
 
@@ -39,7 +40,7 @@ _ANY = {"dim": FULL, "seed": 0}
 
 @dataclass(frozen=True)
 class Question:
-    """The definition of one measurement; `docs/measure.md` says what each part means.
+    """The definition of one measurement; `docs/measure.md` defines each part.
 
     Attributes:
         task: a task of `subspace_nn.runs`: a built-in name, or `package.module:function`. It takes
@@ -56,7 +57,7 @@ class Question:
         batch: number of runs that are planned together, and may run at once.
         seed: from which the seeds of all runs are made.
         least: the smallest dimension to try; every smaller one is taken to fall short.
-        most: the largest dimension to try, beside the full model; None if there is no limit.
+        most: the largest dimension to try, except for the full model; None if there is no limit.
     """
 
     task: str
@@ -117,7 +118,7 @@ value, use kind absolute.
             for name, valid in (("better", Better), ("kind", Threshold))
             if getattr(self, name) not in get_args(valid)
         ]
-        found += number("threshold", self.threshold)
+        found += _measurable("threshold", self.threshold)
         if not found and self.kind == "relative" and not 0 < self.threshold <= 1:
             found.append(
                 f"A relative threshold is a share above 0 and at most 1, got {self.threshold:g}. "
@@ -214,7 +215,7 @@ value, use kind absolute.
         result, rest = record["result"], _rest(record["arguments"])
         names = sorted({*rest, *arguments})
         if names := [n for n in names if rest.get(n) != arguments.get(n)]:
-            return f"other {', '.join(names)}"
+            return f"other {_listed(names)}"
         if missing := [name for name in ("D", self.metric) if name not in result]:
             return f"no {' and no '.join(missing)}"
         if not is_whole(record["arguments"].get("seed")):
@@ -300,6 +301,12 @@ value, use kind absolute.
         return found
 
 
+def _listed(names: Sequence[str], most: int = 3, length: int = 40) -> str:
+    """The first names, which may be a stranger's, each cut to a length."""
+    cut = [name if len(name) <= length else f"{name[:length]}…" for name in names[:most]]
+    return ", ".join(cut) + (", …" if len(names) > most else "")
+
+
 def _rest(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that the question sets."""
     return {name: value for name, value in arguments.items() if name not in _OWN}
@@ -314,14 +321,14 @@ def _is_full(record: Record) -> bool:
 
 
 def _seed(seed: int, dim: Dim, count: int) -> int:
-    """31 bits: what every library takes for a seed."""
+    """31 bits, which every library accepts as a seed."""
     from subspace_nn import bits  # noqa: PLC0415  # imports PyTorch, which readers do not need
 
     return int(bits.words(seed, f"measure/{dim}", count, 1)[0]) & 0x7FFFFFFF
 
 
 def check_metrics(records: Iterable[Record], metric: str) -> None:
-    """Check that results have what counts.
+    """Check that results have D and the metric.
 
     Args:
         records: of finished runs.
@@ -342,6 +349,11 @@ def check_metrics(records: Iterable[Record], metric: str) -> None:
         )
 
 
+def _measurable(name: str, value: object) -> list[str]:
+    """Check a number that is not so large that sums of it are infinite."""
+    return number(name, value) or number(name, value, least=-LARGEST, most=LARGEST)
+
+
 def _metric_problems(record: Record, metric: str) -> list[str]:
     result = record["result"]
     there = ", ".join(sorted(result))
@@ -350,4 +362,4 @@ def _metric_problems(record: Record, metric: str) -> list[str]:
         for name in ("D", metric)
         if name not in result
     ]
-    return missing or whole("D", result["D"], 2) + number(metric, result[metric])
+    return missing or whole("D", result["D"], 2) + _measurable(metric, result[metric])

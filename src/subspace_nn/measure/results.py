@@ -1,0 +1,72 @@
+"""The results of runs, as an estimate takes them."""
+
+import dataclasses
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+#: Squares of larger results may be infinite.
+_EXTREME = 1e100
+#: The largest result, whatever its sign.
+LARGEST = 1e300
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results so far. Higher is better; a metric where lower is better comes negated.
+
+    Attributes:
+        D: number of weights, the dimension of the full model.
+        full: result of each run of the full model; at least one.
+        at: results of the runs at each dimension d, least ≤ d < D, all with seeds of their own.
+        factor: the threshold is factor × mean(full) + constant.
+        constant: see factor.
+        least: the smallest dimension that there is; every smaller one is taken to fall short.
+        most: the largest dimension to try, except for the full model; None if there is no limit.
+    """
+
+    D: int
+    full: Sequence[float]
+    at: Mapping[int, Sequence[float]]
+    factor: float = 0.9
+    constant: float = 0.0
+    least: int = 1
+    most: int | None = None
+
+    @property
+    def largest(self) -> int:
+        """The largest dimension to try, except for the full model."""
+        return self.D - 1 if self.most is None else min(self.most, self.D - 1)
+
+    @property
+    def threshold(self) -> float:
+        """The value that the mean has to reach."""
+        return self.factor * statistics.fmean(self.full) + self.constant
+
+    def unit(self) -> float:
+        """A power of two that takes extreme results to numbers whose squares are finite.
+
+        Returns:
+            The power; 1 for results of ordinary size, which stay as they are.
+        """
+        values = itertools.chain(self.full, *self.at.values(), [self.constant])
+        largest = max(abs(value) for value in values)
+        return 1.0 if largest < _EXTREME else 2.0 ** math.frexp(largest)[1]
+
+    def times(self, number: float) -> "Results":
+        """All results times a number, such as 1 / unit.
+
+        Args:
+            number: above 0.
+
+        Returns:
+            The results.
+        """
+        return dataclasses.replace(
+            self,
+            full=[number * value for value in self.full],
+            at={dim: [number * value for value in values] for dim, values in self.at.items()},
+            constant=number * self.constant,
+        )
