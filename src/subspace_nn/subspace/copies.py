@@ -2,11 +2,14 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 _EXTRA = "_extra_state"
 
@@ -60,11 +63,23 @@ def whole(tensor: Tensor) -> Tensor:
     Returns:
         The tensor itself, or all of a DTensor.
     """
+    return tensor.full_tensor() if is_sharded(tensor) else tensor
+
+
+def is_sharded(tensor: Tensor) -> TypeGuard["DTensor"]:
+    """Whether a tensor is spread over processes, as FSDP2's are.
+
+    Args:
+        tensor: of any kind.
+
+    Returns:
+        True for a DTensor.
+    """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return tensor
+        return False
     from torch.distributed.tensor import DTensor  # noqa: PLC0415  # slow to import
 
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return isinstance(tensor, DTensor)
 
 
 def state(module: nn.Module) -> dict[str, Any]:
@@ -130,4 +145,4 @@ class _WithoutHistory(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-__all__ = ["canonical", "copied", "set_state", "state", "whole"]
+__all__ = ["canonical", "copied", "is_sharded", "set_state", "state", "whole"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.subspace import memory
+from subspace_nn.subspace import copies, memory
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.memory import Weights
 
@@ -202,7 +202,7 @@ def check(module: nn.Module, layout: Layout) -> None:
 
     Raises:
         InputError: if it is, or has in it, TorchScript, compiled code or a part of a module in a
-            subspace, or one of its weights has sparse gradients.
+            subspace, or one of its weights is sharded or has sparse gradients.
     """
     problems = []
     parts = dict(module.named_modules())
@@ -223,6 +223,11 @@ def check(module: nn.Module, layout: Layout) -> None:
                 "release() gives."
             )
     for entry in layout.entries:
+        if copies.is_sharded(module.get_parameter(entry.name)):
+            problems.append(
+                f"{entry.name} is sharded, but θ0 must be whole in each process. Make the Subspace "
+                "first, then call fully_shard(net)."
+            )
         owner = module.get_submodule(entry.name.rpartition(".")[0])
         if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.sparse:
             problems.append(
