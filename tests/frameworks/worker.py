@@ -1,0 +1,95 @@
+"""One of two processes that train the same net in several ways; run by torchrun.
+
+    torchrun --nproc-per-node=2 -m tests.frameworks.worker
+
+The first prints, as JSON, how far each way ends from a training in one process.
+"""
+
+import json
+import sys
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+import subspace_nn as sn
+from tests.frameworks import pages
+
+
+def make_model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 3))
+
+
+def train(model, part):
+    """Three steps on a part of the data."""
+    x, y = pages.data()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[part]), y[part]).backward()
+        optimizer.step()
+
+
+def layers_and_whole(net):
+    for layer in net.module:
+        fully_shard(layer)
+    return fully_shard(net)
+
+
+WAYS = {
+    "DDP of the net": (DistributedDataParallel, {}),
+    "DDP of the module": (lambda net: DistributedDataParallel(net.module), {}),
+    "FSDP2 outside": (fully_shard, {}),
+    "FSDP2 of the module": (lambda net: fully_shard(net.module), {}),
+    "FSDP2 inside and outside": (layers_and_whole, {}),
+    "FSDP2, layer by layer": (layers_and_whole, {"memory": "layer"}),
+    "FSDP2 with a base and frozen parts": (fully_shard, {"include": "0.*", "theta0": "module"}),
+}
+
+
+def distance(wrap, options):
+    """How far two processes that save, and one that loads, end from one process."""
+    alone, net = (sn.Subspace(make_model(), 40, train="3", **options) for _ in range(2))
+    train(alone, slice(None))
+    train(wrap(net), slice(dist.get_rank(), None, 2))
+    path = f"{dist.get_rank()}.safetensors"
+    net.save(path, base="base" if "theta0" in options else None)
+    loaded = sn.load(path, make_model())
+    x, _ = pages.data()
+    return float((loaded(x) - alone.eval()(x)).abs().max())
+
+
+def refusal():
+    """The error for a module that was sharded before."""
+    try:
+        sn.Subspace(fully_shard(make_model()), 40, copy=False)
+    except sn.InputError as error:
+        return str(error)
+    return ""
+
+
+def page():
+    """The distance of the page's example, whose processes write one file."""
+    x, y = pages.data()
+    pages.run("distributed", make_model=make_model, x=x, y=y)
+    alone = sn.Subspace(make_model(), 40, train="3")
+    train(alone, slice(None))
+    dist.barrier()
+    loaded = sn.load("omega.safetensors", make_model())
+    return float((loaded(x) - alone.eval()(x)).abs().max())
+
+
+def main():
+    dist.init_process_group("gloo")
+    results = {name: distance(*way) for name, way in WAYS.items()} | {"page": page()}
+    results = {"distances": results, "refusal": refusal()}
+    if dist.get_rank() == 0:
+        sys.stdout.write(json.dumps(results) + "\n")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
