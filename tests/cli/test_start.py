@@ -84,7 +84,7 @@ def test_no_two_verbs_have_the_same_help():
     assert len({cli.app[verb].help for verb in VERBS}) == len(VERBS) >= 13
 
 
-@pytest.mark.parametrize("columns", ["0", "2", "19"])
+@pytest.mark.parametrize("columns", ["0", "2", "19", "1000000", "9" * 20])
 def test_a_width_that_is_no_width_is_passed_over(columns):
     words, environment = command("--help"), {**os.environ, "COLUMNS": columns}
     done = subprocess.run(

@@ -83,6 +83,20 @@ def test_csv_round_trip():
     assert read[1]["error"] == "broke"
 
 
+def test_csv_commands_no_spreadsheet_and_no_terminal():
+    names = ["=1+1", "@x", "\x1b[2J", "\x00", "\u202e"]
+    content = tables.to_csv([dict.fromkeys(names, 1.0), {"=1+1": "=2"}]).decode()
+    header, first, second = csv.reader(io.StringIO(content))
+    assert header == ["'=1+1", "'@x", r"\x1b[2J", r"\x00", r"\u202e"]
+    assert (first, second) == (["1.0"] * 5, ["'=2", "", "", "", ""])
+
+
+@pytest.mark.parametrize("top", [1e308, 5e-324])
+def test_means_of_any_floats(top):
+    found = [record("a", 3, arguments={"seed": s}, result={"loss": top}) for s in range(3)]
+    assert tables.means(found) == [{"loss": top, "loss std": 0.0, "n": 3}]
+
+
 def test_parquet_round_trip():
     table = parquet.read_table(BufferReader(tables.to_parquet(tables.rows(RECORDS))))
     assert table["dim"].to_pylist() == ["3", "10", "full"]

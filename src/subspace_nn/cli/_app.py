@@ -31,8 +31,9 @@ BAD_INPUT, INTERRUPTED = 2, 130
 #: The task of the verb `train`.
 TRAINED = "mnist"
 
-#: Columns below which a width is no real one (rich shows nothing, or help never ends), and instead.
-NARROWEST, WIDTH = 20, 80
+#: Columns between which a width is a real one, and instead of any other. In fewer, rich shows
+#: nothing, or help never ends; in 10^20 it fails.
+NARROWEST, WIDEST, WIDTH = 20, 1000, 80
 
 #: More files that were left out are counted, and not named.
 _MOST_PROBLEMS = 20
@@ -174,7 +175,7 @@ def main() -> None:
     """Run the command; a mistake of the user's ends in one message and exit code 2."""
     app.config = ()  # not that of an earlier call in this process
     _end_as_by_ctrl_c()
-    if Console().width < NARROWEST:
+    if not NARROWEST <= Console().width <= WIDEST:
         os.environ["COLUMNS"] = str(WIDTH)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # θ and ω must not end a run on an ASCII terminal

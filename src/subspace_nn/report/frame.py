@@ -2,7 +2,6 @@
 
 import json
 import math
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.common.moments import deviation, mean
 from subspace_nn.runs.record import DONE, Record
 
 try:
@@ -281,41 +281,6 @@ def grouped(items: Iterable[_T], by: Callable[[_T], _K]) -> dict[_K, list[_T]]:
     for item in items:
         found.setdefault(by(item), []).append(item)
     return found
-
-
-def mean(values: Iterable[float]) -> float:
-    """The mean; exact sums of numbers up to the largest float."""
-    scaled, exponent = _scaled(values)
-    return math.ldexp(statistics.fmean(scaled), exponent)
-
-
-def deviation(values: Iterable[float]) -> float:
-    """The standard deviation over n - 1; NaN for a single value.
-
-    Args:
-        values: at least one.
-
-    Returns:
-        The deviation.
-
-    Example:
-        >>> deviation([90.0, 92.0]), deviation([1e200, 1e200, 1e200])
-        (1.4142135623730951, 0.0)
-    """
-    scaled, exponent = _scaled(values)
-    if len(scaled) < 2:
-        return math.nan
-    middle = statistics.fmean(scaled)
-    total = math.fsum((value - middle) ** 2 for value in scaled)
-    return float(np.ldexp(math.sqrt(total / (len(scaled) - 1)), exponent))
-
-
-def _scaled(values: Iterable[float]) -> tuple[list[float], int]:
-    """Values over a power of two, so that their squares are floats; nothing is rounded."""
-    found = [float(value) for value in values]
-    _, exponent = math.frexp(max(map(abs, found)))
-    exponent = exponent if abs(exponent) > 400 else 0
-    return [math.ldexp(value, -exponent) for value in found], exponent
 
 
 def number(value: object) -> float:

@@ -2,12 +2,12 @@
 
 import csv
 import io
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from subspace_nn.common.checks import is_number
 from subspace_nn.common.errors import InputError
+from subspace_nn.common.moments import deviation, mean
 from subspace_nn.common.text import csv_cell, visible
 from subspace_nn.runs.record import DONE, Record
 
@@ -98,8 +98,8 @@ def _mean(records: Sequence[Record]) -> Row:
     for name in records[0]["result"]:
         values: list[Any] = [record["result"].get(name) for record in records]
         if name not in row.keys() | DESCRIPTIVE and all(map(is_number, values)):
-            row[name] = statistics.fmean(values)
-            row[name + STD] = statistics.stdev(values) if len(values) > 1 else None
+            row[name] = mean(values)
+            row[name + STD] = deviation(values) if len(values) > 1 else None
     return row | {"n": len(records)}
 
 
@@ -152,7 +152,7 @@ def varying(table: Sequence[Row]) -> list[str]:
 def to_csv(table: Sequence[Row]) -> bytes:
     """Write rows as the bytes of a CSV file.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    A text or a name that a spreadsheet would take for a formula gets an apostrophe in front.
 
     Args:
         table: rows.
@@ -160,10 +160,11 @@ def to_csv(table: Sequence[Row]) -> bytes:
     Returns:
         The whole file, UTF-8.
     """
+    names = list(dict.fromkeys(name for row in table for name in row))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in table for name in row)))
-    writer.writeheader()
-    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in table)
+    writer = csv.writer(buffer)
+    writer.writerow(map(csv_cell, names))
+    writer.writerows([csv_cell(row.get(name)) for name in names] for row in table)
     return buffer.getvalue().encode()
 
 
