@@ -4,11 +4,10 @@ python -m experiments.report results --out runs/report.html [--figures FOLDER] [
 """
 
 import argparse
-import gc
 from pathlib import Path
 
 from experiments.report import report
-from subspace_nn.report.files import write_figures, write_markdown, write_page
+from subspace_nn.report.files import rarely_collected, write_figures, write_markdown, write_page
 
 
 def main() -> None:
@@ -19,10 +18,10 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, help="folder for the figures, as SVG")
     parser.add_argument("--markdown", type=Path, help="file for the tables")
     given = parser.parse_args()
-    content = report(given.folder)
-    gc.freeze()  # the records stay: no collection need walk through them
     command = f"python -m experiments.report {given.folder} --out {given.out}"
-    size = write_page(content, given.out, command)
+    with rarely_collected():
+        content = report(given.folder)
+        size = write_page(content, given.out, command)
     print(f"{given.out}, {size:,} bytes")
     if given.markdown:
         write_markdown(content, given.markdown, given.figures)

@@ -155,3 +155,11 @@ def test_what_a_report_imports(results, before, code, message):
     assert (done.returncode, done.stdout.split()[-1]) == (code, "False")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_answer_is_left_out_and_named(run, results):
+    (results / "zoo" / "measurements").mkdir()
+    (results / "zoo" / "measurements" / "x.json").write_text("{}")
+    code, _, err = run("report", "results")
+    assert code == 0
+    assert "x.json" in err

@@ -1,6 +1,5 @@
 """`report`: records as a page, as figures, as Markdown."""
 
-import gc
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -29,18 +28,19 @@ def report(
     # Its help needs no pandas, which is an extra.
     from subspace_nn.report.build import build  # noqa: PLC0415
     from subspace_nn.report.files import (  # noqa: PLC0415
+        rarely_collected,
         write_figures,
         write_markdown,
         write_page,
     )
     from subspace_nn.report.findings import read  # noqa: PLC0415
 
-    found = read(folders)
-    gc.freeze()  # the records stay: no collection need walk through them
-    show_problems(found.problems)
-    content = build(found)
     words = ["subspace-nn", "report", *map(str, folders), "--out", str(out)]
-    written = [(out, write_page(content, out, shlex.join(words)))]
+    with rarely_collected():
+        found = read(folders)
+        show_problems(found.problems)
+        content = build(found)
+        written = [(out, write_page(content, out, shlex.join(words)))]
     if markdown is not None:
         written.append((markdown, write_markdown(content, markdown, figures)))
     console = Terminal()

@@ -1,6 +1,9 @@
 """A report as files: the page, Markdown, figures."""
 
+import gc
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from subspace_nn.common.atomic import write_atomically
@@ -8,6 +11,21 @@ from subspace_nn.report.document import Report
 from subspace_nn.report.markdown import markdown
 from subspace_nn.report.page import page
 from subspace_nn.report.theme import png, svg
+
+
+@contextmanager
+def rarely_collected() -> Generator[None]:
+    """Run Python's collector of cycles less often: it walks through all records each time.
+
+    Yields:
+        Nothing.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def write_page(report: Report, path: Path, command: str = "") -> int:

@@ -104,8 +104,9 @@ def _read(store: Store) -> tuple[Sweep, Sequence[frame.Record], Sequence[str]]:
     records = store.read()
     name = store.folder.resolve().name
     text = _comment(name, {record.get("command") for record in records})
-    sweep = Sweep(name, name, store.folder.as_posix(), answers(store.folder), text)
-    return sweep, records, records.problems
+    found = answers(store.folder)
+    sweep = Sweep(name, name, store.folder.as_posix(), found, text)
+    return sweep, records, [*records.problems, *found.problems]
 
 
 def _comment(name: str, commands: Collection[str | None]) -> str:

@@ -149,9 +149,15 @@ def _level(asked: Question) -> str:
 
 def _not_tight(answers: Sequence[Answer]) -> list[str]:
     wide = [text.label(label(a.question)) for a in answers if a.stopped == "budget"]
-    return (
-        [f"The budget was spent before the interval was tight: {', '.join(wide)}."] if wide else []
-    )
+    doubtful = [text.label(label(a.question)) for a in answers if a.doubts]
+    return [
+        f"{words}: {', '.join(names)}."
+        for words, names in (
+            ("The budget was spent before the interval was tight", wide),
+            ("The results give reason to doubt the interval", doubtful),
+        )
+        if names
+    ]
 
 
 def _commands(found: Findings) -> Iterator[str]:
