@@ -27,7 +27,7 @@ from subspace_nn.runs.record import Record
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand
 
-TRIALS = 20
+TRIALS = 8
 GRID = {"dim": "range(0, 10)", "seed": "range(0, 4)", "seconds": 0.1}
 TASK = "tests.toy:quick"
 RUNS = 40

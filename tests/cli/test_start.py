@@ -1,4 +1,4 @@
-"""How the command begins and how it is left: before PyTorch is there, and when no one reads."""
+"""How the command begins and ends: before PyTorch is imported, and when no one reads."""
 
 import io
 import os

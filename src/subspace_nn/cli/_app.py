@@ -1,4 +1,4 @@
-"""The command itself: options that several verbs share, and how mistakes are told."""
+"""The command itself: options that several verbs share, and how mistakes are reported."""
 
 import ast
 import io
@@ -25,7 +25,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.common.text import visible
 from subspace_nn.runs.task import NAMED
 
-#: Exit codes: a mistake in what was given; Ctrl-C.
+#: Exit codes: a mistake of the user; Ctrl-C.
 BAD_INPUT, INTERRUPTED = 2, 130
 
 #: The task of the verb `train`.
@@ -40,7 +40,7 @@ _MOST_PROBLEMS = 20
 
 
 def _convert(type_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
-    """Convert as usual, but hand on what does not fit as it is: all mistakes are told at once."""
+    """Convert if possible; pass invalid values through so that all mistakes are reported together."""
     text = tokens[0].value
     if int in {type_, *get_args(type_)}:  # cyclopts would round 1.5
         return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
@@ -221,7 +221,7 @@ def show_problems(problems: Sequence[str]) -> None:
 
 
 def gather(**attempts: Callable[[], Any]) -> dict[str, Any]:
-    """What each attempt returns; if any fails, one error with the problems of all."""
+    """Make all attempts; return their values, or raise one error with the problems of all."""
     results: dict[str, Any] = {}
     problems: list[str] = []
     for name, attempt in attempts.items():

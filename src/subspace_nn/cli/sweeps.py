@@ -41,7 +41,7 @@ def sweep(
     ] = None,
     workers: Workers = _LOCAL,
 ) -> None:
-    """Run what is missing of many trainings; what is finished is kept.
+    """Make many runs; those that are finished are kept.
 
     Examples: sweep experiments/fc-2017.toml, or sweep mnist-fc dim=10,30,100 seed=range(0,5)
     """
@@ -85,7 +85,7 @@ def list_runs(
     ] = False,
     pack: Annotated[
         bool,
-        Parameter(help="Write each folder's records into one file beside it, FOLDER.jsonl."),
+        Parameter(help="Write the records of each folder into one file, FOLDER.jsonl."),
     ] = False,
 ) -> None:
     """List the runs of a sweep, export them, or pack them.

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, hardware, command line."""
+"""The origin of a result: versions, hardware, command line."""
 
 import platform
 import shlex

@@ -12,7 +12,7 @@ from subspace_nn.runs.record import Record
 
 FORMAT = "subspace-nn records/1"
 
-#: What many records have in common is written once, in the first line; they refer to it by number.
+#: Values that many records share: written once, in the first line, and referred to by number.
 _SHARED = ("environment", "command")
 
 #: Points of a loss curve that are kept, means over equal spans.

@@ -1,4 +1,4 @@
-"""A record: what one run leaves, and the schema that every reader relies on."""
+"""The record of a run, and the schema that every reader relies on."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ _MAX_NAME = 500
 
 
 class Record(TypedDict):
-    """What one run leaves, as JSON holds it.
+    """The record of one run, as JSON holds it.
 
     Attributes:
         id: 16 hexadecimal digits made from the task and its arguments.
         task: name of a built-in task, or `package.module:function`.
         arguments: all of the task's arguments by name.
         status: whether the run is done or has failed.
-        result: what the task returned; empty if the run failed.
-        error: why the run failed.
+        result: the values that the task returned; empty if the run failed.
+        error: the traceback, if the run failed.
         seconds: wall time.
         started: when it began, UTC, in ISO 8601.
         environment: versions, hardware, commit.
@@ -114,13 +114,13 @@ def check(content: Any) -> Record:
 
 
 def argument_problems(arguments: Mapping[str, Any]) -> list[str]:
-    """What is wrong with arguments whose meaning all tasks share.
+    """Check the arguments that mean the same for all tasks.
 
     Args:
         arguments: of a run.
 
     Returns:
-        One clause for each.
+        One clause for each problem.
 
     Example:
         >>> argument_problems({"dim": [3]})
@@ -130,13 +130,13 @@ def argument_problems(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def result_problems(result: Mapping[str, Any]) -> list[str]:
-    """What is wrong with values of a result whose meaning all tasks share.
+    """Check the values of a result that mean the same for all tasks.
 
     Args:
         result: of a run.
 
     Returns:
-        One clause for each.
+        One clause for each problem.
 
     Example:
         >>> result_problems({"D": 1.5})

@@ -119,7 +119,7 @@ class Run:
         """Make the record of a run that died without writing its own.
 
         Args:
-            error: what is known.
+            error: the reason, as far as it is known.
             command: as for `execute`.
 
         Returns:
@@ -146,7 +146,7 @@ class Run:
 
 
 def _checked(result: Any) -> dict[str, Any]:
-    """What a task returned, if a record can hold it."""
+    """Check that a record can hold the result of a task."""
     if not isinstance(result, Mapping):
         raise InputError(
             "A task returns values by name, as in {'D': 199210, 'test_accuracy': 97.5}, "
@@ -203,7 +203,7 @@ def resolve(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any
         name: one of `NAMED`; or `package.module:function`, which is a task or gives a module and
             its data (`subspace_nn.tasks.own`). It gives them if it has no argument `dim` and is
             given one, or another of that task's.
-        arguments: what is given; it takes precedence over what the name implies.
+        arguments: given by the caller; they override those that the name implies.
 
     Returns:
         The task as runs name it, and all arguments that were given or implied.

@@ -1,4 +1,4 @@
-"""Records on disk: one atomic JSON file a run in a folder, and one packed file for all of them."""
+"""Records on disk: one atomic JSON file per run in a folder, and one packed file next to it."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from subspace_nn.runs.record import DONE, Record
 
 _RUNNING = ".running"
 
-#: Behind the name of a folder of records it is the name of their packed file, beside the folder.
+#: The packed file of a folder has its name, this ending, and lies next to it.
 PACKED = ".jsonl"
 
 _HEX = re.compile(r"[0-9a-f]{16}")
@@ -38,7 +38,7 @@ class Records(list[Record]):
 
 
 class Store:
-    """A folder of records, named by the ids of their runs, and the packed file beside it.
+    """A folder of records, named by the ids of their runs, and the packed file next to it.
 
     Any number of processes may write at once: each record is its own file, written whole or not
     at all. `results/mine.jsonl` holds packed records of the folder `results/mine`; if a record is
@@ -111,7 +111,7 @@ class Store:
             self.write(record)
 
     def read(self) -> Records:
-        """Read all records. What is no record is left out, and named in `problems`.
+        """Read all records. Files that do not fit are left out, and named in `problems`.
 
         Returns:
             The records, ordered by id.

@@ -1,4 +1,4 @@
-"""A sweep: run what is missing of many runs, whatever is interrupted."""
+"""A sweep: make the missing ones of many runs, and survive interruptions."""
 
 import collections
 import sys
@@ -61,10 +61,10 @@ def sweep(
     options: Mapping[str, str | float] | None = None,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[Record]:
-    """Run what is missing.
+    """Make the runs that are not done yet.
 
     Each worker writes its own record when a run ends, so an interruption loses at most the runs in
-    flight. If a worker dies, the sweep lists what is missing and continues.
+    flight. If a worker dies, the sweep lists the missing runs and continues.
 
     Args:
         runs: all runs of the sweep.
@@ -133,7 +133,7 @@ def complete(
 
 
 class _Driver:
-    """What a sweep has seen so far. Nothing here takes longer the more runs have ended."""
+    """The state of a sweep. A status takes the same time however many runs have ended."""
 
     def __init__(
         self, runs: Sequence[Run], store: Store, on_status: Callable[[Status], None]
@@ -156,7 +156,7 @@ class _Driver:
         self._tell(None)
 
     def todo(self) -> list[Run]:
-        """What is missing and nobody is at; waits as long as other sweeps are at all of it."""
+        """List the missing runs that are free; wait while other sweeps are at all of them."""
         while self.missing:
             self._take_over()
             claims = self.store.claims()
@@ -169,7 +169,7 @@ class _Driver:
         return []
 
     def known(self, run: Run) -> tuple[str, Record | None]:
-        """What the worker of a run has to know."""
+        """Arguments of `_work` beyond the run and the store."""
         return self.command, self.failed_before.get(run.id)
 
     def ended(self, record: Record | None) -> None:
@@ -182,11 +182,11 @@ class _Driver:
         self._tell(record)
 
     def workers_died(self, error: engines.WorkerDiedError) -> None:
-        """Count the runs that were in flight; give up on one that is there every time."""
+        """Count the deaths of the runs in flight; give up on a run after three."""
         why = {death.arguments[0].id: death.why for death in error.deaths}
         claims = self.store.claims()
         dead = {run_id for run_id, alive in claims.items() if not alive}
-        # What only waited for a killed worker is not to blame: it has no claim.
+        # A run that only waited for a killed worker has no claim, and is not to blame.
         blamed = (claims.keys() & why or why) if why else dead
         in_flight = [run for run_id, run in self.missing.items() if run_id in blamed]
         for run in in_flight:
@@ -197,9 +197,9 @@ class _Driver:
         self.lost = 0 if in_flight else self.lost + 1
         if self.lost == _LOST:
             raise InputError(
-                f"Workers died {_LOST} times before they began a run. {error.why} What they wrote "
-                "on their way is above. The runs that are done are kept: the same command goes "
-                "on. Try --engine serial to see the cause, or fewer --jobs if memory is short."
+                f"Workers died {_LOST} times before they began a run. {error.why} Their "
+                "own messages are above. Finished runs are kept, and the same command continues. "
+                "Try --engine serial to see the cause, or fewer --jobs if memory is short."
             )
 
     def _give_up(self, run: Run, why: str) -> None:

@@ -1,4 +1,4 @@
-"""What every engine does with calls, and what it says to what it cannot use."""
+"""Every engine: results, errors and deaths of calls, and mistakes in its settings."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is still running:ResourceWarni
 
 
 def results(engine, calls, setting=None):
-    """What comes, and the deaths that are told in the end."""
+    """Results, and the deaths that are reported at the end."""
     got = []
     with engines.start(engine, setting) as parallel:
         try:
