@@ -28,7 +28,7 @@ from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand
 
 TRIALS = 8
-GRID = {"dim": "range(0, 10)", "seed": "range(0, 4)", "seconds": 0.1}
+GRID = {"dim": "range(0, 10)", "seed": "range(0, 4)", "seconds": 0.3}
 TASK = "tests.toy:quick"
 RUNS = 40
 
@@ -78,7 +78,7 @@ def interrupt_and_resume(folder: Path, signals: Sequence[str], seed: int) -> dic
     unchanged = True
     for number, name in enumerate(signals):
         process = _start(folder)
-        goal = (number + 1) * RUNS // (len(signals) + 1) + dice.randint(-2, 2)
+        goal = min(len(store.written()) + dice.randint(1, 5), RUNS - len(signals) + number)
         _wait_for(process, store, goal)
         time.sleep(dice.uniform(0, 0.2))
         sent.append({"signal": name, **send(process, name, dice)})
@@ -135,7 +135,7 @@ def send(process: subprocess.Popen[bytes], name: str, dice: random.Random) -> di
     for pid in victims:
         _kill(pid, number)
     if whom == "worker":  # the sweep goes on; it is left alone for a while, and then ended
-        time.sleep(dice.uniform(1, 3))
+        time.sleep(dice.uniform(0.5, 2))
         _kill(process.pid, signal.SIGTERM)
     began = time.monotonic()
     process.wait(LIMIT)

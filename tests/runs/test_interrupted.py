@@ -175,6 +175,26 @@ def test_unknown_deaths_are_forgotten_when_a_run_ends(tmp_path, monkeypatch):
         sweep_on(none, more, tmp_path, monkeypatch)
 
 
+def test_an_interrupt_that_a_finalizer_drops_is_not_lost(command, tmp_path, monkeypatch):
+    def parallel(calls):
+        function, arguments, keywords = next(iter(calls))
+        yield function(*arguments, **keywords)
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise engines.WorkerDiedError
+
+    monkeypatch.setitem(engines.ENGINES, "dask", lambda _: contextlib.nullcontext(parallel))
+    words = ["--task", "tests.toy:quick", "--engine", "dask", "--out", tmp_path]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code, _, _ = command("sweep", "seed=range(0,9)", *words)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert code == 130
+    assert len(Store(tmp_path).finished()) == 1
+
+
 def sweep_on(parallel, runs, folder, monkeypatch):
     monkeypatch.setitem(engines.ENGINES, "dask", lambda _: contextlib.nullcontext(parallel))
     return sweep(runs, Store(folder), engine="dask")

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -31,6 +31,11 @@ BAD_INPUT, INTERRUPTED = 2, 130
 #: The task of the verb `train`.
 TRAINED = "mnist"
 
+T = TypeVar("T")
+
+#: Set by the signals that end a command.
+_interrupted = threading.Event()
+
 #: Columns between which a width is a real one, and instead of any other. In fewer, rich shows
 #: nothing, or help never ends; in 10^20 it fails.
 NARROWEST, WIDEST, WIDTH = 20, 1000, 80
@@ -40,7 +45,7 @@ _MOST_PROBLEMS = 20
 
 
 def _convert(type_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
-    """Convert if possible; pass invalid values through so that all mistakes are reported together."""
+    """Convert if possible; pass invalid values through, to report all mistakes together."""
     text = tokens[0].value
     if int in {type_, *get_args(type_)}:  # cyclopts would round 1.5
         return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
@@ -194,12 +199,29 @@ def main() -> None:
 
 def _end_as_by_ctrl_c() -> None:
     """SIGTERM, and a terminal that is closed, end a command as Ctrl-C does; nohup stays nohup."""
+    _interrupted.clear()
     if threading.current_thread() is not threading.main_thread():
         return
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has one of them
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has two of them
+        if number and signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler}:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+def interruptible(show: Callable[[T], None]) -> Callable[[T], None]:
+    """Raise an interrupt again that was lost: Python drops an exception in a finalizer."""
+
+    def check_and_show(state: T) -> None:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+        show(state)
+
+    return check_and_show
 
 
 def _fail(message: str) -> NoReturn:

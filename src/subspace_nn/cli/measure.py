@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from subspace_nn.cli import display
 from subspace_nn.cli import measure_view as view
-from subspace_nn.cli._app import Terminal, gather, show_problems
+from subspace_nn.cli._app import Terminal, gather, interruptible, show_problems
 from subspace_nn.cli.workers import Workers
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError, problems_of
@@ -97,7 +97,9 @@ def _run(one: Planned, workers: Mapping[str, Any]) -> None:
     console, asked = Terminal(), one.question
     title = known_title(asked) or label(asked)
     with view.progress(console, f"{title}: how many free parameters?") as show:
-        answer = run(asked, one.folder, budget=one.budget, on_progress=show, **workers)
+        answer = run(
+            asked, one.folder, budget=one.budget, on_progress=interruptible(show), **workers
+        )
     place = one.folder / FOLDER
     write_atomically(place / f"{asked.name}.png", png(measured.figure(answer, title)))
     files = f"{place / asked.name}.json and .png"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn.cli import display
-from subspace_nn.cli._app import BAD_INPUT, Terminal, app, gather, show_problems
+from subspace_nn.cli._app import BAD_INPUT, Terminal, app, gather, interruptible, show_problems
 from subspace_nn.cli.workers import Workers
 from subspace_nn.common.atomic import try_writing, write_atomically
 from subspace_nn.common.errors import InputError, unknown_name
@@ -56,7 +56,7 @@ def sweep(
     store = Store(out or Path("results") / name)
     console = Terminal()
     with display.sweep(console, runs, store) as show:
-        records = run_all(runs, store, on_status=show, **checked["workers"])
+        records = run_all(runs, store, on_status=interruptible(show), **checked["workers"])
     display.rows(console, tables.means(records), "configurations")
     display.failures(console, records)
     done = sum(record["status"] == DONE for record in records)

@@ -153,12 +153,14 @@ class _Driver:
                 self.failed_before[record["id"]] = record
             else:
                 self._count(record)
-        self._tell(None)
+        if not self.missing:
+            self._tell(None)
 
     def todo(self) -> list[Run]:
         """List the missing runs that are free; wait while other sweeps are at all of them."""
         while self.missing:
             self._take_over()
+            self._tell(None)
             claims = self.store.claims()
             free = [run for name, run in self.missing.items() if not claims.get(name, False)]
             # The last attempt of what may kill its worker is made alone: no other run is blamed.
