@@ -11,6 +11,10 @@ from torch.overrides import TorchFunctionMode
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
+#: Name of an empty parameter that stands for θ0 in a live module, which many a module asks its
+#: first parameter for its dtype and device. It is no part of any state.
+LIKE = "subspace_theta0"
+
 _EXTRA = "_extra_state"
 
 
@@ -121,7 +125,7 @@ def _state(module: nn.Module) -> Iterator[tuple[str, Any]]:
     for path, part in module.named_modules(remove_duplicate=False):
         dot = canonical(f"{path}." if path else "")
         for name, parameter in part._parameters.items():
-            if parameter is not None:
+            if parameter is not None and name != LIKE:
                 yield dot + name, parameter
         for name, buffer in part._buffers.items():
             if buffer is not None and name not in part._non_persistent_buffers_set:
@@ -145,4 +149,4 @@ class _WithoutHistory(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-__all__ = ["canonical", "copied", "is_sharded", "set_state", "state", "whole"]
+__all__ = ["LIKE", "canonical", "copied", "is_sharded", "set_state", "state", "whole"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from subspace_nn.common.errors import InputError
 from subspace_nn.subspace import copies, memory
+from subspace_nn.subspace.copies import LIKE
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.memory import Weights
 
@@ -114,10 +115,14 @@ class Live(nn.Module):
                     f"{prefix}{OMEGA} is of another subspace: of another seed, projection, scale, "
                     "selection or architecture. Make the Subspace with the arguments of that one."
                 )
+        if LIKE in self._parameters:
+            state_dict[prefix + LIKE] = self._parameters[LIKE]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _save_to_state_dict(self, destination: Any, prefix: Any, keep_vars: Any) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name in (LIKE, *self.__dict__[_LINK].slots):  # which some modules write themselves
+            destination.pop(prefix + name, None)
         if (recipe := self.__dict__[_LINK].recipe) is not None:
             destination[prefix + RECIPE] = recipe
 
@@ -151,9 +156,17 @@ def install(
             del part._parameters[name]
         part.__dict__[_LINK] = Link(old.slots | new, (*old.cores, weights), old.recipe)
         part.__class__ = _live(type(part), tuple(names))
+        like = weights.theta.origin[layout.entries[min(names.values(), default=0)].name]
+        _put_first(part, nn.Parameter(like.detach().new_empty(0), requires_grad=False))
     module.__dict__[_LINK].recipe = recipe
     module._parameters[OMEGA] = omega
     return places
+
+
+def _put_first(part: nn.Module, parameter: nn.Parameter) -> None:
+    others = dict(part._parameters)
+    part._parameters.clear()
+    part._parameters.update({LIKE: parameter} | others)
 
 
 def release(
@@ -179,6 +192,8 @@ def release(
         part, link = place.module, place.module.__dict__[_LINK]
         own = {n: parameters[i] for n, (core, i) in link.slots.items() if core is weights}
         rest = dict(part._parameters)
+        if LIKE not in place.names:
+            del rest[LIKE]
         part._parameters.clear()
         for name in dict.fromkeys([*place.names, *rest]):
             part._parameters[name] = own[name] if name in own else rest[name]

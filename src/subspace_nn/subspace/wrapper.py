@@ -43,7 +43,8 @@ class Subspace(nn.Module):
 
     `net.module` is the module with the weights θ(ω), always: whoever reads a weight computes it,
     in any thread, from any caller. It is an instance of a subclass of its own class, and its
-    trainable parameters are ω, named `subspace_omega`, and what `train` adds. ω starts at zero,
+    trainable parameters are ω, named `subspace_omega`, and what `train` adds; empty ones, named
+    `subspace_theta0`, have θ0's dtype and device, for modules that ask for those. ω starts at zero,
     where the function is that of θ0. Attributes and methods that the subspace does not have, such
     as `net.config` and `net.generate(…)`, are the module's.
 
@@ -272,7 +273,7 @@ class Subspace(nn.Module):
         before = self.omega.detach().clone()
         with torch.no_grad():
             self.omega.copy_(coordinates(self.projection, self.layout.flatten(moves)))
-            if outside := [n for n, got in self._tensors().items() if not _same(got, theta[n])]:
+            if outside := _outside(self._tensors(), theta, self.steps):
                 self.omega.copy_(before)
                 raise InputError(
                     f"The module's weights do not lie in this subspace: {', '.join(outside)}. "
@@ -341,8 +342,9 @@ class Subspace(nn.Module):
             The tensors by the names that they have in a checkpoint, not copied.
         """
         free = {id(self.module.get_parameter(name)) for name in (*self.layout.beside, live.OMEGA)}
-        named = self.module.named_parameters(remove_duplicate=False)
-        return {f"module.{copies.canonical(n)}": p for n, p in named if id(p) not in free}
+        own = self.module.named_parameters(remove_duplicate=False)
+        named = ((copies.canonical(n), p) for n, p in own if not n.endswith(copies.LIKE))
+        return {f"module.{name}": p for name, p in named if id(p) not in free}
 
     def to_checkpoint(self, base: str | None = None) -> Checkpoint:
         """What `save` writes.
@@ -505,11 +507,21 @@ def _check_mergeable(net: Subspace, module: nn.Module) -> None:
         raise InputError(*problems)
 
 
-def _same(got: Tensor, expected: Tensor) -> bool:
-    """Equal up to the rounding of weights and of the ω that was found from them."""
-    expected = expected.to(got.dtype)
-    size = max(float(t.abs().max()) for t in (got, expected)) if got.numel() else 0.0
-    return torch.allclose(got, expected, rtol=0, atol=16 * size * torch.finfo(got.dtype).eps)
+def _outside(
+    got: Mapping[str, Tensor], expected: Mapping[str, Tensor], steps: Mapping[str, float]
+) -> list[str]:
+    """Tensors that differ by more than the rounding of all weights, in ω's units, explains."""
+    sizes = {name: float(t.abs().max()) if t.numel() else 0.0 for name, t in expected.items()}
+    eps = {name: torch.finfo(t.dtype).eps for name, t in got.items()}
+    noise = max(eps[name] * size / steps[name] for name, size in sizes.items())
+    return [
+        name
+        for name, tensor in got.items()
+        if not torch.allclose(
+            tensor, expected[name].to(tensor.dtype), rtol=0,
+            atol=16 * max(noise * steps[name], eps[name] * sizes[name]),
+        )
+    ]  # fmt: skip
 
 
 def _common_seed(projection: str | Projection, seed: int | None) -> int:
