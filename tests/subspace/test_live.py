@@ -256,6 +256,21 @@ class Counting(nn.Linear):
         return super().forward(x)
 
 
+@MEMORIES
+@pytest.mark.parametrize("training", [False, True])
+def test_without_gradients_it_has_the_bits_of_the_plain_module(memory, training):
+    """PyTorch multiplies in another way by a matrix that requires a gradient, also without one."""
+    net = moved(nn.RNN(4, 6, 2, batch_first=True), memory=memory).train(training)
+    plain, x = net.merge(), torch.randn(3, 5, 4)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert torch.equal(net(x)[0], plain(x)[0])
+    net.module.requires_grad_(requires_grad=False)
+    assert not net(x)[0].requires_grad
+    plain.requires_grad_(requires_grad=False)
+    assert torch.equal(net(x)[0], plain(x)[0])
+
+
 def test_inference_computes_weights_once_for_each_omega():
     net = moved(Counting(4, 3), 5).eval()
     x, met = torch.ones(1, 4), net.module.__dict__.setdefault("met", [])

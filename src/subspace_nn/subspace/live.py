@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._dynamo import eval_frame
 
 from subspace_nn.common.errors import InputError
 from subspace_nn.subspace import copies, memory
@@ -63,7 +64,7 @@ class Live(nn.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As the module's own; what it reads lives until it has run."""
         cores = self.__dict__[_LINK].cores
-        if torch.compiler.is_compiling() or not memory.opens(cores):
+        if torch.compiler.is_compiling() or _is_under_compiler() or not memory.opens(cores):
             return super().__call__(*args, **kwargs)
         with memory.calling(self, cores):
             return super().__call__(*args, **kwargs)
@@ -273,6 +274,11 @@ def written_to(module: nn.Module, layout: Layout) -> frozenset[int]:
         for index, owner in owners.items()
         if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.max_norm is not None
     )
+
+
+def _is_under_compiler() -> bool:
+    """Whether a compiler looks at what runs here, between two graphs."""
+    return eval_frame.get_eval_frame_callback() is not None
 
 
 def _computed(name: str) -> property:

@@ -126,14 +126,14 @@ class Weights:
         """
         omega, kept = self.omega, self._kept
         if kept is None or not kept.holds(omega, self.theta):
-            with torch.inference_mode(mode=False), torch.no_grad():
-                kept = _Kept.of(omega, self.theta)
-            self._kept = kept
-        if any(tensor._version for tensor in kept.tensors):
+            kept = self._kept = _Kept.of(omega, self.theta)
+        if [tensor._version for tensor in kept.tensors] != kept.made:
             self._kept = None
-            raise self.written(next(i for i, t in enumerate(kept.tensors) if t._version))
+            pairs = enumerate(zip(kept.tensors, kept.made, strict=True))
+            raise self.written(next(i for i, (t, version) in pairs if t._version != version))
         if self._written:
-            return [t.clone() if i in self._written else t for i, t in enumerate(kept.tensors)]
+            kept_or_own = enumerate(kept.tensors)
+            return [t.detach().clone() if i in self._written else t for i, t in kept_or_own]
         return kept.tensors
 
     def check_unwritten(self) -> None:
@@ -169,16 +169,18 @@ class _Kept:
     omega: Tensor
     origins: list[int]
     tensors: list[Tensor]
+    made: list[int]
 
     @classmethod
     def of(cls, omega: Tensor, theta: Theta) -> "_Kept":
-        # Copied, so that each is aligned, and of version 0.
-        tensors = [tensor.clone() for tensor in theta.tensors(omega)]
-        return cls(omega.detach().clone(), _versions(theta), tensors)
+        tensors = _leaves(theta, omega)
+        versions = [tensor._version for tensor in tensors]
+        return cls(omega.detach().clone(), _versions(theta), tensors, versions)
 
     def holds(self, omega: Tensor, theta: Theta) -> bool:
         # By value: `omega.data` changes without a change of its version.
         same = self.omega.device == omega.device and self.omega.dtype == omega.dtype
+        same = same and self.tensors[0].requires_grad == omega.requires_grad
         return same and torch.equal(self.omega, omega) and self.origins == _versions(theta)
 
 
@@ -359,10 +361,21 @@ def _is_made_of(tensor: Tensor, weight: Tensor) -> bool:
 
 def _shielded(theta: Theta, omega: Tensor, index: int | None = None) -> list[Tensor]:
     """θ, hidden from whoever counts or moves saved tensors, as activation checkpointing does."""
+    if _transforming():
+        return theta.tensors(omega, index)
+    if not torch.is_grad_enabled():
+        return _leaves(theta, omega, index)
     if _top_hooks() is None:
         return theta.tensors(omega, index)
     with saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
         return theta.tensors(omega, index)
+
+
+def _leaves(theta: Theta, omega: Tensor, index: int | None = None) -> list[Tensor]:
+    """θ without a way to ω, as leaves with parameters' flags, by which PyTorch picks algorithms."""
+    with torch.inference_mode(mode=False), torch.no_grad():
+        tensors = theta.tensors(omega, index)
+    return [tensor.data.requires_grad_(omega.requires_grad) for tensor in tensors]
 
 
 def _top_hooks() -> tuple[Any, Any] | None:
