@@ -571,6 +571,23 @@ def test_it_becomes_one_graph(kind, memory):
     torch.testing.assert_close(slope, gradient(net, x))
 
 
+@pytest.mark.parametrize("theta0", ["seed", "module"])
+@pytest.mark.parametrize("part", ["whole", "layer"])
+def test_it_is_compiled_and_exported_right_after_a_change_of_dtype(theta0, part):
+    x = torch.ones(2, 4, dtype=torch.float64)
+    expected = moved(mlp(), theta0=theta0).double().eval()(x)
+    nets = [moved(mlp(), theta0=theta0).eval() for _ in range(2)]
+    for net in nets:
+        for layer in net.module if part == "layer" else [net]:
+            layer.double()
+        net.double()
+    program = torch.export.export(nets[0].module, (x,))
+    assert torch.equal(program.module()(x), expected)
+    assert torch.equal(nets[0](x), expected)
+    compiled = torch.compile(nets[1].module, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(x), expected)
+
+
 def test_it_is_exported():
     net = moved(mlp(), 9).eval()
     x = torch.randn(3, 4)

@@ -98,6 +98,9 @@ class Live(nn.Module):
         for weights, index in self.__dict__[_LINK].slots.values():
             weights.theta.move(index, fn)
             weights.forget()
+        for weights in self.__dict__[_LINK].cores:
+            if weights.owner is self:  # the last to move
+                weights.theta.settle()
         return result
 
     def _load_from_state_dict(

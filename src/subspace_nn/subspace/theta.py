@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from subspace_nn import projections
 from subspace_nn.common.checks import one_of, require
@@ -144,13 +145,14 @@ class Theta:
 
     def settle(self) -> None:
         """Derive anew what depends on θ0, if that has changed its dtype."""
-        if not self._stale:
+        if not self._stale or any(tensor.is_meta for tensor in self.origin.values()):
             return
         self._stale = False
-        self._derive()
-        if self.projection.anchored and not isinstance(self._given, Projection):
-            self.projection = self._project()
-        self._finish()
+        with _disable_current_modes():  # an exporter's tensors have no values
+            self._derive()
+            if self.projection.anchored and not isinstance(self._given, Projection):
+                self.projection = self._project()
+            self._finish()
 
     def _weight(self, entry: Entry, move: Tensor, factor: Tensor, *, owned: bool) -> Tensor:
         """One tensor of θ from its part of P ω, in the place of that if it is `owned`."""
