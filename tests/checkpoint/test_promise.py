@@ -183,6 +183,36 @@ def test_sharded_parameters_are_saved_whole(path):
     torch.testing.assert_close(net.omega.grad.full_tensor(), plain.omega.grad)
 
 
+@pytest.mark.filterwarnings("ignore")  # its import's
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("memory", ["whole", "layer"])
+def test_a_quantised_base(inside, memory, path):
+    """Its weights are θ0 if they require gradients, and are held if not."""
+    quantization = pytest.importorskip("torchao.quantization")
+
+    def make():
+        module = given()
+        int8 = quantization.Int8WeightOnlyConfig()
+        quantization.quantize_(module, int8, lambda _, name: name == "0")
+        return module.requires_grad_() if inside else module
+
+    module, x = make(), torch.randn(3, 6)
+    net = sn.Subspace(module, 7, memory=memory, copy=False)
+    assert (net.D == 47) == inside
+    torch.testing.assert_close(net(x), make()(x))
+    with torch.no_grad():
+        net.omega.normal_()
+    net(x).sum().backward()
+    assert net.omega.grad.all()
+    with pytest.raises(sn.InputError, match=r"quantised, 0\.weight\. Name the model"):
+        net.save(path)
+    net.save(path, base="someone/model")
+    assert path.stat().st_size < 1000
+    assert torch.equal(sn.load(path, make())(x), net(x))
+    torch.testing.assert_close(net.merge()(x), net(x))
+    assert type(net.release()[0].weight) is type(make()[0].weight)
+
+
 # Loading
 
 

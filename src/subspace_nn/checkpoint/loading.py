@@ -15,7 +15,7 @@ from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.projections import Projection
 from subspace_nn.projections.base import Needs
 from subspace_nn.subspace import theta0
-from subspace_nn.subspace.copies import canonical, copied, state
+from subspace_nn.subspace.copies import canonical, copied, dense, state
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.selection import Selection
 from subspace_nn.subspace.wrapper import BASE, DRAWN, STORED, Subspace
@@ -226,7 +226,7 @@ def _differences(spec: Mapping[str, Any], net: Subspace) -> Iterator[str]:
     remedy = f"Give the model {net.base!r}, load(path, module)." if net.base else ""
     yield from _compare("θ0", spec["theta0"], theta0.fingerprint(net.layout, net.theta0()), remedy)
     if net.base:
-        frozen = net.frozen()
+        frozen = {name: dense(tensor) for name, tensor in net.frozen().items()}
         got = container.fingerprint(frozen) if frozen else None
         yield from _compare("set of frozen parameters", spec.get("frozen"), got, remedy)
     yield from _compare("P", spec["P"], net.projection.fingerprint(), _OWN)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
@@ -86,6 +87,32 @@ def is_sharded(tensor: Tensor) -> TypeGuard["DTensor"]:
     return isinstance(tensor, DTensor)
 
 
+def dense(tensor: Tensor) -> Tensor:
+    """A tensor as ordinary numbers.
+
+    Args:
+        tensor: of any kind.
+
+    Returns:
+        The tensor itself, or what a quantised one stands for.
+    """
+    return tensor.dequantize() if is_quantised(tensor) else tensor
+
+
+def is_quantised(tensor: Tensor) -> bool:
+    """Whether a tensor holds other numbers than it stands for, as those of torchao do.
+
+    Args:
+        tensor: of any kind.
+
+    Returns:
+        True for a tensor of another class that is not spread over processes.
+    """
+    if type(tensor) in {Tensor, nn.Parameter} or not is_traceable_wrapper_subclass(tensor):
+        return False
+    return not is_sharded(tensor)
+
+
 def state(module: nn.Module) -> dict[str, Any]:
     """Everything that a module's function depends on but its code: what a file must hold.
 
@@ -149,4 +176,14 @@ class _WithoutHistory(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-__all__ = ["LIKE", "canonical", "copied", "is_sharded", "set_state", "state", "whole"]
+__all__ = [
+    "LIKE",
+    "canonical",
+    "copied",
+    "dense",
+    "is_quantised",
+    "is_sharded",
+    "set_state",
+    "state",
+    "whole",
+]

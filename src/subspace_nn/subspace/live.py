@@ -161,7 +161,8 @@ def install(
         part.__dict__[_LINK] = Link(old.slots | new, (*old.cores, weights), old.recipe)
         part.__class__ = _live(type(part), tuple(names))
         like = weights.theta.origin[layout.entries[min(names.values(), default=0)].name]
-        _put_first(part, nn.Parameter(like.detach().new_empty(0), requires_grad=False))
+        empty = torch.empty(0, dtype=like.dtype, device=like.device)
+        _put_first(part, nn.Parameter(empty, requires_grad=False))
     module.__dict__[_LINK].recipe = recipe
     module._parameters[OMEGA] = omega
     return places

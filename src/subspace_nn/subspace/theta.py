@@ -14,6 +14,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Projection
 from subspace_nn.projections.linear import place, shifted
 from subspace_nn.subspace import theta0
+from subspace_nn.subspace.copies import dense
 from subspace_nn.subspace.layout import Entry, Layout
 
 Scale = Literal["init", "none", "learned"]
@@ -74,6 +75,10 @@ class Theta:
             dtype = torch.promote_types(dtype, tensor.dtype)
         return dtype
 
+    def dense(self) -> dict[str, Tensor]:
+        """θ0 by entry name, as ordinary numbers: quantised tensors are what they stand for."""
+        return {name: dense(tensor) for name, tensor in self.origin.items()}
+
     def start(self) -> Tensor:
         """The ω to start from, at θ0: float64, shape (d,)."""
         zeros = torch.zeros(self.factors, dtype=torch.float64, device="cpu")
@@ -91,7 +96,7 @@ class Theta:
         """
         self.settle()
         if index is None and not (self.factors or self.projection.anchored):
-            return place(self.projection, omega, [*self.steps.values()], [*self.origin.values()])
+            return place(self.projection, omega, [*self.steps.values()], [*self.dense().values()])
         direction, factors = omega.tensor_split([self._rank])
         if index is None:
             sizes = [entry.numel for entry in self.layout.entries]
@@ -103,7 +108,7 @@ class Theta:
         entry, owned = self.layout.entries[index], False
         rows = self.projection[entry.start : entry.start + entry.numel]
         if omega.is_cuda and not (self.factors or self.projection.anchored):
-            return place(rows, omega, [self.steps[entry.name]], [self.origin[entry.name]])
+            return place(rows, omega, [self.steps[entry.name]], [dense(self.origin[entry.name])])
         move = rows.__matmul__(direction)  # the compiler does not follow the operator
         if not torch.compiler.is_compiling():
             # The library's own kinds return a tensor that is nobody else's, or a view of one.
@@ -134,7 +139,7 @@ class Theta:
             Names of entries whose values are not the draw, or whose deviation is not σ any more.
         """
         self.settle()
-        sigma = theta0.scales(self.origin, self.laws)
+        sigma = theta0.scales(self.dense(), self.laws)
         drawn = theta0.draw(self.layout, self.laws, self.seed) if self.laws else {}
         return [
             name
@@ -158,7 +163,7 @@ class Theta:
         """One tensor of θ from its part of P ω, in the place of that if it is `owned`."""
         if self.factors:
             move, owned = move * (1 + factor), True
-        step, origin = self.steps[entry.name], self.origin[entry.name]
+        step, origin = self.steps[entry.name], dense(self.origin[entry.name])
         move = move.mul_(step) if owned else move * step
         move = move.view(entry.shape)
         if self.projection.anchored:
@@ -170,7 +175,7 @@ class Theta:
         if self.laws:
             for name, values in theta0.draw(self.layout, self.laws, self.seed).items():
                 self.origin[name].data.copy_(values)
-        self.sigma = theta0.scales(self.origin, self.laws)
+        self.sigma = theta0.scales(self.dense(), self.laws)
 
     def _project(self) -> Projection:
         given, D = self._given, self.layout.D
@@ -186,7 +191,7 @@ class Theta:
             options["anchor"] = self.layout.flatten({
                 name: tensor.detach().cpu().double()
                 / (1.0 if self.scale == "none" else self.sigma[name] * widen)
-                for name, tensor in self.origin.items()
+                for name, tensor in self.dense().items()
             })  # fmt: skip
         tensors = {entry.name: entry.numel for entry in self.layout.entries}
         return projections.make(given, D, self._rank, self.seed, tensors=tensors, **options)

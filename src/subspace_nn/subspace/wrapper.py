@@ -211,7 +211,7 @@ class Subspace(nn.Module):
         Returns:
             The tensors by name, not copied; tied ones once.
         """
-        return {name: tensor.detach() for name, tensor in self._theta.origin.items()}
+        return {name: tensor.detach() for name, tensor in self._theta.dense().items()}
 
     def merge(self) -> nn.Module:
         """An ordinary module with the trained weights, independent of this one.
@@ -222,7 +222,12 @@ class Subspace(nn.Module):
         plain = cast("Subspace", copies.copied(self)).release()
         with torch.no_grad():
             for name, tensor in self._tensors().items():
-                plain.get_parameter(name).copy_(tensor)
+                parameter = plain.get_parameter(name)
+                if copies.is_quantised(parameter):  # cannot hold these numbers
+                    owner, _, last = name.rpartition(".")
+                    plain.get_submodule(owner)._parameters[last] = nn.Parameter(tensor)
+                else:
+                    parameter.copy_(tensor)
         return plain
 
     def release(self) -> nn.Module:
@@ -368,7 +373,14 @@ class Subspace(nn.Module):
                 "Cannot be saved: θ0 was written to after the module was wrapped, "
                 f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
             )
-        values = {name: copies.whole(t) for name, t in copies.state(self.module).items()}
+        held = copies.state(self.module)
+        quantised = [n for n, t in (held | self._theta.origin).items() if copies.is_quantised(t)]
+        if quantised and base is None:
+            raise InputError(
+                f"Cannot be saved: quantised, {', '.join(quantised)}. Name the model that they are "
+                "of: save(path, base=…)."
+            )
+        values = {name: copies.dense(copies.whole(tensor)) for name, tensor in held.items()}
         tensors = {"omega": values.pop(live.OMEGA).detach()}
         tensors |= {f"module.{name}": tensor for name, tensor in values.items()}
         source: dict[str, Any] = {"theta0_from": DRAWN if self.theta0_from == "seed" else STORED}
@@ -480,8 +492,12 @@ def _laws(
     module: nn.Module, layout: Layout, tensors: Mapping[str, Tensor], theta0: Theta0
 ) -> dict[str, theta0_.AnyLaw] | None:
     """The laws that θ0 is to be drawn from, if it is."""
-    if theta0 == "module":
+    if theta0 == "module" or (
+        theta0 == "auto" and any(map(copies.is_quantised, module.parameters()))
+    ):
         return None
+    if quantised := [name for name, tensor in tensors.items() if copies.is_quantised(tensor)]:
+        raise InputError(f"theta0='seed' cannot draw quantised weights: {', '.join(quantised)}.")
     known = theta0_.laws(module, layout)
     if theta0 == "auto":
         return known if theta0_.is_fresh(tensors, known) else None
