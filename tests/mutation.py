@@ -195,7 +195,7 @@ def _forge_tensor(rng, _, tensors):
     tensor = tensors.get(name, torch.zeros(3))
     changes = [
         lambda t: t[: rng.randint(0, 3)] if t.dim() else t,
-        lambda t: t.to(rng.choice(list(container._DTYPES.values()))),
+        lambda t: t.to(rng.choice(list(container.DTYPES.values()))),
         lambda t: t.reshape(-1),
         lambda t: t.unsqueeze(0),
         lambda t: torch.full_like(t, 255 if t.dtype == torch.uint8 else float("nan"))

@@ -66,6 +66,26 @@ def test_extra_state_that_is_no_tensor_is_refused_when_the_net_is_made(extra):
         sn.Subspace(nn.Sequential(Extra(extra)), 7)
 
 
+def holding(buffer):
+    module = nn.Sequential(nn.Linear(6, 5))
+    module.register_buffer("held", buffer)
+    return module
+
+
+@pytest.mark.parametrize(("module", "message"), [
+    (nn.Linear(6, 5, device="meta"), "weight is on the device meta"),
+    (nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 5, device="meta").requires_grad_(False)),
+     "1.weight is on the device meta"),
+    (holding(torch.zeros(3, device="meta")), "held is on the device meta"),
+    (holding(torch.eye(3).to_sparse()), "held is of layout torch.sparse_coo"),
+    (holding(torch.eye(3).to_mkldnn()), "held is of layout torch._mkldnn"),
+    (holding(torch.zeros(3, dtype=torch.int8).view(torch.bits8)), "held is of torch.bits8"),
+])  # fmt: skip
+def test_a_tensor_that_no_file_can_hold_is_refused_when_the_net_is_made(module, message):
+    with pytest.raises(sn.InputError, match=message):
+        sn.Subspace(module, 7)
+
+
 def test_extra_state_of_a_tensor_comes_back(path):
     net = moved(nn.Sequential(Extra(torch.tensor([2.0]))))
     net.save(path)

@@ -58,7 +58,8 @@ def test_fingerprint_tells_architectures_apart():
     (nn.Linear(2, 2).requires_grad_(requires_grad=False), "no parameter with requires_grad=True"),
     (nn.LazyLinear(2), "Not initialised yet: weight, bias. Call the module on a batch"),
     (nn.ParameterList([nn.Parameter(torch.zeros(2, dtype=torch.complex64))]), "0 .torch.complex64"),
-], ids=["none", "all frozen", "lazy", "complex"])  # fmt: skip
+    (nn.Linear(2, 2).to(torch.float8_e4m3fn), "16 bits or more, got weight .torch.float8_e4m3fn"),
+], ids=["none", "all frozen", "lazy", "complex", "float8"])  # fmt: skip
 def test_bad_modules(module, message):
     with pytest.raises(InputError, match=message):
         Layout.of(module)

@@ -70,7 +70,8 @@ _OPTIONAL: dict[str, type] = {
     "sketch": list,
     "train": list,
 }
-_DTYPES = {
+#: What a tensor may be of.
+DTYPES = {
     "BOOL": torch.bool,
     "U8": torch.uint8,
     "U16": torch.uint16,
@@ -420,9 +421,9 @@ def _company_problems(spec: Mapping[str, Any]) -> Iterator[str]:
 
 def _stated(tensor: Any) -> Stated:
     name = tensor.get_dtype()
-    if name not in _DTYPES:
+    if name not in DTYPES:
         raise CheckpointError(f"tensors of dtype {name} are not expected in a checkpoint.")
-    return Stated(_DTYPES[name], tuple(tensor.get_shape()))
+    return Stated(DTYPES[name], tuple(tensor.get_shape()))
 
 
 def _check_stated(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:
@@ -431,7 +432,7 @@ def _check_stated(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None
     if names:
         raise CheckpointError(*(f"unexpected tensor {_short(name)}." for name in sorted(names)[:5]))
     for name, tensor in stated.items():
-        if tensor.dtype not in _DTYPES.values():
+        if tensor.dtype not in DTYPES.values():
             raise CheckpointError(f"tensor {name!r} is of {tensor.dtype}, unknown to the format.")
         # An empty tensor may have other dimensions of any length, which overflow its strides.
         if math.prod(max(n, 1) for n in tensor.shape) >= 1 << 63:

@@ -181,6 +181,12 @@ def _check_parameters(parameters: Mapping[str, nn.Parameter]) -> None:
         raise InputError(
             f"Not initialised yet: {', '.join(lazy)}. Call the module on a batch before this."
         )
-    odd = [f"{n} ({p.dtype})" for n, p in parameters.items() if not p.is_floating_point()]
+    odd = [
+        f"{n} ({p.dtype})"
+        for n, p in parameters.items()
+        if not p.is_floating_point() or p.itemsize < 2  # no arithmetic in 8 bits
+    ]
     if odd:
-        raise InputError(f"Expected floating-point parameters, got {', '.join(odd)}.")
+        raise InputError(
+            f"Expected floating-point parameters of 16 bits or more, got {', '.join(odd)}."
+        )

@@ -93,8 +93,8 @@ class Subspace(nn.Module):
     Raises:
         InputError: if an argument is out of range, "seed" is asked for and some parameter's
             initialiser is not known, a pattern matches nothing, or the module cannot live in a
-            subspace, or not be saved from it: TorchScript, compiled or sparse parts, extra state
-            that is no tensor.
+            subspace, or not be saved from it: TorchScript, compiled or sparse parts, tensors on
+            the device meta or of a dtype that the format lacks, extra state that is no tensor.
 
     Example:
         >>> net = Subspace(nn.Linear(20, 10), dim=15)
@@ -126,10 +126,10 @@ class Subspace(nn.Module):
         choices = {"theta0": (theta0, Theta0), "scale": (scale, Scale), "memory": (memory, Memory)}
         check_choices(projection, choices)
         self.selection = Selection.of(include, exclude, train)
+        _check_state(module)
         self.layout = Layout.of(module, self.selection)
         live.check(module, self.layout)
         _, dim = projections.check_sizes(self.layout.D, dim)
-        _check_state(module)
         self.seed, self.scale = _common_seed(projection, seed), scale
         self.base: str | None = None
         module = copies.copied(module) if copy else module
@@ -480,12 +480,31 @@ def _own(originals: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
 
 
 def _check_state(module: nn.Module) -> None:
-    odd = [name for name, value in copies.state(module).items() if not isinstance(value, Tensor)]
-    if odd:
-        raise InputError(
+    state = copies.state(module)
+    problems = []
+    if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        problems.append(
             f"The module's extra state is no tensor, and no checkpoint could hold it: "
             f"{', '.join(odd)}. Have get_extra_state return a tensor."
         )
+    problems += [
+        f"{name} is {what}, which no checkpoint can hold. Expected a dense tensor with values."
+        for name, value in state.items()
+        if isinstance(value, Tensor) and (what := _unlike_dense(value))
+    ]
+    if problems:
+        raise InputError(*problems)
+
+
+def _unlike_dense(tensor: Tensor) -> str | None:
+    """What a tensor is that has no values, not one for each of its places, or unknown ones."""
+    if tensor.is_meta:
+        return "on the device meta"
+    if tensor.is_nested:
+        return "a nested tensor"
+    if tensor.layout is not torch.strided:
+        return f"of layout {tensor.layout}"
+    return None if tensor.dtype in container.DTYPES.values() else f"of {tensor.dtype}"
 
 
 def _laws(
