@@ -109,6 +109,13 @@ def test_a_killed_process_leaves_the_old_file(old):
     assert old.read_bytes() == b"old"
 
 
+def test_a_folder_that_cannot_be_written_is_told_with_the_name_of_the_file(tmp_path):
+    target = tmp_path / "missing" / "net"
+    with pytest.raises(FileNotFoundError) as info:
+        write_atomically(target, b"new")
+    assert info.value.filename == str(target)
+
+
 @pytest.mark.parametrize(
     ("name", "error"),
     [

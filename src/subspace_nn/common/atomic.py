@@ -32,7 +32,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         'whole'
     """
     target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    except OSError as error:
+        error.filename = str(target)
+        raise
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
