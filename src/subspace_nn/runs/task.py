@@ -145,7 +145,7 @@ def importable(name: str) -> str:
         name: of a task, or `folder/file.py:function`.
 
     Returns:
-        `folder.file:function`; a name that is no path is returned as it is.
+        That of the function, as in folder.file:function; a name that is no path as it is.
 
     Raises:
         InputError: if the path names no function, or leads out of the current folder.
