@@ -152,13 +152,17 @@ class Folding(nn.Module):
         return x @ (self.weight + extra)
 
 
-def test_layers_that_fold_weights_in_evaluation():
+def test_layers_that_fold_weights_in_evaluation(tmp_path):
     net = moved(Folding(frozen=True), dim=5)
     x = torch.randn(2, 4)
     before = net(x)
     torch.testing.assert_close(net.eval()(x), before)
     assert torch.equal(net.merge()(x), net(x))
+    with pytest.raises(sn.InputError, match="evaluation mode, for which weight was folded: call t"):
+        net.save(tmp_path / "net")
     torch.testing.assert_close(net.train()(x), before)
+    net.save(tmp_path / "net")
+    assert torch.equal(sn.load(tmp_path / "net", Folding(frozen=True))(x), net.eval()(x))
     net = moved(Folding(frozen=False), dim=5)
     with pytest.raises(sn.InputError, match=r"train\(False\): weight was written to"):
         net.eval()

@@ -39,7 +39,7 @@ def save_pretrained(
     """Write a folder with the checkpoint, its specification and a card for people.
 
     The checkpoint `omega.safetensors` is all that is read again. `config.json` repeats its
-    specification for programs that list models; `README.md` tells how to load it, and is not
+    specification for programs that list models; `README.md` says how to load it, and is not
     written where there is one already.
 
     Args:

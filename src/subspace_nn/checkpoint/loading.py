@@ -115,7 +115,7 @@ def _selection(spec: Mapping[str, Any]) -> Selection:
 def _check_fit(
     module: nn.Module | None, spec: Mapping[str, Any], stated: Mapping[str, Stated]
 ) -> None:
-    """Check what can be told from the header: that the file is for the module."""
+    """Check from the header that the file is for the module."""
     try:
         module, layout = _target(spec, module)
     except InputError as error:
@@ -139,7 +139,7 @@ def _check_fit(
 def _expected(
     spec: Mapping[str, Any], module: nn.Module, layout: Layout
 ) -> Iterator[tuple[str, Stated]]:
-    """The tensors that a file for the module has beside ω."""
+    """The tensors that a file for the module has in addition to ω."""
     own = {canonical(n): p for n, p in module.named_parameters(remove_duplicate=False)}
     theta = {id(module.get_parameter(entry.name)) for entry in layout.entries}
     beside = {id(module.get_parameter(name)) for name in layout.beside}
@@ -157,7 +157,7 @@ def _expected(
 def _explain(
     spec: Mapping[str, Any], module: nn.Module, layout: Layout, stated: Mapping[str, Stated]
 ) -> Iterator[str]:
-    """Sentences about a module of another architecture: what the file tells of the writer's."""
+    """Sentences about a module of another architecture: what the file says of the writer's."""
     yield from _compare("architecture", spec["architecture"], layout.fingerprint())
     if spec["D"] != layout.D:
         yield f"Expected {spec['D']:,} weights in θ, got {layout.D:,}."

@@ -138,7 +138,7 @@ class Layout:
         return {slot: tensors[entry.name] for entry in self.entries for slot in entry.slots}
 
     def fingerprint(self, name: Callable[[str], str] = canonical) -> str:
-        """16 hexadecimal digits that tell this architecture from another.
+        """16 hexadecimal digits that identify the architecture.
 
         Names, shapes, tying and saved buffers count; what a module computes with them cannot be
         read off it and does not, nor which parts are compiled.

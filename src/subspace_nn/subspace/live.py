@@ -30,7 +30,7 @@ class Link:
     Attributes:
         slots: for each of its computed weights the subspace and the number of the entry.
         cores: these subspaces.
-        recipe: 8 bytes that tell one recipe from another, if it holds ω.
+        recipe: 8 bytes that identify the recipe, where the module holds ω.
     """
 
     slots: dict[str, tuple[Weights, int]] = field(default_factory=dict)
@@ -141,7 +141,7 @@ def install(
         layout: which of its parameters are weights.
         weights: what computes them.
         omega: the parameter ω.
-        recipe: 8 bytes that tell this recipe from another.
+        recipe: 8 bytes that identify the recipe.
 
     Returns:
         What `release` needs.

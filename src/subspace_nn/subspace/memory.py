@@ -298,7 +298,7 @@ def watching(what: str) -> Generator[None]:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """How to make a saved tensor again: a view of a weight, or of its copy in another dtype."""
+    """How to recompute a saved tensor: a view of a weight, or of its copy in another dtype."""
 
     weights: Weights
     index: int
@@ -318,7 +318,7 @@ class _Recipe:
         if _version(self.omega) != self.version:
             raise RuntimeError(
                 "ω was changed between the forward and the backward pass: with memory='layer' the "
-                "weights of the forward pass cannot be made again. Call backward() before step()."
+                "weights of the forward pass cannot be recomputed. Call backward() before step()."
             )
         with torch.no_grad():
             weight = self.weights.theta.tensors(self.omega, self.index)[0].to(self.dtype)

@@ -1,4 +1,4 @@
-"""Which parameters of a module are in θ, and which train beside it: by patterns of names."""
+"""Patterns of names: the parameters of a module that are in θ, and those that train with ω."""
 
 import difflib
 import fnmatch
@@ -23,7 +23,7 @@ class Selection:
     the name of a module stands for all parameters in it. A parameter is matched if any of its
     names is: tied ones have several.
 
-    What `train` matches trains beside ω. Of the rest, θ is what `include` matches and `exclude`
+    What `train` matches trains with ω. Of the rest, θ is what `include` matches and `exclude`
     does not. All else is held. Parameters with `requires_grad=False` are none of these.
 
     Attributes:

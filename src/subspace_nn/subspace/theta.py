@@ -149,7 +149,7 @@ class Theta:
         ]
 
     def settle(self) -> None:
-        """Derive anew what depends on θ0, if that has changed its dtype."""
+        """Derive again what depends on θ0, if that has changed its dtype."""
         if not self._stale or any(tensor.is_meta for tensor in self.origin.values()):
             return
         self._stale = False

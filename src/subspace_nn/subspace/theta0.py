@@ -213,7 +213,7 @@ def scales(
 
 
 def fingerprint(layout: Layout, tensors: Mapping[str, Tensor]) -> str:
-    """16 hexadecimal digits that tell this θ0 from another.
+    """16 hexadecimal digits that identify this θ0.
 
     Args:
         layout: of the module.
@@ -241,7 +241,7 @@ def _laws_of_slots(module: nn.Module) -> Iterator[tuple[str, AnyLaw]]:
         if rule is None or _initialises_otherwise(submodule):
             continue
         for name, parameter in submodule.named_parameters(recurse=False):
-            if inside and parameter.dim() > 1:  # drawn anew when the whole was made
+            if inside and parameter.dim() > 1:  # drawn again by nn.Transformer's own initialiser
                 yield f"{path}.{name}".lstrip("."), _glorot(parameter)
             elif law := rule(submodule, name, parameter):
                 yield f"{path}.{name}".lstrip("."), law

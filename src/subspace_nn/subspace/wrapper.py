@@ -72,7 +72,7 @@ class Subspace(nn.Module):
             `requires_grad=False`. `Selection` says how names and patterns match.
         exclude: patterns of what is not in θ, though included.
         train: patterns of parameters, such as a new head, that are not in θ either, but train
-            beside ω: parameters of this module, under their own names, with a learning rate in
+            with ω: parameters of this module, under their own names, with a learning rate in
             the units of weights. The optimiser needs a group of its own for them.
         memory: how long computed weights live. "whole" makes all of them at once, once a call;
             in evaluation mode without gradients once for each ω. "layer" makes a layer's weights
@@ -341,7 +341,7 @@ class Subspace(nn.Module):
         return text
 
     def frozen(self) -> dict[str, Tensor]:
-        """The module's parameters that are neither in θ nor trained beside ω.
+        """The module's parameters that are neither in θ nor trained with ω.
 
         Returns:
             The tensors by the names that they have in a checkpoint, not copied.
@@ -361,7 +361,8 @@ class Subspace(nn.Module):
             The specification and the tensors.
 
         Raises:
-            InputError: if a base is named and θ0 was drawn from the seed, or θ0 was written to.
+            InputError: if a base is named and θ0 was drawn from the seed, θ0 was written to, or
+                the module is in evaluation mode and has folded weights for that.
         """
         if base is not None and self.theta0_from == "seed":
             raise InputError(
@@ -373,6 +374,7 @@ class Subspace(nn.Module):
                 "Cannot be saved: θ0 was written to after the module was wrapped, "
                 f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
             )
+        _check_folded(self.module)
         held = copies.state(self.module)
         quantised = [n for n, t in (held | self._theta.origin).items() if copies.is_quantised(t)]
         if quantised and base is None:
@@ -505,6 +507,27 @@ def _unlike_dense(tensor: Tensor) -> str | None:
     if tensor.layout is not torch.strided:
         return f"of layout {tensor.layout}"
     return None if tensor.dtype in container.DTYPES.values() else f"of {tensor.dtype}"
+
+
+def _check_folded(module: nn.Module) -> None:
+    """Refuse a state that `train` changes: a file does not say which mode it is of."""
+    stock = {nn.Module, live.Live}
+    own = [
+        part
+        for part in module.modules()
+        if not part.training
+        and any("train" in vars(c) for c in type(part).__mro__ if c not in stock)
+    ]
+    if not own:
+        return
+    twin = copies.copied(module)
+    before = {name: tensor.clone() for name, tensor in copies.state(twin).items()}
+    after = copies.state(twin.train())
+    if changed := [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]:
+        raise InputError(
+            f"Cannot be saved in evaluation mode, for which {', '.join(changed)} was folded: call "
+            "train() first."
+        )
 
 
 def _laws(
