@@ -42,7 +42,9 @@ def test_has_the_bits_of_three_operations(rows, shapes, dtype, grad, size):
         got = list(place(rows, omega.requires_grad_(grad), STEPS[: len(shapes)], origins))
     assert all(tensor.requires_grad == grad for tensor in got)
     assert [tensor.dtype for tensor in got] == [dtype] * len(shapes)
-    exact = {} if rows.projection.kind == "gaussian" else {"rtol": 0, "atol": 0}  # which sums
+    # The sums of these have another order in another number of rows.
+    sums = rows.projection.kind == "gaussian" or not rows.projection.portable
+    exact = {} if sums else {"rtol": 0, "atol": 0}
     torch.testing.assert_close(got, expected, **exact)
     assert torch.equal(omega, before)
 
