@@ -175,7 +175,7 @@ def test_resamples_reach_to_the_ends_of_their_gaps():
 
 def test_a_curve_that_falls_beyond_its_noise_has_its_last_crossing():
     def noisy(mean):
-        return [mean - 0.01, mean, mean + 0.01, mean - 0.005, mean + 0.005]
+        return [mean + 0.002 * k for k in range(-5, 5)]
 
     dip = {10: 0.5, 20: 0.97, 40: 0.96, 80: 0.6, 160: 0.95, 320: 0.98}
     found = estimate(results({d: noisy(mean) for d, mean in dip.items()}))

@@ -29,9 +29,12 @@ def planned(at, *, full=(1.0, 1.0, 1.0, 1.0, 1.0), ratio=1.2, batch=4, D=D):
     ({9: [0.5], 10: [0.95]}, [9, 10, 9, 10]),
     ({9: [0.5] * 3, 10: [0.95]}, [10, 10, 9, 10]),
     # A look around: the curve may cross once more.
-    ({9: [0.5] * 2, 10: [0.95] * 2}, [3, 316]),
-    ({9: [0.5] * 2, 10: [0.95] * 2, 3: [0.1], 316: [1.0]}, [56]),
-    ({9: [0.5] * 2, 10: [0.95] * 2} | AROUND, []),
+    ({9: [0.5] * 5, 10: [0.95] * 5}, [3, 316]),
+    ({9: [0.5] * 5, 10: [0.95] * 5, 3: [0.1], 316: [1.0]}, [56]),
+    ({9: [0.5] * 5, 10: [0.95] * 5} | AROUND, []),
+    # A jump takes five runs on either side, a slope two.
+    ({9: [0.5] * 2, 10: [0.95] * 2} | AROUND, [9, 10, 9, 10]),
+    ({9: [0.88, 0.89], 10: [0.95, 0.96]} | AROUND | {7: [0.6], 8: [0.7]}, []),
     ({1: [0.95]}, [1, 1, 1, 1]),
     ({1: [0.95, 0.951], 2: [0.97], 5: [1.0]} | ABOVE, []),
     # A single low run above is run again, and the one before it.
@@ -50,7 +53,8 @@ def test_neighbouring_whole_numbers_are_tight():
 
 
 def test_gaps_are_cut_where_noise_is_not_what_makes_the_interval_wide():
-    at = {250: [0.5, 0.51, 0.49], 285: [0.899, 0.9, 0.901], 325: [1.0, 1.01, 0.99]}
+    steps = {250: 0.5, 285: 0.9, 325: 1.0}
+    at = {d: [mean + 0.001 * k for k in (-2, -1, 0, 1, 2)] for d, mean in steps.items()}
     assert planned(at) == [267, 304]
 
 

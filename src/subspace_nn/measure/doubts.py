@@ -19,6 +19,8 @@ Doubt = Literal["falls", "kinds"]
 _UNLIKELY, _RARE = 0.05, 0.01
 #: Results are of two kinds if the space between them is this many standard deviations of a kind.
 _APART = 12.0
+#: And if one or two results in the same direction are this many standard deviations away.
+_ONE_OUT, _TWO_OUT = 12.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,18 @@ def largest_fall(
     return Fall(int(first[worst]), int(second[worst]), chance)
 
 
-def are_two_kinds(groups: Sequence[Sequence[float]]) -> bool:
-    """Whether the results of the same model are of two kinds.
+def are_two_kinds(groups: Sequence[Sequence[float]], full: Sequence[float] = ()) -> bool:
+    """Whether results of the same model are of two kinds.
 
-    Each group is split at its widest space. The space counts against the spread within the parts
-    of all groups.
+    Either the widest space in a group is much wider than the spread on both sides of it, or
+    results lie far from the median of their group, in the same direction.
 
     Args:
-        groups: results of the runs at each dimension, and of the full model.
+        groups: results of the runs at each dimension.
+        full: results of the full model, whose noise is its own.
 
     Returns:
-        Whether a space is much wider than that spread.
+        Whether they are.
 
     Example:
         >>> are_two_kinds([[0.90, 0.91, 0.92, 0.11], [0.90, 0.89]])
@@ -101,20 +104,36 @@ def are_two_kinds(groups: Sequence[Sequence[float]]) -> bool:
         >>> are_two_kinds([[0.90, 0.91, 0.92, 0.85], [0.90, 0.89]])
         False
     """
-    groups = [sorted(group) for group in groups if len(group) > 1]
+    values = np.unique([*itertools.chain.from_iterable(groups), *full])
+    repeated = [sorted(group) for group in groups if len(group) > 1]
+    if len(values) == 2:  # success or failure, nothing else
+        return any(group[0] < group[-1] for group in [*repeated, sorted(full)] if len(group) > 2)
+    # Results in whole units may agree by luck.
+    unit = float(np.min(np.diff(values), initial=np.inf))
+    return any(
+        _have_a_space(alike, unit) or _have_outliers(alike, unit)
+        for alike in (repeated, [sorted(full)])
+        if any(len(group) > 2 for group in alike)
+    )
+
+
+def _have_a_space(groups: Sequence[Sequence[float]], unit: float) -> bool:
+    """Whether the widest space in a group is much wider than the spread within its parts."""
     parts = [part for group in groups for part in _split(group)]
     freedom = sum(len(part) - 1 for part in parts)
-    if not freedom:
-        return False
-    values = np.unique(list(itertools.chain.from_iterable(groups)))
-    if len(values) == 2:  # success or failure, nothing else
-        return any(group[0] < group[-1] for group in groups)
-    # Results in whole units may agree by luck.
-    unit = np.min(np.diff(values), initial=np.inf)
     within = math.sqrt(sum(np.var(part) * len(part) for part in parts) / freedom)
     space = max(np.max(np.diff(group)) for group in groups)
     # With few degrees of freedom the spread itself may be small by luck.
     return bool(space > _APART * (1 + MANY / freedom) * max(within, unit / 2))
+
+
+def _have_outliers(groups: Sequence[Sequence[float]], unit: float) -> bool:
+    """Whether one or two results are far from the medians of their groups, in one direction."""
+    distances = np.concatenate([np.subtract(g, np.median(g)) for g in groups if len(g) > 2])
+    robust = 1.4826 * (1 + 2 / len(distances)) * np.median(np.abs(distances))
+    far = np.sort(distances) / max(robust, unit)
+    one, two = max(-far[0], far[-1]), max(-far[1], far[-2])
+    return bool(one > _ONE_OUT or two > _TWO_OUT)
 
 
 def _split(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:

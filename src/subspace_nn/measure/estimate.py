@@ -21,6 +21,8 @@ _NEIGHBOURHOOD = math.e
 MOST_CONFIDENCE = 0.999
 #: Resamples beyond each end of the interval, on average.
 _TAIL = 25
+#: Runs at both dimensions that decide whether the mean falls between them.
+_SURE = 10
 #: Results closer to the threshold than this part of it reach it: sums of fractions are rounded.
 _ROUNDING = 1e-12
 
@@ -178,7 +180,7 @@ def _estimate(results: Results, confidence: float, resamples: int, seed: int) ->
             doubts.append("falls")
             curve = dataclasses.replace(curve, falls_at_times=True)
             index, crossing = curve.crossing()
-        if are_two_kinds([*curve.groups, curve.full]):
+        if are_two_kinds(curve.groups, curve.full):
             doubts.append("kinds")
         firsts, lasts, noise_ratio = curve.quantiles(shaken, tops, (1 - confidence) / 2)
         low, high = min(firsts, curve.edges[index]) + 1, max(lasts, curve.edges[index + 1])
@@ -264,10 +266,10 @@ class _Curve:
             return (), False
         deviations = [own.std or 0.0 for own in noises(self.groups, noise)]
         fall = largest_fall(self.means, np.array(deviations) / np.sqrt(self.counts), shaken)
-        few = [i for i in (fall.before, fall.after) if len(self.groups[i]) < MANY]
+        few = [i for i in (fall.before, fall.after) if len(self.groups[i]) < _SURE]
         if few and fall.is_suspect:
             return tuple(self.dims[i] for i in few), False
-        return (), not few and fall.is_certain
+        return (), fall.is_certain
 
     def strays(self, low: int, high: int) -> tuple[int, ...]:
         """Dimensions with few runs that lie on the other side of the threshold than they should."""

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 from typing import Literal
 
 from scipy.special import stdtrit
@@ -21,6 +22,8 @@ _SHARE_OF_GAP = 0.7
 _FINEST = 0.25
 #: Gaps within this factor of the crossing are at most as long in the end.
 _LOOK = math.e
+#: Standard deviations of a run between the ends of a gap that make it a jump.
+_JUMP = 12.0
 #: At each end of the gap, so that its noise is known; and where results are of two kinds.
 _LEAST_RUNS, _LEAST_RUNS_OF_KINDS = 2, 10
 
@@ -88,7 +91,7 @@ def _refine(results: Results, found: Estimate, ratio: float, batch: int) -> list
     if found.suspects:
         return list[Dim](_fewest_first({d: len(results.at[d]) for d in found.suspects}, batch))
     runs = {d: len(results.at[d]) for d in (found.below, found.reached) if d in results.at}
-    if found.noise is None or not _enough(runs, found):
+    if found.noise is None or min(runs.values(), default=0) < _least_runs(results, found):
         return _repeat(runs, results, found, batch)
     if is_beyond(results, found):
         return []
@@ -167,9 +170,16 @@ def is_narrow(found: Estimate, ratio: float) -> bool:
     return found.ratio <= ratio + 1e-9 or found.high - found.low <= 1
 
 
-def _enough(runs: dict[int, int], found: Estimate) -> bool:
-    least = _LEAST_RUNS_OF_KINDS if "kinds" in found.doubts else _LEAST_RUNS
-    return all(count >= least for count in runs.values())
+def _least_runs(results: Results, found: Estimate) -> int:
+    """Runs at each end of the gap, at least."""
+    if "kinds" in found.doubts:
+        return _LEAST_RUNS_OF_KINDS
+    ends = [
+        statistics.fmean(results.at[d]) for d in (found.below, found.reached) if d in results.at
+    ]
+    # A step in the curve, or seeds that work or fail.
+    jumps = ends[-1] - ends[0] > _JUMP * (found.noise or 0.0)
+    return MANY if jumps else _LEAST_RUNS
 
 
 def _fewest_first(runs: dict[int, int], batch: int) -> list[int]:
