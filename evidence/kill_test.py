@@ -27,7 +27,7 @@ from subspace_nn.runs.record import Record
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand
 
-TRIALS = 8
+TRIALS = 4
 GRID = {"dim": "range(0, 10)", "seed": "range(0, 4)", "seconds": 0.3}
 TASK = "tests.toy:quick"
 RUNS = 40
