@@ -1,6 +1,6 @@
 """Does `hashed` lose accuracy because its index map is affine instead of fully random?
 
-    python -m evidence.index_maps results/index_maps.json        (about 20 minutes of one core)
+    python -m evidence.index_maps results/index_maps.json        (about 25 minutes of one core)
 
 Inside a block of d weights, `hashed` ties weight j to parameter (a j + c) mod d. `Permuted` takes a
 random permutation of the d parameters in each block instead; signs and norms are the same. Both
