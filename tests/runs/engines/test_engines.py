@@ -145,6 +145,8 @@ def test_dask_takes_the_address_of_a_running_cluster(dask_address):
 
 def test_a_dask_cluster_that_does_not_answer():
     dask = pytest.importorskip("dask")
+    # Imported inside of `set`, its defaults would go when that ends.
+    pytest.importorskip("distributed")
     address = "tcp://127.0.0.1:1"
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
