@@ -5,24 +5,30 @@ It raises `Nothing` where the module has nothing of the kind, and `Plain` where 
 cannot do the thing either.
 """
 
+import asyncio
 import contextlib
 import copy
 import itertools
 import operator
 import pickle
+import tempfile
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+import transformers as hf
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 import subspace_nn as sn
+from subspace_nn.format import container
+from subspace_nn.subspace.copies import state
 from tests.conformance.rows import Row
 
 
@@ -342,14 +348,14 @@ def state_dict(row: Row) -> None:
     module, net = wrap(row)
     step(net, row)
     trained = {n for n, p in module.named_parameters(remove_duplicate=False) if p.requires_grad}
-    state = net.state_dict()
+    held = net.state_dict()
     own = {"module.subspace_omega", "module.subspace_recipe"}
-    assert set(state) == own | {f"module.{n}" for n in module.state_dict() if n not in trained}
+    assert set(held) == own | {f"module.{n}" for n in module.state_dict() if n not in trained}
     _, other = wrap(row, move=False)
-    other.load_state_dict(state)
+    other.load_state_dict(held)
     # A buffer that is not saved is not in it either.
     for name, buffer in net.module.named_buffers():
-        if f"module.{name}" not in state:
+        if f"module.{name}" not in held:
             other.module.get_buffer(name).copy_(buffer)
     same(run(other.eval(), row), run(net.eval(), row))
 
@@ -481,6 +487,151 @@ def compiled(row: Row) -> None:
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+def one_layer_at_a_time(row: Row) -> None:
+    """memory="layer": the same outputs to the bit, gradients to 1e-12 in float64."""
+    nets = [wrap(row, torch.float64, memory=memory)[1] for memory in ("whole", "layer")]
+    for training in (True, False):
+        slopes = []
+        for net in nets:
+            net.train(training)
+            slopes += gradient(net, row, torch.float64, [net.omega])
+        close(slopes[1], slopes[0], 1e-12)
+        with torch.no_grad():
+            same(run(nets[1], row, torch.float64), run(nets[0], row, torch.float64))
+
+
+def readers(row: Row) -> None:
+    """A generator and a coroutine that run the module, or read a weight of a part, meet θ(ω)."""
+    _, net = wrap(row)
+    plain = net.eval().merge()
+
+    def generator() -> Iterator[list[Tensor]]:
+        for _ in range(2):
+            yield run(net.module, row)
+
+    async def coroutine() -> list[Tensor]:
+        await asyncio.sleep(0)
+        return run(net.module, row)
+
+    async def together() -> list[list[Tensor]]:
+        return await asyncio.gather(coroutine(), coroutine())
+
+    expected = run(plain, row)
+    for outputs in (*generator(), *asyncio.run(together())):
+        same(outputs, expected)
+    for entry in net.layout.entries:
+        path, _, name = entry.name.rpartition(".")
+        assert torch.equal(
+            getattr(net.module.get_submodule(path), name), plain.get_parameter(entry.name)
+        )
+
+
+def threads(row: Row) -> None:
+    """8 threads of 200 calls, with gradients and without, while another saves: all right."""
+    _, net = wrap(row)
+    net.eval()
+    args, kwargs = row.inputs()
+    expected = [t.detach() for t in leaves(net(*args, **kwargs))]
+    (slope,) = gradient(net, row, torch.float32, [net.omega])
+    saved = container.encode(net.to_checkpoint())
+
+    def work(number: int) -> None:
+        for call in range(200):
+            with torch.set_grad_enabled(call % 10 == 0):
+                outputs = list(leaves(net(*args, **kwargs)))
+                same([t.detach() for t in outputs], expected)
+                if call % 10 == 0:
+                    close(torch.autograd.grad(loss(outputs), net.omega)[0], slope, 1e-4)
+            if number == 0 and call % 50 == 0:
+                assert container.encode(net.to_checkpoint()) == saved
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+
+def averages(row: Row) -> None:
+    """AveragedModel, with equal and with falling weights, averages ω and leaves θ0 alone."""
+    _, net = wrap(row, move=False)
+    decay = torch.optim.swa_utils.get_ema_avg_fn(0.9)
+    for averaged in (
+        torch.optim.swa_utils.AveragedModel(net),
+        torch.optim.swa_utils.AveragedModel(net, avg_fn=decay),
+    ):
+        for value in (0.1, 0.3):
+            with torch.no_grad():
+                net.omega.fill_(value)
+            averaged.update_parameters(net)
+        twin = averaged.module
+        for name, tensor in net.theta0().items():
+            assert torch.equal(twin.theta0()[name], tensor)
+        assert 0.1 < float(twin.omega[0]) < 0.3
+        with torch.no_grad():
+            net.omega.copy_(twin.omega)
+        # PyTorch averages frozen parameters, too, which moves them by a rounding.
+        torch.testing.assert_close(run(twin.eval(), row), run(net.eval(), row))
+        net.train()
+
+
+def own_object(row: Row) -> None:
+    """copy=False takes the very module; release gives it back as it was."""
+    module, twin = row.build(), row.build()
+    kinds = [type(part) for part in module.modules()]
+    facts = [(n, id(p), p.requires_grad) for n, p in module.named_parameters()]
+    net = sn.Subspace(module, 1, theta0="module", copy=False)
+    with torch.no_grad():
+        net.omega.fill_(0.5)
+    module.eval()
+    same(run(module, row), run(net.merge(), row))
+    assert net.release() is module
+    assert [type(part) for part in module.modules()] == kinds
+    assert [(n, id(p), p.requires_grad) for n, p in module.named_parameters()] == facts
+    for name, tensor in twin.named_parameters():
+        assert torch.equal(module.get_parameter(name), tensor)
+
+
+def hooks(row: Row) -> None:
+    """Hooks that rename and drop what state_dict holds change nothing in a checkpoint."""
+    _, net = wrap(row)
+    step(net, row)
+
+    def spoil(_: nn.Module, values: dict[str, Tensor], *__: Any) -> None:
+        for number, name in enumerate([*values]):
+            value = values.pop(name)
+            if number % 2:
+                values[f"other.{name}"] = value
+
+    net.module._register_state_dict_hook(spoil)
+    with tempfile.TemporaryDirectory() as folder:
+        net.save(f"{folder}/net")
+        again = sn.load(f"{folder}/net", row.build())
+    # A buffer that is not saved is not in it either.
+    held = state(net.module)
+    for name, buffer in net.module.named_buffers():
+        if name not in held:
+            again.module.get_buffer(name).copy_(buffer)
+    same(run(again, row), run(net.eval(), row))
+
+
+def trainer(row: Row) -> None:
+    """The Trainer of transformers trains, evaluates, saves and resumes the live module."""
+    if "labels" not in row.kwargs:
+        raise Nothing
+    examples = [{n: v[i] for n, v in row.kwargs.items()} for i in (0, 1)] * 4
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"max_steps": 4, "save_steps": 2, "report_to": [], "learning_rate": 1e-2}
+
+        def train(**resume: Any) -> sn.Subspace:
+            _, net = wrap(row, move=False)
+            arguments = hf.TrainingArguments(folder, disable_tqdm=True, use_cpu=True, **options)
+            hf.Trainer(net.module, arguments, train_dataset=examples).train(**resume)
+            return net
+
+        net = train()
+        again = train(resume_from_checkpoint=f"{folder}/checkpoint-2")
+    assert net.omega.any()
+    assert torch.equal(net.omega, again.omega)
+
+
 def unchanged(row: Row) -> None:
     """Wrapping, training, merging and saving leave the module that was given as it was."""
     module = row.build()
@@ -523,7 +674,14 @@ CHECKS: dict[str, Callable[[Row], None]] = {
     "torch.func": functional,
     "DDP": data_parallel,
     "unchanged": unchanged,
+    "one layer": one_layer_at_a_time,
+    "generator, coroutine": readers,
+    "averages": averages,
+    "copy=False": own_object,
+    "hooks": hooks,
 }
 
 #: Columns that take minutes: `python -m tests.conformance.table` checks them.
-SLOW: dict[str, Callable[[Row], None]] = {"torch.compile": compiled}
+SLOW: dict[str, Callable[[Row], None]] = {
+    "torch.compile": compiled, "threads": threads, "Trainer": trainer,
+}  # fmt: skip

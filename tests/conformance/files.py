@@ -6,6 +6,8 @@ Sums of floating-point numbers depend on how many threads share them, so both pr
 """
 
 import contextlib
+import importlib.util
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -24,11 +26,13 @@ KINDS = tuple(projections.KINDS)
 
 
 def write(folder: Path, *, every: bool = False) -> None:
-    """A checkpoint for each row, and what the net computes.
+    """A checkpoint for each row, a pickle where the plain module has one, and what it computes.
 
-    With every kind of projection, or with one: each of them in turn.
+    With every kind of projection, or only for the small rows and with one: each of them in turn.
     """
     for number, row in enumerate(ROWS.values()):
+        if (row.large and not every) or importlib.util.find_spec(row.needs) is None:
+            continue
         for kind in KINDS if every else [KINDS[number % len(KINDS)]]:
             torch.manual_seed(number)
             module = row.make()
@@ -40,6 +44,9 @@ def write(folder: Path, *, every: bool = False) -> None:
             net.eval().save(folder / f"{number}-{kind}.safetensors")
             outputs = {str(i): t.detach().contiguous() for i, t in enumerate(run(net, row))}
             safetensors.torch.save_file(outputs, folder / f"{number}-{kind}.outputs")
+            with contextlib.suppress(RuntimeError, AttributeError, pickle.PicklingError):
+                pickle.dumps(module)
+                (folder / f"{number}-{kind}.pickle").write_bytes(pickle.dumps(net))
 
 
 def differences(folder: Path) -> list[str]:
@@ -48,13 +55,16 @@ def differences(folder: Path) -> list[str]:
     for number, (name, row) in enumerate(ROWS.items()):
         for path in sorted(folder.glob(f"{number}-*.safetensors")):
             torch.manual_seed(1000 + number)  # other weights than the writer's
-            net = sn.load(path, row.make()).eval()
+            nets = [sn.load(path, row.make())]
+            if (pickled := path.with_suffix(".pickle")).exists():
+                nets.append(pickle.loads(pickled.read_bytes()))
             expected = safetensors.torch.load_file(path.with_suffix(".outputs"))
-            got = run(net, row)
-            same = len(got) == len(expected) and all(
-                torch.equal(t, expected[str(i)]) for i, t in enumerate(got)
-            )
-            wrong += [] if same else [f"{name}: {path.stem}"]
+            for net in nets:
+                got = run(net, row)
+                same = len(got) == len(expected) and all(
+                    torch.equal(t, expected[str(i)]) for i, t in enumerate(got)
+                )
+                wrong += [] if same else [f"{name}: {path.stem}"]
     return wrong
 
 

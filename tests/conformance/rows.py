@@ -22,12 +22,16 @@ class Row:
         args: shapes or tensors of its positional arguments.
         kwargs: likewise by name.
         methods: other methods to call, with their keyword arguments.
+        needs: a package that is no requirement of the tests.
+        large: whether only `python -m tests.conformance.table` tries it, for it takes seconds.
     """
 
     make: Callable[[], nn.Module]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    needs: str = "torch"
+    large: bool = False
 
     def build(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """The module, always with the same weights."""
@@ -177,6 +181,72 @@ class Convolutions(nn.Module):
         return self.three(image[:, None].expand(-1, -1, 2, -1, -1))
 
 
+class Folding(nn.Module):
+    """Folds a product into a frozen matrix in evaluation, as low-rank adapters do."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6, 4), requires_grad=False)
+        self.a, self.b = nn.Parameter(torch.randn(6, 2)), nn.Parameter(torch.randn(2, 4))
+        self.folded = False
+
+    def train(self, mode=True):
+        if mode == self.folded:
+            self.weight.data += (self.a @ self.b) * (-1 if self.folded else 1)
+            self.folded = not mode
+        return super().train(mode)
+
+    def forward(self, x):
+        return x @ (self.weight if self.folded else self.weight + self.a @ self.b)
+
+
+class _Fused(torch.autograd.Function):
+    """x · W + b and its tanh in one operation, with a derivative of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, weight, bias):
+        return torch.tanh(x @ weight.mT + bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:2], output)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight, output = ctx.saved_tensors
+        inner = gradient * (1 - output**2)
+        return inner @ weight, inner.mT @ x, inner.sum(0)
+
+
+class Fused(nn.Module):
+    """A layer whose weights go into an operation of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(5, 4)), nn.Parameter(torch.randn(5))
+
+    def forward(self, x):
+        return _Fused.apply(x, self.weight, self.bias)
+
+
+def _renaming() -> nn.Module:
+    net = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+
+    def rename(_, state, *__):
+        for name in [n for n in state if "running" in n]:
+            state[name.replace("running", "moving")] = state.pop(name)
+
+    def restore(_, state, *__):
+        for name in [n for n in state if "moving" in n]:
+            state[name.replace("moving", "running")] = state.pop(name)
+
+    net._register_state_dict_hook(rename)
+    net.register_load_state_dict_pre_hook(restore)
+    return net
+
+
 def _lazy() -> nn.Module:
     module = nn.Sequential(nn.LazyLinear(5), nn.Tanh(), nn.LazyLinear(2))
     module(torch.zeros(1, 4))
@@ -216,6 +286,61 @@ _IMAGE = {"pixel_values": (2, 3, 8, 8)}
 def _bert():
     config = hf.BertConfig(**_TEXT, **_HEADS, num_labels=3)
     return hf.BertForSequenceClassification(config)
+
+
+def _distilbert():
+    config = hf.DistilBertConfig(
+        vocab_size=40, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=16,
+        num_labels=3,
+    )  # fmt: skip
+    return hf.DistilBertForSequenceClassification(config)
+
+
+def _albert():
+    config = hf.AlbertConfig(**_TEXT, **_HEADS, embedding_size=8, num_labels=3)
+    return hf.AlbertForSequenceClassification(config)
+
+
+def _clip():
+    vision = {
+        "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 24, "image_size": 8, "patch_size": 4,
+    }  # fmt: skip
+    text = {**_TEXT, **_HEADS, "num_hidden_layers": 1, "eos_token_id": 39, "bos_token_id": 0}
+    return hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=8))
+
+
+def _qwen_moe():
+    config = hf.Qwen2MoeConfig(
+        **_TEXT, **_HEADS, num_key_value_heads=1, num_experts=3, num_experts_per_tok=2,
+        moe_intermediate_size=8, shared_expert_intermediate_size=8, bos_token_id=0,
+        eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    config._experts_implementation = "eager"  # the others know no float64
+    return hf.Qwen2MoeForCausalLM(config)
+
+
+def _unet():
+    from diffusers import UNet2DModel  # noqa: PLC0415
+
+    return UNet2DModel(
+        sample_size=8, in_channels=1, out_channels=1, layers_per_block=1, norm_num_groups=4,
+        block_out_channels=(8, 8), down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"), attention_head_dim=4,
+    )  # fmt: skip
+
+
+class Graphs(nn.Module):
+    """Two layers of a graph network."""
+
+    def __init__(self):
+        super().__init__()
+        from torch_geometric.nn import GATConv, GCNConv  # noqa: PLC0415
+
+        self.one, self.two = GCNConv(4, 6), GATConv(6, 3, heads=2)
+
+    def forward(self, x, edges):
+        return self.two(self.one(x, edges).relu(), edges)
 
 
 def _gpt2():
@@ -321,22 +446,40 @@ ROWS: dict[str, Row] = {
     "spectral_norm": Row(lambda: spectral_norm(nn.Linear(6, 4)), ((4, 6),)),
     "ParameterDict, ParameterList": Row(Heads, kwargs={"x": (4, 5), "factor": 2.0}),
     "Experts chosen by the input": Row(Experts, ((4, 4),)),
+    "Folds weights in evaluation": Row(Folding, ((3, 6),)),
+    "Weights in an operation of its own": Row(Fused, ((3, 4),)),
+    "Hooks that rename its state": Row(_renaming, ((4, 5),)),
+    "Embedding with a largest norm": Row(
+        lambda: nn.Sequential(nn.Embedding(20, 4, max_norm=1.0), nn.Linear(4, 3)), (_IDS % 20,)
+    ),
     "Buffers, saved and not": Row(Running, ((4, 4),)),
     "Returns a dataclass": Row(
         Autoencoder, ((4, 6),), methods={"encode": {"x": (4, 6)}, "up.forward": {"input": (2, 3)}}
     ),
     "BERT": Row(_bert, kwargs={"input_ids": _IDS, "attention_mask": torch.ones_like(_IDS)}),
+    "DistilBERT": Row(_distilbert, kwargs={"input_ids": _IDS}, large=True),
+    "ALBERT": Row(_albert, kwargs={"input_ids": _IDS}, large=True),
+    "CLIP": Row(_clip, kwargs={"input_ids": _IDS, "pixel_values": (2, 3, 8, 8)}, large=True),
     "GPT-2": Row(_gpt2, kwargs={"input_ids": _IDS, "labels": _IDS}, methods=_GENERATE),
-    "T5": Row(_t5, kwargs={"input_ids": _IDS, "labels": _IDS}, methods=_GENERATE),
-    "Llama": Row(_llama, kwargs={"input_ids": _IDS}, methods=_GENERATE),
-    "Mixtral": Row(_mixtral, kwargs={"input_ids": _IDS}, methods=_GENERATE),
-    "Mamba": Row(_mamba, kwargs={"input_ids": _IDS}, methods=_GENERATE),
+    "T5": Row(_t5, kwargs={"input_ids": _IDS, "labels": _IDS}, methods=_GENERATE, large=True),
+    "Llama": Row(_llama, kwargs={"input_ids": _IDS}, methods=_GENERATE, large=True),
+    "Mixtral": Row(_mixtral, kwargs={"input_ids": _IDS}, methods=_GENERATE, large=True),
+    "Qwen2-MoE": Row(_qwen_moe, kwargs={"input_ids": _IDS}, methods=_GENERATE, large=True),
+    "Mamba": Row(_mamba, kwargs={"input_ids": _IDS}, methods=_GENERATE, large=True),
     "Whisper": Row(
         _whisper,
         kwargs={"input_features": (2, 8, 16), "decoder_input_ids": _IDS},
         methods={"generate": {"input_features": (2, 8, 16), "max_new_tokens": 3}},
+        large=True,
     ),
-    "ViT": Row(_vit, kwargs=_IMAGE),
-    "ConvNeXt": Row(_convnext, kwargs=_IMAGE),
-    "ResNet": Row(_resnet, kwargs=_IMAGE),
+    "ViT": Row(_vit, kwargs=_IMAGE, large=True),
+    "ConvNeXt": Row(_convnext, kwargs=_IMAGE, large=True),
+    "ResNet": Row(_resnet, kwargs=_IMAGE, large=True),
+    "Diffusion UNet": Row(_unet, ((2, 1, 8, 8), torch.tensor(3)), needs="diffusers", large=True),
+    "Graph network": Row(
+        Graphs,
+        ((4, 4), torch.tensor([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]])),
+        needs="torch_geometric",
+        large=True,
+    ),
 }

@@ -67,7 +67,9 @@ def render(cells: Mapping[str, Mapping[str, Cell]]) -> str:
         for name, row in cells.items()
     ]
     docs = {name: (check.__doc__ or "").strip() for name, check in {**CHECKS, **SLOW}.items()}
-    docs[FILE] = "Saved and loaded in a new process: identical outputs, with every projection."
+    docs[FILE] = (
+        "Saved, or pickled, and loaded in a new process: identical outputs, with every projection."
+    )
     return "\n".join([
         *("| " + " | ".join(line) + " |" for line in lines),
         "",
