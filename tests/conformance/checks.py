@@ -223,7 +223,7 @@ def frozen(row: Row) -> None:
 
 
 def patterns(row: Row) -> None:
-    """`exclude` holds parameters, `train` trains them beside ω with their own gradient."""
+    """`exclude` holds parameters, `train` trains them with ω, by their own gradient."""
     module = row.build(torch.float64).eval()
     names = [
         names[0] for names in identities(module) if module.get_parameter(names[0]).requires_grad

@@ -102,16 +102,16 @@ def parse(page: str) -> dict[str, dict[str, Cell]]:
     }
 
 
-def differences(found: Mapping[str, Cell], told: Mapping[str, Cell]) -> Iterable[str]:
-    """Columns that the page tells wrongly.
+def differences(found: Mapping[str, Cell], stated: Mapping[str, Cell]) -> Iterable[str]:
+    """Columns where the page is wrong.
 
     What PyTorch can do with the plain module differs between processors, so that the page may
     have a letter for it where the check holds here, and the other way about.
     """
     for column, cell in found.items():
-        signs = {cell.sign, told[column].sign}
+        signs = {cell.sign, stated[column].sign}
         if len(signs) > 1 and signs != {"", HOLDS}:
-            yield f"{column}: found {cell}, the page has {told[column]}"
+            yield f"{column}: found {cell}, the page has {stated[column]}"
 
 
 def _letter(number: int) -> str:
