@@ -41,7 +41,8 @@ def write(folder: Path, *, every: bool = False) -> None:
             dim = layout.D if kind == "identity" else min(many, layout.D)
             net = sn.Subspace(module, dim, kind, seed=number)
             step(net, row)  # moves ω and BatchNorm's statistics
-            net.eval().save(folder / f"{number}-{kind}.safetensors")
+            net.save(folder / f"{number}-{kind}.safetensors")
+            net.eval()
             outputs = {str(i): t.detach().contiguous() for i, t in enumerate(run(net, row))}
             safetensors.torch.save_file(outputs, folder / f"{number}-{kind}.outputs")
             with contextlib.suppress(RuntimeError, AttributeError, pickle.PicklingError):

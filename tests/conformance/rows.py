@@ -188,6 +188,7 @@ class Folding(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(6, 4), requires_grad=False)
         self.a, self.b = nn.Parameter(torch.randn(6, 2)), nn.Parameter(torch.randn(2, 4))
+        self.out = nn.Linear(4, 3)
         self.folded = False
 
     def train(self, mode=True):
@@ -197,7 +198,7 @@ class Folding(nn.Module):
         return super().train(mode)
 
     def forward(self, x):
-        return x @ (self.weight if self.folded else self.weight + self.a @ self.b)
+        return self.out(x @ (self.weight if self.folded else self.weight + self.a @ self.b))
 
 
 class _Fused(torch.autograd.Function):
@@ -231,19 +232,20 @@ class Fused(nn.Module):
         return _Fused.apply(x, self.weight, self.bias)
 
 
+def _rename(_, state, *__):
+    for name in [n for n in state if "running" in n]:
+        state[name.replace("running", "moving")] = state.pop(name)
+
+
+def _restore(_, state, *__):
+    for name in [n for n in state if "moving" in n]:
+        state[name.replace("moving", "running")] = state.pop(name)
+
+
 def _renaming() -> nn.Module:
     net = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
-
-    def rename(_, state, *__):
-        for name in [n for n in state if "running" in n]:
-            state[name.replace("running", "moving")] = state.pop(name)
-
-    def restore(_, state, *__):
-        for name in [n for n in state if "moving" in n]:
-            state[name.replace("moving", "running")] = state.pop(name)
-
-    net._register_state_dict_hook(rename)
-    net.register_load_state_dict_pre_hook(restore)
+    net._register_state_dict_hook(_rename)
+    net.register_load_state_dict_pre_hook(_restore)
     return net
 
 
@@ -449,9 +451,6 @@ ROWS: dict[str, Row] = {
     "Folds weights in evaluation": Row(Folding, ((3, 6),)),
     "Weights in an operation of its own": Row(Fused, ((3, 4),)),
     "Hooks that rename its state": Row(_renaming, ((4, 5),)),
-    "Embedding with a largest norm": Row(
-        lambda: nn.Sequential(nn.Embedding(20, 4, max_norm=1.0), nn.Linear(4, 3)), (_IDS % 20,)
-    ),
     "Buffers, saved and not": Row(Running, ((4, 4),)),
     "Returns a dataclass": Row(
         Autoencoder, ((4, 6),), methods={"encode": {"x": (4, 6)}, "up.forward": {"input": (2, 3)}}
