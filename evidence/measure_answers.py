@@ -10,8 +10,8 @@ these runs. It prints each answer that changes.
 import sys
 from pathlib import Path
 
-from subspace_nn.measure import Answer, answer_from, answers
-from subspace_nn.measure.answer import Notes
+from subspace_nn.dimension import Answer, answer_from, answers
+from subspace_nn.dimension.answer import Notes
 from subspace_nn.runs.store import Store
 
 

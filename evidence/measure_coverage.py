@@ -35,7 +35,7 @@ import numpy as np
 
 from benchmarks import output
 from evidence.measure_families import FAMILIES, LEVEL, Family, Random, Task
-from subspace_nn.measure import estimate, plan
+from subspace_nn.dimension import estimate, plan
 from subspace_nn.report.document import Table
 
 TRIALS = 120
@@ -55,8 +55,8 @@ class Method:
     """A planner with its estimator.
 
     Attributes:
-        estimate: the module `subspace_nn.measure.estimate`.
-        plan: the module `subspace_nn.measure.plan`.
+        estimate: the module `subspace_nn.dimension.estimate`.
+        plan: the module `subspace_nn.dimension.plan`.
     """
 
     estimate: Any
@@ -238,7 +238,7 @@ def runs_before(family: Family, index: int, before: Method, runs: int) -> dict[s
 
 
 def measure(task: Task, dice: Random, method: Method, budget: int) -> tuple[Any, int, bool, Runs]:
-    """Measure as `subspace_nn.measure` does, without records.
+    """Measure as `subspace_nn.dimension` does, without records.
 
     Returns:
         The estimate, the number of runs, whether the interval got as narrow as asked, and the
@@ -325,7 +325,7 @@ def method_of(commit: str) -> Method:
 
 def _module(commit: str, name: str) -> types.ModuleType:
     """A file of that commit as a module; both files stand alone, but for the names of types."""
-    path = f"src/subspace_nn/measure/{name}.py"
+    path = f"src/subspace_nn/measure/{name}.py"  # the name of the folder at the baseline
     command = ["git", "show", f"{commit}:{path}"]
     source = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     module = types.ModuleType(f"{name}_of_{commit}")

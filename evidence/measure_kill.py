@@ -19,11 +19,11 @@ from typing import Any
 
 from benchmarks import output
 from evidence.kill_test import SIGNALS, send
-from subspace_nn.measure import Answer, answers, measure, question
+from subspace_nn.dimension import Answer, answers, measure, question
 from subspace_nn.runs.store import Store
 
 KILLS = 10
-TASK = "tests.measure.synthetic:train"
+TASK = "tests.dimension.synthetic:train"
 ARGUMENTS = {"answer": 300, "noise": 1.5}
 #: Duration of a run, long enough to be killed in it.
 SECONDS = 0.2

@@ -10,7 +10,7 @@ import tempfile
 from typing import Any
 
 from benchmarks import output
-from subspace_nn.measure import measure, question
+from subspace_nn.dimension import measure, question
 
 BUDGET = 40
 #: Name of the change, arguments of the task, definition.

@@ -9,7 +9,7 @@ weights. About 20 trainings each, of 1,000 weights in d free parameters, by L-BF
 import tempfile
 
 from benchmarks import output
-from subspace_nn.measure import measure, question
+from subspace_nn.dimension import measure, question
 
 SEEDS = 20
 

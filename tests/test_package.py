@@ -21,5 +21,5 @@ def test_completion_lists_what_there_is_and_imports_nothing():
     )
     found = done.stdout.split()
     assert found == dir(sn) == sorted(found)
-    assert {*sn.__all__, "measure", "models", "projections"} <= set(found)
+    assert {*sn.__all__, "dimension", "models", "projections"} <= set(found)
     assert not [name for name in found if name.startswith("_")]

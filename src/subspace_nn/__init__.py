@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from subspace_nn.checkpoint.hub import from_pretrained, push_to_hub, save_pretrained
     from subspace_nn.checkpoint.loading import load
     from subspace_nn.common.errors import CheckpointError, DataError, InputError
+    from subspace_nn.dimension.measurement import measure
+    from subspace_nn.runs.sweep import sweep
     from subspace_nn.subspace.wrapper import Subspace
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "Subspace",
     "from_pretrained",
     "load",
+    "measure",
     "push_to_hub",
     "save_pretrained",
+    "sweep",
 ]
 
 #: Where each name is. It is imported when it is asked for: PyTorch takes seconds to import, and
@@ -29,12 +33,14 @@ _HOMES = {
     "Subspace": "subspace.wrapper",
     "from_pretrained": "checkpoint.hub",
     "load": "checkpoint.loading",
+    "measure": "dimension.measurement",
     "push_to_hub": "checkpoint.hub",
     "save_pretrained": "checkpoint.hub",
+    "sweep": "runs.sweep",
 }
 
 #: The modules that a user's program needs, as in `subspace_nn.models.build("conv")`.
-_MODULES = ("bits", "measure", "models", "projections", "runs", "tasks", "testing")
+_MODULES = ("bits", "dimension", "models", "projections", "runs", "tasks", "testing")
 
 
 def __dir__() -> list[str]:

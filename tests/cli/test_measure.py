@@ -5,7 +5,7 @@ import pytest
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
 
-TASK = "tests.measure.synthetic:train"
+TASK = "tests.dimension.synthetic:train"
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def test_names_in_a_strangers_records_cannot_command_the_terminal(run, tmp_path)
     store = Store(tmp_path / "out")
     for name in ("\x1b[2J\x1b]0;x\x07", "x" * 10_000):
         arguments = {"dim": 3, "seed": 0, "answer": 70, name: 1}
-        record = Run("tests.measure.synthetic:open_to_all", arguments).failed("")
+        record = Run("tests.dimension.synthetic:open_to_all", arguments).failed("")
         store.write(record | {"status": "done", "result": {"D": 10_000, "test_accuracy": 1.0}})
     (tmp_path / "out" / f"{'0' * 16}.json").write_text('{"id": "\\u001b[2J"}')
-    code, out, err = run("tests.measure.synthetic:open_to_all", "answer=70", "--budget", "5")
+    code, out, err = run("tests.dimension.synthetic:open_to_all", "answer=70", "--budget", "5")
     assert code == 0
     assert "left out" in out
     assert "\x1b" not in out + err
@@ -89,8 +89,8 @@ def test_names_in_a_strangers_records_cannot_command_the_terminal(run, tmp_path)
      ["lr must be a number above 0, got 'abc'", "Unknown projection", "epochs must be"]),
     ([":train"], ["cannot be imported: ValueError"]),
     (["math:hypot"], ["is not a function written in Python"]),
-    (["tests.measure.synthetic:own_name"], ["own_name needs d.", "takes dim and seed"]),
-    (["tests.measure.synthetic:failing"], ["RuntimeError: no luck", "Fix the task"]),
+    (["tests.dimension.synthetic:own_name"], ["own_name needs d.", "takes dim and seed"]),
+    (["tests.dimension.synthetic:failing"], ["RuntimeError: no luck", "Fix the task"]),
 ], ids=" ".join)  # fmt: skip
 def test_mistakes(run, words, messages):
     code, out, err = run(*words)

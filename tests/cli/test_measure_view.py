@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from subspace_nn.cli import measure_view as view
-from subspace_nn.measure import Question, measure, question
+from subspace_nn.dimension import Question, measure, question
 
-SYNTHETIC = "tests.measure.synthetic:train"
+SYNTHETIC = "tests.dimension.synthetic:train"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 

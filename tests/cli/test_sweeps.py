@@ -67,7 +67,7 @@ def test_a_task_goes_by_its_name(command, tmp_path, words):
 
 def test_a_function_that_gives_a_module_and_data_is_swept(command, tmp_path):
     code, _, err = command(
-        *("sweep", "tests.measure.problems:digits", "dim=10,30", "projection=hashed,fastfood"),
+        *("sweep", "tests.dimension.problems:digits", "dim=10,30", "projection=hashed,fastfood"),
         *("epochs=1", "--engine", "serial", "--out", tmp_path),
     )
     assert (code, err) == (0, "")
@@ -80,8 +80,8 @@ def test_a_function_that_gives_a_module_and_data_is_swept(command, tmp_path):
     (["tyo", "dim=3"], "Unknown task or sweep file 'tyo'. Did you mean 'toy'?"),
     (["mine.py", "dim=3"], "write mine:FUNCTION"),
     (["toy", "--task", "mnist"], "Expected one task"),
-    (["tests.measure.problems:digits", "dmi=3"], "Unknown argument of tests.measure.problems"),
-    (["tests.measure.problems:digits", "dim=3", "epcohs=3"], "Did you mean 'epochs'?"),
+    (["tests.dimension.problems:digits", "dmi=3"], "Unknown argument of tests.dimension.problems"),
+    (["tests.dimension.problems:digits", "dim=3", "epcohs=3"], "Did you mean 'epochs'?"),
 ])  # fmt: skip
 def test_mistakes_in_a_task(command, words, message):
     code, out, err = command("sweep", *words)

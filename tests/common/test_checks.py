@@ -13,7 +13,7 @@ import torch
 from subspace_nn import Subspace, bits, models
 from subspace_nn.common.checks import number, one_of, plain, require, whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure import Question
+from subspace_nn.dimension import Question
 from subspace_nn.projections import KINDS, make
 from subspace_nn.runs.run import Run
 

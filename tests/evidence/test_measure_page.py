@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from subspace_nn.measure import KNOWN
+from subspace_nn.dimension import KNOWN
 
 PAGE = Path(__file__).parents[2] / "docs" / "measure.md"
 TEXT = PAGE.read_text(encoding="utf-8")

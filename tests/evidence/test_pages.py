@@ -4,7 +4,7 @@ import pytest
 
 from evidence import pages
 from evidence.blocks import blocks, fill
-from subspace_nn.measure import Question, measure
+from subspace_nn.dimension import Question, measure
 
 
 @pytest.mark.parametrize("path", pages.PAGES, ids=lambda path: path.name)
@@ -31,7 +31,7 @@ def test_without_results_a_table_says_so(name, tmp_path):
 
 
 def test_a_measurement_is_a_row(tmp_path):
-    asked = Question("tests.measure.synthetic:train")
+    asked = Question("tests.dimension.synthetic:train")
     answer = measure(asked, tmp_path / "one", engine="serial", budget=20)
     interval = f"| {answer.dim} | {answer.low} to {answer.high} |"
     assert f"{interval} 10,000 |" in pages.TABLES["measured"](tmp_path)

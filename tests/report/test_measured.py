@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from subspace_nn.measure import Question, measure, question
+from subspace_nn.dimension import Question, measure, question
 from subspace_nn.report import measured, png, svg
 from subspace_nn.report.build import build
 from subspace_nn.report.findings import Findings, Sweep, read
@@ -12,7 +12,7 @@ from subspace_nn.report.parts import measurements
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand, sweep
 
-SYNTHETIC = "tests.measure.synthetic:train"
+SYNTHETIC = "tests.dimension.synthetic:train"
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def test_a_line_for_each_answer(sections, answers):
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert [one.name for one in each.pictures] == [
         "measured-toy-90",
-        "measured-tests.measure.synthetic-train-absolute-9",
-        "measured-tests.measure.synthetic-train-absolute-110",
+        "measured-tests.dimension.synthetic-train-absolute-9",
+        "measured-tests.dimension.synthetic-train-absolute-110",
     ]
     assert all(one.draw().axes for one in (*summary.pictures, *each.pictures))
     assert each.pictures[0].draw().texts[0].get_text() == "ten constraints on 1,000 weights"

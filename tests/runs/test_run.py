@@ -71,7 +71,7 @@ def test_record_is_complete_json():
 @pytest.mark.parametrize(("task", "more", "message"), [
     ("tests.toy:failing", {}, "RuntimeError: seed 1 is odd"),
     ("tests.toy:nan", {}, "got 'test_accuracy': nan"),
-    ("tests.measure.synthetic:leaving", {"dim": "full"}, "SystemExit: full 1"),
+    ("tests.dimension.synthetic:leaving", {"dim": "full"}, "SystemExit: full 1"),
 ])  # fmt: skip
 def test_a_failure_is_in_the_record(task, more, message):
     record = Run.of(task, {"seed": 1, **more}).execute()

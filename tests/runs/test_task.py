@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure import KNOWN
+from subspace_nn.dimension import KNOWN
 from subspace_nn.runs.run import Run, find_task, resolve
 from subspace_nn.runs.task import NAMED, OWN, Task, importable
 from tests import toy
 
 ROOT = Path(__file__).resolve().parents[2]
-PROBLEM = "tests.measure.problems:digits"
+PROBLEM = "tests.dimension.problems:digits"
 
 
 def records():
@@ -53,8 +53,8 @@ def test_a_name_is_the_run_that_its_task_and_arguments_are(name):
     (PROBLEM, {}, (PROBLEM, {})),
     ("tests.toy:failing", {"seed": 1}, ("tests.toy:failing", {"seed": 1})),
     ("tests.toy:quick", {"dim": 1, "lr": 1}, ("tests.toy:quick", {"dim": 1, "lr": 1})),
-    ("tests.measure.synthetic:open_to_all", {"lr": 1},
-     ("tests.measure.synthetic:open_to_all", {"lr": 1})),
+    ("tests.dimension.synthetic:open_to_all", {"lr": 1},
+     ("tests.dimension.synthetic:open_to_all", {"lr": 1})),
 ])  # fmt: skip
 def test_what_a_name_stands_for(name, arguments, expected):
     assert resolve(name, arguments) == expected

@@ -7,7 +7,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.runs.run import Run
 from subspace_nn.tasks.own import train
 
-PROBLEMS = "tests.measure.problems:"
+PROBLEMS = "tests.dimension.problems:"
 
 
 def run(problem, **arguments):
@@ -94,7 +94,7 @@ def test_the_generator_is_put_back():
     ("bound_lr", {}, "called with the parameters and the run's lr"),
     ("no_optimizer", {}, "must be a class such as torch.optim.SGD, .* got .*tuple"),
     ("optimised", {"schedule": "cosine"}, "Unknown schedule 'cosine'"),
-    ("digits", {"width": 3}, "Unknown argument of tests.measure.problems:digits 'width'"),
+    ("digits", {"width": 3}, "Unknown argument of tests.dimension.problems:digits 'width'"),
     ("digits", {"dim": 0}, "dim must be a whole number"),
 ])  # fmt: skip
 def test_mistakes_in_a_run(problem, more, message):

@@ -13,12 +13,12 @@ from subspace_nn.cli._app import Terminal, gather, interruptible, show_problems
 from subspace_nn.cli.workers import Workers
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError, problems_of
-from subspace_nn.measure import BUDGET, KNOWN, Question, check, label, question
-from subspace_nn.measure import measure as run
-from subspace_nn.measure import title as known_title
-from subspace_nn.measure.answer import FOLDER
-from subspace_nn.measure.plans import Planned, folder_of, parse
-from subspace_nn.measure.question import Better, Threshold
+from subspace_nn.dimension import BUDGET, KNOWN, Question, check, label, question
+from subspace_nn.dimension import measure as run
+from subspace_nn.dimension import title as known_title
+from subspace_nn.dimension.answer import FOLDER
+from subspace_nn.dimension.plans import Planned, folder_of, parse
+from subspace_nn.dimension.question import Better, Threshold
 from subspace_nn.report import measured, png
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import parse_assignments

@@ -10,10 +10,10 @@ from rich.live import Live
 from rich.text import Text
 
 from subspace_nn.common.numbers import duration, spread
-from subspace_nn.measure.answer import Answer
-from subspace_nn.measure.catalogue import published
-from subspace_nn.measure.measurement import Progress
-from subspace_nn.measure.question import FULL, Question
+from subspace_nn.dimension.answer import Answer
+from subspace_nn.dimension.catalogue import published
+from subspace_nn.dimension.measurement import Progress
+from subspace_nn.dimension.question import FULL, Question
 from subspace_nn.runs.run import Run
 
 #: Characters of the axis from 1 to D, in log d: at most, and in a narrow terminal.

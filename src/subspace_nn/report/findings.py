@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure import Answer, answers
+from subspace_nn.dimension import Answer, answers
 from subspace_nn.report import frame
 from subspace_nn.report.frame import Choice, Runs
 from subspace_nn.report.text import slug, unique

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from subspace_nn.measure import Answer, published
+from subspace_nn.dimension import Answer, published
 from subspace_nn.report.scales import dim_axis
 from subspace_nn.report.text import label
 from subspace_nn.report.theme import GROUND, LEGEND, PALETTE, SOFT, canvas, look

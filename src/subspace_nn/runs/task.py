@@ -181,7 +181,7 @@ class Named:
         title: what it is, in words.
         task: the task of its runs: `package.module:function`, or a key of `PLACES`.
         arguments: those that differ from the task's defaults.
-        question: fields of `subspace_nn.measure.Question` that differ from its defaults, for a
+        question: fields of `subspace_nn.dimension.Question` that differ from its defaults, for a
             measurement.
     """
 

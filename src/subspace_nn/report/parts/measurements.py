@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from subspace_nn.common import numbers
-from subspace_nn.measure import BUDGET, Answer, Question, command, label, published, title
+from subspace_nn.dimension import BUDGET, Answer, Question, command, label, published, title
 from subspace_nn.report import figures, measured, text
 from subspace_nn.report.document import Picture, Section, Table
 from subspace_nn.report.figures import Interval

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from subspace_nn.common import numbers
-from subspace_nn.measure import KNOWN
+from subspace_nn.dimension import KNOWN
 from subspace_nn.report import cells, figures, text
 from subspace_nn.report.document import Picture, Section, Table
 from subspace_nn.report.figures import Axis, Course

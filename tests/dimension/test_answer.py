@@ -8,11 +8,11 @@ import pytest
 
 from subspace_nn.cli import measure_view as view
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure import Question, answers, command, label, measure, title
-from subspace_nn.measure.answer import place, read
-from tests.measure import hostile
+from subspace_nn.dimension import Question, answers, command, label, measure, title
+from subspace_nn.dimension.answer import place, read
+from tests.dimension import hostile
 
-SYNTHETIC = "tests.measure.synthetic:train"
+SYNTHETIC = "tests.dimension.synthetic:train"
 ASKED = Question(SYNTHETIC, {"answer": 300})
 
 

@@ -14,9 +14,9 @@ from subspace_nn.common import strict_json
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import is_number, is_whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure.doubts import Doubt
-from subspace_nn.measure.plan import FULL_RUNS, Dim
-from subspace_nn.measure.question import FULL, Question
+from subspace_nn.dimension.doubts import Doubt
+from subspace_nn.dimension.plan import FULL_RUNS, Dim
+from subspace_nn.dimension.question import FULL, Question
 
 #: Why a measurement ended: the interval is as narrow as asked; it is so, but the results show why
 #: it cannot be trusted; the budget is exhausted; the full model itself does not reach an absolute

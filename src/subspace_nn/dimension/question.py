@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args
 from subspace_nn.common import strict_json
 from subspace_nn.common.checks import is_whole, number, plain, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
-from subspace_nn.measure.estimate import MOST_CONFIDENCE
-from subspace_nn.measure.plan import Dim
-from subspace_nn.measure.results import LARGEST, Results
+from subspace_nn.dimension.estimate import MOST_CONFIDENCE
+from subspace_nn.dimension.plan import Dim
+from subspace_nn.dimension.results import LARGEST, Results
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run, find_task
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from subspace_nn.measure.noise import Floats
+from subspace_nn.dimension.noise import Floats
 
 
 def cross(

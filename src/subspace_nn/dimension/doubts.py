@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from subspace_nn.measure.noise import MANY, Floats
+from subspace_nn.dimension.noise import MANY, Floats
 
 #: "falls": the mean falls as d grows, by more than noise. "kinds": results are of two kinds, as
 #: where a seed works or fails.

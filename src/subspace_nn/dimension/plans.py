@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure.catalogue import question
-from subspace_nn.measure.measurement import BUDGET, check
-from subspace_nn.measure.question import Question
+from subspace_nn.dimension.catalogue import question
+from subspace_nn.dimension.measurement import BUDGET, check
+from subspace_nn.dimension.question import Question
 from subspace_nn.runs.task import importable
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure.answer import Answer, Notes, Stop, place, read
-from subspace_nn.measure.catalogue import question as ask
-from subspace_nn.measure.estimate import Estimate, estimate
-from subspace_nn.measure.plan import Dim, first_dims, is_beyond, next_dims
-from subspace_nn.measure.question import Question, check_metrics
-from subspace_nn.measure.results import Results
+from subspace_nn.dimension.answer import Answer, Notes, Stop, place, read
+from subspace_nn.dimension.catalogue import question as ask
+from subspace_nn.dimension.estimate import Estimate, estimate
+from subspace_nn.dimension.plan import Dim, first_dims, is_beyond, next_dims
+from subspace_nn.dimension.question import Question, check_metrics
+from subspace_nn.dimension.results import Results
 from subspace_nn.runs import engines
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subspace_nn.measure.estimate import estimate
-from subspace_nn.measure.plan import first_dims, is_beyond, is_narrow, next_dims
-from subspace_nn.measure.results import Results
+from subspace_nn.dimension.estimate import estimate
+from subspace_nn.dimension.plan import first_dims, is_beyond, is_narrow, next_dims
+from subspace_nn.dimension.results import Results
 
 D = 10_000
 #: One run at each of some dimensions, no further apart than a factor e near 10.

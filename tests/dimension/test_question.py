@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure.question import Question
+from subspace_nn.dimension.question import Question
 from subspace_nn.runs.run import Run
 
-SYNTHETIC = "tests.measure.synthetic:train"
+SYNTHETIC = "tests.dimension.synthetic:train"
 ASKED = Question(SYNTHETIC, {"answer": 70})
 
 
@@ -18,7 +18,7 @@ ASKED = Question(SYNTHETIC, {"answer": 70})
     (Question("mnist", {"model": "cf", "lr": -1}), ["Unknown model 'cf'", "lr must be"]),
     (Question("mnist", {"dim": 3, "seed": 1}), ["dim is set by", "seed is set by"]),
     (Question("statistics:mean"), ["no argument 'dim'", "no argument 'seed'"]),
-    (Question("tests.measure.synthetic:without_seed"), ["no argument 'seed'"]),
+    (Question("tests.dimension.synthetic:without_seed"), ["no argument 'seed'"]),
     (Question("nowhere:train"), ["cannot be imported"]),
     (Question(SYNTHETIC, threshold=90), ["share above 0 and at most 1, got 90"]),
     (Question(SYNTHETIC, threshold=-0.5), ["share above 0"]),
@@ -96,7 +96,7 @@ def fitting(asked, *records):
     (Run.of(SYNTHETIC, {"dim": "full", "seed": 3, "answer": 70}), {}, True),
     (Run.of(SYNTHETIC, {"dim": 7, "seed": 3}), {}, False),
     (Run.of(SYNTHETIC, {"dim": 7, "seed": 3, "answer": 70, "noise": 1}), {}, False),
-    (Run.of("tests.measure.synthetic:nameless", {"dim": 7, "seed": 3}), {}, False),
+    (Run.of("tests.dimension.synthetic:nameless", {"dim": 7, "seed": 3}), {}, False),
     (Run.of(SYNTHETIC, {"dim": 7, "seed": 3, "answer": 70}), {"status": "failed"}, False),
     (Run.of(SYNTHETIC, {"dim": 7, "seed": 3, "answer": 70}), {"result": {"D": 7}}, False),
 ])  # fmt: skip

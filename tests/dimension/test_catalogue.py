@@ -8,12 +8,12 @@ import pytest
 
 from subspace_nn.cli import app
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure import KNOWN, Question, command, label, published, question, title
+from subspace_nn.dimension import KNOWN, Question, command, label, published, question, title
 from subspace_nn.runs.sweep import parse_assignments
-from tests.measure import synthetic
+from tests.dimension import synthetic
 
-SYNTHETIC = "tests.measure.synthetic:train"
-OWN = "tests.measure.problems"
+SYNTHETIC = "tests.dimension.synthetic:train"
+OWN = "tests.dimension.problems"
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -30,9 +30,9 @@ def test_what_has_a_name_can_be_asked(name):
      Question("mnist", {"model": "fc", "epochs": 1}, threshold=0.5)),
     (question(SYNTHETIC, {"answer": 7}), Question(SYNTHETIC, {"answer": 7})),
     (question(synthetic.train), Question(SYNTHETIC)),
-    (question("tests.measure.problems:digits", {"epochs": 3}),
+    (question("tests.dimension.problems:digits", {"epochs": 3}),
      Question("subspace_nn.tasks.own:train",
-              {"problem": "tests.measure.problems:digits", "epochs": 3})),
+              {"problem": "tests.dimension.problems:digits", "epochs": 3})),
 ])  # fmt: skip
 def test_questions(asked, expected):
     assert asked == expected
@@ -71,8 +71,8 @@ def test_published(asked, dims):
     question("mnist-fc-2018", {"epochs": 20}),
     question("mnist-fc-labels", {"model": "lenet", "epochs": 9}),
     Question(SYNTHETIC, {"answer": 7}, metric="test_error", better="lower", seed=3),
-    question("tests.measure.problems:digits", {"epochs": 3}),
-    Question("tests.measure.synthetic:open_to_all", {
+    question("tests.dimension.problems:digits", {"epochs": 3}),
+    Question("tests.dimension.synthetic:open_to_all", {
         "flag": True, "rate": 1e-5, "several": [1, 2], "single": [1], "inside": [[1, 2], [3]],
         "number": "5", "text": "a b", "words": "a,b", "said": 'he "said"', "names": ["x", "true"],
     }, least=3, most=9),
@@ -118,7 +118,7 @@ def test_labels(asked, expected):
 
 
 SCRIPT = (
-    "from subspace_nn.measure import measure, question\n"
+    "from subspace_nn.dimension import measure, question\n"
     "def train(*, dim, seed): return {'D': 50, 'test_accuracy': 90.0}\n"
 )
 

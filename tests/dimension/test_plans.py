@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure import answers, question
-from subspace_nn.measure.plans import folder_of, parse
+from subspace_nn.dimension import answers, question
+from subspace_nn.dimension.plans import folder_of, parse
 
 ROOT = Path(__file__).parents[2]
 

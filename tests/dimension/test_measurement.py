@@ -10,12 +10,12 @@ import torch
 
 from evidence.measure_kill import kill_and_resume
 from subspace_nn.common.errors import InputError
-from subspace_nn.measure import Question, answer_from, answers, measure, question
-from subspace_nn.measure.answer import place, read
+from subspace_nn.dimension import Question, answer_from, answers, measure, question
+from subspace_nn.dimension.answer import place, read
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import expand, sweep
 
-SYNTHETIC = "tests.measure.synthetic:train"
+SYNTHETIC = "tests.dimension.synthetic:train"
 ASKED = Question(SYNTHETIC, {"answer": 300})
 
 
@@ -87,7 +87,7 @@ def dims_of(folder):
 
 
 def test_dimensions_below_the_least_are_not_tried(tmp_path):
-    asked = Question("tests.measure.synthetic:failing", least=100)
+    asked = Question("tests.dimension.synthetic:failing", least=100)
     found = run(asked, tmp_path)
     assert found.low <= 300 <= found.high
     assert dims_of(tmp_path)[0] >= 100
@@ -116,13 +116,13 @@ def test_dimensions_beyond_the_largest_are_not_tried(batch, tmp_path):
 
 def test_what_every_dimension_solves_is_tight_however_coarse(tmp_path):
     for number, precision in enumerate((0.2, 2.0, 5.0)):
-        asked = Question("tests.measure.synthetic:solved", precision=precision)
+        asked = Question("tests.dimension.synthetic:solved", precision=precision)
         found = run(asked, tmp_path / str(number))
         assert (found.stopped, found.dim, found.low) == ("tight", 1, 1)
 
 
 def test_values_that_json_changes_are_the_same_question(tmp_path):
-    task = "tests.measure.synthetic:layered"
+    task = "tests.dimension.synthetic:layered"
     first = run(Question(task), tmp_path)
     again = run(Question(task, {"layers": (1, 2)}), tmp_path, budget=30)
     assert again.reused == len(first.runs)
@@ -131,7 +131,7 @@ def test_values_that_json_changes_are_the_same_question(tmp_path):
 
 
 def test_a_task_may_pass_on_what_it_is_given(tmp_path):
-    found = run(Question("tests.measure.synthetic:open_to_all", {"answer": 40}), tmp_path)
+    found = run(Question("tests.dimension.synthetic:open_to_all", {"answer": 40}), tmp_path)
     assert found.low <= 40 <= found.high
 
 
@@ -242,13 +242,13 @@ def test_finished_records_that_do_not_fit_are_counted_by_reason(tmp_path):
 
 
 def test_seeds_that_work_or_fail_are_doubted(tmp_path):
-    found = run(Question("tests.measure.synthetic:lucky"), tmp_path, budget=40)
+    found = run(Question("tests.dimension.synthetic:lucky"), tmp_path, budget=40)
     assert found.doubts == ["kinds"]
     assert found.stopped in {"doubtful", "budget"}
 
 
 def test_a_metric_in_fractions_at_the_threshold_is_measured(tmp_path):
-    asked = Question("tests.measure.synthetic:episodes", metric="score", threshold=0.8,
+    asked = Question("tests.dimension.synthetic:episodes", metric="score", threshold=0.8,
                      kind="absolute")  # fmt: skip
     found = run(asked, tmp_path)
     assert (found.stopped, found.full) == ("tight", 1.0)
@@ -303,7 +303,14 @@ def test_killed_and_resumed_gives_the_same_answer_and_repeats_no_run(tmp_path):
 
 def test_two_measurements_at_once_make_no_run_twice(tmp_path):
     log, folder = tmp_path / "log", tmp_path / "records"
-    words = ["tests.measure.synthetic:logged", f"log={log}", "--out", folder, "--engine", "serial"]
+    words = [
+        "tests.dimension.synthetic:logged",
+        f"log={log}",
+        "--out",
+        folder,
+        "--engine",
+        "serial",
+    ]
     both = [
         subprocess.Popen([sys.executable, "-m", "subspace_nn", "measure", *words, "--budget", "16"])
         for _ in range(2)
@@ -329,26 +336,26 @@ def test_progress_tells_of_every_batch_and_run(tmp_path):
 def test_a_failed_run_ends_it_and_is_tried_again(tmp_path):
     for _ in range(2):
         with pytest.raises(InputError) as caught:
-            run(Question("tests.measure.synthetic:failing"), tmp_path)
+            run(Question("tests.dimension.synthetic:failing"), tmp_path)
         assert "RuntimeError: no luck with d = 40" in str(caught.value)
         assert "Fix the task" in str(caught.value)
     assert not answers(tmp_path)
 
 
 @pytest.mark.parametrize(("asked", "message"), [
-    (Question("tests.measure.synthetic:nameless"), "has no 'D'"),
-    (Question("tests.measure.synthetic:text"), "must be a number"),
-    (Question("tests.measure.synthetic:bare"), "returns values by name, as in .*, got float"),
-    (Question("tests.measure.synthetic:single"), "D must be a whole number of at least 2, got 1"),
-    (Question("tests.measure.synthetic:grown"), r"different D: .*10,001 .dim=\d+.*10,000"),
+    (Question("tests.dimension.synthetic:nameless"), "has no 'D'"),
+    (Question("tests.dimension.synthetic:text"), "must be a number"),
+    (Question("tests.dimension.synthetic:bare"), "returns values by name, as in .*, got float"),
+    (Question("tests.dimension.synthetic:single"), "D must be a whole number of at least 2, got 1"),
+    (Question("tests.dimension.synthetic:grown"), r"D: 10,000 .dim=full. and 10,001 .dim=\d+"),
     (Question(SYNTHETIC, metric="accuracy"), "no 'accuracy'; it has: D, test_accuracy"),
     (Question(SYNTHETIC, threshold=90), "share above 0"),
     (Question(SYNTHETIC, least=0), "least must be a whole number of at least 1, got 0"),
     (Question(SYNTHETIC, least=9, most=8), "most must be a whole number of at least 9, got 8"),
     (Question(SYNTHETIC, confidence=0.9999), "confidence may be at most 0.999"),
     (Question(None), "task must be a name, got None"),
-    (Question("tests.measure.synthetic:leaving"), r"failed: SystemExit: full \d+"),
-    (Question("tests.measure.synthetic:two_lines"),
+    (Question("tests.dimension.synthetic:leaving"), r"failed: SystemExit: full \d+"),
+    (Question("tests.dimension.synthetic:two_lines"),
      r"dim=full, seed=\d+ \(and 4 more\), failed: ValueError: the data are gone The traceback"),
 ])  # fmt: skip
 def test_mistakes(asked, message, tmp_path):
@@ -359,13 +366,13 @@ def test_mistakes(asked, message, tmp_path):
 def test_a_result_without_the_metric_is_told_at_once_and_of_which_record(tmp_path):
     for _ in range(2):  # the record counts as done
         with pytest.raises(InputError, match="remove these records") as caught:
-            run(Question("tests.measure.synthetic:nameless"), tmp_path)
+            run(Question("tests.dimension.synthetic:nameless"), tmp_path)
         (record,) = Store(tmp_path).read()
         assert record["id"] in str(caught.value)
 
 
 def test_a_name_with_a_slash_is_a_file_in_the_folder(tmp_path):
-    found = run(Question("tests.measure.synthetic:slashed", metric="val/acc"), tmp_path)
+    found = run(Question("tests.dimension.synthetic:slashed", metric="val/acc"), tmp_path)
     assert answers(tmp_path) == [found]
 
 

@@ -1,7 +1,7 @@
 """How many parameters does a model need: the intrinsic dimension of a task, with its interval."""
 
-from subspace_nn.measure.answer import Answer, Answers, answers
-from subspace_nn.measure.catalogue import (
+from subspace_nn.dimension.answer import Answer, Answers, answers
+from subspace_nn.dimension.catalogue import (
     KNOWN,
     Known,
     Published,
@@ -11,8 +11,8 @@ from subspace_nn.measure.catalogue import (
     question,
     title,
 )
-from subspace_nn.measure.measurement import BUDGET, Progress, answer_from, check, measure
-from subspace_nn.measure.question import Question
+from subspace_nn.dimension.measurement import BUDGET, Progress, answer_from, check, measure
+from subspace_nn.dimension.question import Question
 
 __all__ = [
     "BUDGET",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from subspace_nn.measure.doubts import are_two_kinds, largest_fall
+from subspace_nn.dimension.doubts import are_two_kinds, largest_fall
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.measure.question import FULL, Question
+from subspace_nn.dimension.question import FULL, Question
 from subspace_nn.runs.run import find_task, resolve
 from subspace_nn.runs.sweep import as_word
 from subspace_nn.runs.task import NAMED, OWN, Result, Task

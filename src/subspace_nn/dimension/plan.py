@@ -7,9 +7,9 @@ from typing import Literal
 
 from scipy.special import stdtrit
 
-from subspace_nn.measure.estimate import Estimate
-from subspace_nn.measure.noise import MANY
-from subspace_nn.measure.results import Results
+from subspace_nn.dimension.estimate import Estimate
+from subspace_nn.dimension.noise import MANY
+from subspace_nn.dimension.results import Results
 
 Dim = int | Literal["full"]
 
@@ -63,7 +63,7 @@ def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) ->
         Dimensions, as often as they are to be run.
 
     Example:
-        >>> from subspace_nn.measure.estimate import estimate
+        >>> from subspace_nn.dimension.estimate import estimate
         >>> seen = Results(D=10_000, full=[0.98, 0.98, 0.97], at={})
         >>> next_dims(seen, estimate(seen), ratio=1.2, batch=3)
         [10, 100, 1000]

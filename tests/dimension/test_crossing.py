@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
-from subspace_nn.measure.crossing import cross
+from subspace_nn.dimension.crossing import cross
 
 
 @settings(max_examples=100, deadline=None)

@@ -5,7 +5,7 @@ import json
 import random
 from typing import Any
 
-from subspace_nn.measure import Question
+from subspace_nn.dimension import Question
 
 #: Values that are put anywhere.
 VALUES: list[Any] = [

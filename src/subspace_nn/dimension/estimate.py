@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from subspace_nn.measure.crossing import cross
-from subspace_nn.measure.doubts import Doubt, are_two_kinds, largest_fall
-from subspace_nn.measure.noise import MANY, Floats, Noise, noises, shakes
-from subspace_nn.measure.results import Results
+from subspace_nn.dimension.crossing import cross
+from subspace_nn.dimension.doubts import Doubt, are_two_kinds, largest_fall
+from subspace_nn.dimension.noise import MANY, Floats, Noise, noises, shakes
+from subspace_nn.dimension.results import Results
 
 #: Dimensions within this factor of the crossing are taken to be equally noisy.
 _NEIGHBOURHOOD = math.e

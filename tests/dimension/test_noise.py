@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from subspace_nn.measure.noise import MANY, Noise, noises
+from subspace_nn.dimension.noise import MANY, Noise, noises
 
 
 def test_groups_share_their_noise():

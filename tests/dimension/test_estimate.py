@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence import measure_coverage, measure_families
-from subspace_nn.measure.estimate import estimate
-from subspace_nn.measure.results import Results
+from subspace_nn.dimension.estimate import estimate
+from subspace_nn.dimension.results import Results
 
 D = 10_000
 
