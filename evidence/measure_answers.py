@@ -12,23 +12,24 @@ from pathlib import Path
 
 from subspace_nn.dimension import Answer, answer_from, answers
 from subspace_nn.dimension.answer import Notes
-from subspace_nn.runs.store import Store
+from subspace_nn.runs.store import Store, stores
 
 
 def main() -> None:
     """Write the answers again."""
-    for folder in sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir()):
-        for before, after in derived(folder):
+    for store in stores([Path(sys.argv[1])]):
+        for before, after in derived(store):
             if before != after:
-                print(f"{folder}: {_short(before)} → {_short(after)}")
+                print(f"{store.folder}: {_short(before)} → {_short(after)}")
             made = tuple(after.runs[after.reused :])
-            Notes(after.question, made, answer=after).write(folder)
+            Notes(after.question, made, answer=after).write(store.folder)
+        store.pack()
 
 
-def derived(folder: Path) -> list[tuple[Answer, Answer]]:
+def derived(store: Store) -> list[tuple[Answer, Answer]]:
     """Each answer in a folder, and the one that all of the folder's records give."""
-    records = Store(folder).read()
-    found = answers(folder)
+    records = store.read()
+    found = answers(store.folder)
     if problems := [*records.problems, *found.problems]:
         raise ValueError("\n".join(problems))
     return [

@@ -1,15 +1,18 @@
 """The file of a measurement: what is written is read, and what a stranger wrote is checked."""
 
 import copy
+import dataclasses
 import json
 import random
+import shutil
 
 import pytest
 
 from subspace_nn.cli import measure_view as view
 from subspace_nn.common.errors import InputError
 from subspace_nn.dimension import Question, answers, command, label, measure, title
-from subspace_nn.dimension.answer import place, read
+from subspace_nn.dimension.answer import Notes, place, read
+from subspace_nn.runs.store import Store
 from tests.dimension import hostile
 
 SYNTHETIC = "tests.dimension.synthetic:train"
@@ -37,14 +40,52 @@ def test_an_answer_is_read_back(measured):
     assert answers(folder / "nothing") == []
 
 
+def test_a_packed_answer_is_read_and_gone_on_from(measured, tmp_path):
+    folder, found = measured
+    shutil.copytree(folder, tmp_path / "mine")
+    Store(tmp_path / "mine").pack()
+    shutil.rmtree(tmp_path / "mine")
+    assert list(answers(tmp_path / "mine")) == [found]
+    content = json.loads(place(folder, ASKED).read_bytes())
+    head = json.loads(Store(tmp_path / "mine").packed.read_bytes().splitlines()[0])
+    assert head["measurements"] == {ASKED.name: content}
+    assert measure(ASKED, tmp_path / "mine", engine="serial") == found
+    assert not list((tmp_path / "mine").glob("*.json"))  # no run was made again
+
+
+def test_a_file_counts_more_than_a_packed_answer(measured, tmp_path):
+    folder, found = measured
+    shutil.copytree(folder, tmp_path / "mine")
+    Store(tmp_path / "mine").pack()
+    changed = dataclasses.replace(found, seconds=1.0)
+    Notes(ASKED, answer=changed).write(tmp_path / "mine")
+    assert list(answers(tmp_path / "mine")) == [changed]
+    put(tmp_path / "mine", b"{")
+    assert list(answers(tmp_path / "mine")) == []
+    with pytest.raises(InputError, match=f"{ASKED.name}.json is no answer"):
+        Store(tmp_path / "mine").pack()
+
+
+@pytest.mark.parametrize("answers_of", ["[]", '{"x": 3}', '{"x": {}}', "null"])
+def test_a_packed_file_with_other_answers_gives_none(answers_of, measured, tmp_path):
+    store = Store(shutil.copytree(measured[0], tmp_path / "mine"))
+    store.pack()
+    head, *lines = store.packed.read_text().splitlines()
+    shutil.rmtree(store.folder)
+    changed = json.dumps(json.loads(head) | {"measurements": json.loads(answers_of)})
+    store.packed.write_text("\n".join([changed, *lines]))
+    assert list(answers(store.folder)) == []
+    assert store.read()
+
+
 def test_the_file_of_an_earlier_version_is_read(measured, tmp_path):
     folder, found = measured
     content = json.loads(place(folder, ASKED).read_bytes())
     del content["made"], content["planned"]
     del content["answer"]["doubts"], content["answer"]["left_out"]
     content["reused"] = found.runs[:3]
-    path = put(tmp_path, json.dumps(content).encode())
-    assert list(read(path).made) == found.runs[3:]
+    put(tmp_path, json.dumps(content).encode())
+    assert list(read(tmp_path, ASKED).made) == found.runs[3:]
     assert answers(tmp_path)[0].dim == found.dim
 
 
@@ -94,7 +135,7 @@ def test_what_is_no_measurement_is_left_out_and_measured_again(content, tmp_path
     path = put(tmp_path, content)
     assert str(path) in answers(tmp_path).problems[0]
     with pytest.raises(InputError):
-        read(path)
+        read(tmp_path, ASKED)
     measure(ASKED, tmp_path, engine="serial", budget=5)
     assert len(answers(tmp_path)) == 1
 

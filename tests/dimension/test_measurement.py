@@ -231,7 +231,7 @@ def test_an_interrupted_batch_is_finished_first(tmp_path):
 
     with pytest.raises(KilledError):
         run(ASKED, tmp_path, on_progress=killed)
-    assert len(read(place(tmp_path, ASKED)).planned) == 4
+    assert len(read(tmp_path, ASKED).planned) == 4
     assert without_times(run(ASKED, tmp_path)) == without_times(run(ASKED, tmp_path / "at once"))
 
 

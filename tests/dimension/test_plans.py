@@ -7,6 +7,7 @@ import pytest
 from subspace_nn.common.errors import InputError
 from subspace_nn.dimension import answers, question
 from subspace_nn.dimension.plans import folder_of, parse
+from subspace_nn.runs.store import stores
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,10 +18,9 @@ def test_every_committed_measurement_is_in_a_file():
     planned = [one for text in texts for one in parse(text)]
     asked = {(one.folder.as_posix(), one.question.id) for one in planned}
     committed = {
-        (folder.relative_to(ROOT).as_posix(), answer.question.id)
-        for folder in (ROOT / "results/measure").iterdir()
-        if folder.is_dir()
-        for answer in answers(folder)
+        (store.folder.relative_to(ROOT).as_posix(), answer.question.id)
+        for store in stores([ROOT / "results/measure"])
+        for answer in answers(store.folder)
     }
     assert asked <= committed
     assert {folder for folder, _ in committed - asked} == {

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from evidence.measure_answers import derived
+from subspace_nn.runs.store import stores
 
 RESULTS = Path(__file__).parents[2] / "results" / "measure"
-FOLDERS = sorted(path for path in RESULTS.iterdir() if path.is_dir())
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_an_answer_is_that_of_all_records_in_its_folder(folder):
-    pairs = derived(folder)
+@pytest.mark.parametrize("store", stores([RESULTS]), ids=lambda store: store.folder.name)
+def test_an_answer_is_that_of_all_records_in_its_folder(store):
+    pairs = derived(store)
     assert pairs
     for committed, found in pairs:
         assert set(committed.runs) == set(found.runs)

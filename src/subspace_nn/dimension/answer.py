@@ -10,21 +10,18 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any, Literal, get_args
 
-from subspace_nn.common import strict_json
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import is_number, is_whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.dimension.doubts import Doubt
 from subspace_nn.dimension.plan import FULL_RUNS, Dim
 from subspace_nn.dimension.question import FULL, Question
+from subspace_nn.runs.store import ANSWERS, Store
 
 #: Why a measurement ended: the interval is as narrow as asked; it is so, but the results show why
 #: it cannot be trusted; the budget is exhausted; the full model itself does not reach an absolute
 #: threshold; the largest dimension to try falls short.
 Stop = Literal["tight", "doubtful", "budget", "unreachable", "beyond"]
-
-#: Folder of the answers, in the folder of the records.
-FOLDER = "measurements"
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,7 @@ def place(folder: Path, question: Question) -> Path:
     Returns:
         The path of the file; it need not exist.
     """
-    return folder / FOLDER / f"{question.name}.json"
+    return folder / ANSWERS / f"{question.name}.json"
 
 
 def answers(folder: str | os.PathLike[str]) -> Answers:
@@ -153,44 +150,42 @@ def answers(folder: str | os.PathLike[str]) -> Answers:
     Returns:
         The answers, ordered by the names of their files.
     """
-    found = Answers()
-    for path in sorted((Path(folder) / FOLDER).glob("*.json")):
+    contents, problems = Store(folder).answers()
+    found = Answers(problems=problems)
+    for name, content in contents.items():
         try:
-            notes = read(path)
+            notes = _named(name, content)
         except InputError as error:
+            path = Path(folder) / ANSWERS / f"{name}.json"
             found.problems.append(f"{path} is not the file of a measurement: {_joined(error)}.")
-        except OSError as error:
-            found.problems.append(f"{path} cannot be read: {error.strerror}.")
         else:
             found += [] if notes.answer is None else [notes.answer]
     return found
 
 
-def read(path: Path) -> Notes:
-    """Read the file of a measurement, which may be anyone's.
+def read(folder: Path, question: Question) -> Notes:
+    """Read the notes on a question, in a folder or its packed file, which may be anyone's.
 
     Args:
-        path: of the file.
+        folder: of the records.
+        question: the question.
 
     Returns:
-        Its content.
+        The notes.
 
     Raises:
-        InputError: if it is not the file of a measurement; the message names every key that is
-            wrong.
-        OSError: if it cannot be read.
+        InputError: if there are none, or they are not those of a measurement; the message names
+            every key that is wrong.
     """
-    if not path.is_file():
-        raise InputError("expected a file")
-    with path.open("rb") as file:
-        content = file.read(strict_json.MAX_BYTES + 1)
-    try:
-        notes = _notes(strict_json.loads(content))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"not JSON that is read here: {error}") from None
-    if path.stem != notes.question.name:
+    contents, problems = Store(folder).answers()
+    if question.name not in contents:
+        raise InputError(*problems, f"there is no {place(folder, question)}")
+    return _named(question.name, contents[question.name])
+
+
+def _named(name: str, content: Any) -> Notes:
+    notes = _notes(content)
+    if name != notes.question.name:
         raise InputError(f"its name must be {notes.question.name}.json for this question")
     return notes
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.dimension.answer import Answer, Notes, Stop, place, read
+from subspace_nn.dimension.answer import Answer, Notes, Stop, read
 from subspace_nn.dimension.catalogue import question as ask
 from subspace_nn.dimension.estimate import Estimate, estimate
 from subspace_nn.dimension.plan import Dim, first_dims, is_beyond, next_dims
@@ -169,8 +169,8 @@ def _notes(question: Question, store: Store) -> Notes:
     """The notes of an earlier start; empty if they are gone or cannot be read."""
     notes = Notes(question)
     try:
-        notes = read(place(store.folder, question))
-    except (InputError, OSError):
+        notes = read(store.folder, question)
+    except InputError:
         notes.write(store.folder)  # find out before anything is run whether it can be written
     return notes
 

@@ -14,19 +14,22 @@ FORMAT = "subspace-nn records/1"
 
 #: Values that many records share: written once, in the first line, and referred to by number.
 _SHARED = ("environment", "command")
+#: Answers of measurements by the names of their files, in the first line if there are any.
+_ANSWERS = "measurements"
 
 #: Points of a loss curve that are kept, means over equal spans.
 CURVE_POINTS = 20
 
 
-def encode(records: Sequence[Record]) -> bytes:
+def encode(records: Sequence[Record], answers: Mapping[str, Any] | None = None) -> bytes:
     """Pack records.
 
-    The first line holds the format, the environments and the commands; each record is a line.
-    `loss_curve` of a result is averaged down to 20 points.
+    The first line holds the format, the environments, the commands and the answers; each record is
+    a line. `loss_curve` of a result is averaged down to 20 points.
 
     Args:
         records: in the order of their lines.
+        answers: contents of the files of measurements, by name; none by default.
 
     Returns:
         The bytes of the file; the same for the same records.
@@ -34,7 +37,26 @@ def encode(records: Sequence[Record]) -> bytes:
     shared: dict[str, dict[str, int]] = {name: {} for name in _SHARED}
     lines = [_line(_packed(record, shared)) for record in records]
     values = {name: [json.loads(text) for text in known] for name, known in shared.items()}
-    return "".join([_line({"format": FORMAT} | values), *lines]).encode()
+    head = {"format": FORMAT} | values | ({_ANSWERS: answers} if answers else {})
+    return "".join([_line(head), *lines]).encode()
+
+
+def answers(line: bytes) -> dict[str, Any]:
+    """The answers of measurements in a packed file.
+
+    Args:
+        line: the first of the file.
+
+    Returns:
+        Contents of the files of measurements, by name; whether they make sense is not checked.
+
+    Raises:
+        InputError: if it is not the first line of such a file.
+    """
+    found = _head(line).get(_ANSWERS, {})
+    if not isinstance(found, dict):
+        raise InputError(f"{_ANSWERS} in the first line must be values by name")
+    return found
 
 
 def decode(lines: Iterable[bytes]) -> Iterator[Record | InputError]:
@@ -50,7 +72,7 @@ def decode(lines: Iterable[bytes]) -> Iterator[Record | InputError]:
         InputError: if the first line is not that of such a file.
     """
     lines = iter(lines)
-    shared = _head(next(lines, b""))
+    shared = _shared(_head(next(lines, b"")))
     for number, line in enumerate(lines, 2):
         if not line.strip():
             continue
@@ -62,13 +84,17 @@ def decode(lines: Iterable[bytes]) -> Iterator[Record | InputError]:
             yield InputError(f"line {number}: not JSON that is read here: {error}")
 
 
-def _head(line: bytes) -> dict[str, list[Any]]:
+def _head(line: bytes) -> dict[str, Any]:
     try:
         head = strict_json.loads(line)
     except ValueError as error:
         raise InputError(f"the first line is not JSON that is read here: {error}") from None
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise InputError(f'the first line must say "format": "{FORMAT}"')
+    return head
+
+
+def _shared(head: Mapping[str, Any]) -> dict[str, list[Any]]:
     shared = {name: head.get(name, []) for name in _SHARED}
     if wrong := [name for name, values in shared.items() if not isinstance(values, list)]:
         raise InputError(*(f"{name} in the first line must be a list" for name in wrong))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from subspace_nn.common import strict_json
 from subspace_nn.common.atomic import write_atomically
@@ -21,6 +21,9 @@ _RUNNING = ".running"
 
 #: The packed file of a folder has its name, this ending, and lies next to it.
 PACKED = ".jsonl"
+
+#: Folder of the answers of measurements, in the folder of their records; packed with these.
+ANSWERS = "measurements"
 
 _HEX = re.compile(r"[0-9a-f]{16}")
 
@@ -145,22 +148,43 @@ class Store:
         """Ids of the runs that have a file in the folder; none is opened."""
         return {e.name.removesuffix(".json") for e in _entries(self.folder) if _is_json(e.name)}
 
+    def answers(self) -> tuple[dict[str, Any], list[str]]:
+        """The answers of measurements, in the folder and in the packed file; the folder's count.
+
+        Returns:
+            Contents of the files of measurements by name, ordered, which whoever knows
+            measurements has to check; and why files were left out, a sentence each.
+        """
+        found, problems = self._packed_answers(), list[str]()
+        for path in sorted((self.folder / ANSWERS).glob("*.json")):
+            found.pop(path.stem, None)
+            try:
+                found[path.stem] = strict_json.loads(_content(path))
+            except InputError as error:
+                problems.append(f"{path} is no answer: {'; '.join(error.problems)}.")
+            except ValueError as error:
+                problems.append(f"{path} is no answer: not JSON that is read here: {error}.")
+            except OSError as error:
+                problems.append(f"{path} cannot be read: {error.strerror}.")
+        return dict(sorted(found.items())), problems
+
     def pack(self) -> tuple[Path, int]:
-        """Write all records into the packed file.
+        """Write all records, and the answers of measurements, into the packed file.
 
         Returns:
             The file, and the number of records in it.
 
         Raises:
-            InputError: if any file is no record (nothing is written then), or the packed file
-                cannot be written.
+            InputError: if any file is no record or no answer (nothing is written then), or the
+                packed file cannot be written.
         """
         records = self.read()
-        if records.problems:
-            raise InputError(*records.problems, "Nothing was packed: remove these files first.")
+        answers, problems = self.answers()
+        if problems := [*records.problems, *problems]:
+            raise InputError(*problems, "Nothing was packed: remove these files first.")
         records.sort(key=tables.natural)
         try:
-            write_atomically(self.packed, packed.encode(records))
+            write_atomically(self.packed, packed.encode(records, answers))
         except OSError as error:
             raise InputError(f"{self.packed} cannot be written: {error.strerror}.") from None
         return self.packed, len(records)
@@ -241,6 +265,14 @@ class Store:
                 problems.append(f"{path} cannot be read: {error.strerror}.")
             else:
                 yield record
+
+    def _packed_answers(self) -> dict[str, Any]:
+        """Those of the packed file; none if it cannot be read, which `read` reports."""
+        try:
+            with _opened(self.packed) as file:
+                return packed.answers(file.readline(strict_json.MAX_BYTES))
+        except (InputError, OSError):
+            return {}
 
     def _read_packed(self, problems: list[str]) -> Iterator[Record]:
         try:
