@@ -8,21 +8,21 @@ from subspace_nn.projections.pages import SPARE, Pages
 
 
 def test_weights_that_live_share_no_memory_and_dead_ones_leave_theirs():
-    pages, like = Pages(), torch.zeros(100)
-    first, second = pages.empty_like(like), pages.empty_like(like)
+    pages = Pages()
+    first, second = (pages.empty(100, torch.float32) for _ in range(2))
     where = first.data_ptr()
     assert where != second.data_ptr()
     view = first[3:]
     del first
-    assert pages.empty_like(like).data_ptr() != where  # the view lives
+    assert pages.empty(100, torch.float32).data_ptr() != where  # the view lives
     del view
-    assert pages.empty_like(like[:50]).data_ptr() == where
+    assert pages.empty(50, torch.float32).data_ptr() == where
 
 
 def test_a_few_pages_wait_at_most():
     pages = Pages()
     for size in range(200, 300):
-        pages.empty_like(torch.zeros(size))
+        pages.empty(size, torch.float32)
     assert len(pages._held) <= 1 + SPARE
 
 
@@ -31,7 +31,7 @@ def test_threads_never_share_pages():
 
     def work(number):
         for _ in range(300):
-            tensor = pages.empty_like(torch.zeros(1000)).fill_(number)
+            tensor = pages.empty(1000, torch.float32).fill_(number)
             wrong.extend(tensor[tensor != number].tolist())
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]

@@ -360,7 +360,7 @@ class RowWise(Projection):
         if not plain_memory or origin.numel() <= (size := bits.piece(PLACED)):
             return None
         flat = origin.reshape(-1)
-        weight = PAGES.empty_like(flat)
+        weight = PAGES.empty(len(flat), flat.dtype)
         for start in range(0, len(flat), size):
             part = slice(start, min(start + size, len(flat)))
             some = slice(rows.start + part.start, rows.start + part.stop)
@@ -400,8 +400,13 @@ class Rows(LinearMap):
             return omega.new_empty((*omega.shape[:-1], 0))
         return P._matvec(omega) if count == P.D else P._matvec_rows(omega, self.rows)
 
-    def _place(self, omega: Tensor, step: float, origin: Tensor) -> Tensor | None:
-        return self.projection._place_rows(omega, self.rows, step, origin)
+    def _place(
+        self, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        if len(origins) > 1:
+            return None
+        placed = self.projection._place_rows(omega, self.rows, steps[0], origins[0])
+        return None if placed is None else [placed]
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         count, P = self.shape[0], self.projection

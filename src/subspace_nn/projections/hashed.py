@@ -1,7 +1,9 @@
 """`hashed`: every weight is one ω, up to sign."""
 
+import functools
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -15,11 +17,14 @@ from subspace_nn.projections.base import Needs
 
 if TYPE_CHECKING:
     from subspace_nn.projections.kernels.hashed import Blocks
+    from subspace_nn.projections.kernels.loops import Loops
 
 #: Largest number of indices that are stored by default: 256 MiB.
 STORED = 1 << 26
 #: From this d on kernels are used. For a smaller one the hashes of all blocks take too much memory.
 _LEAST = 64
+#: From this D on a CPU uses kernels: the indices of fewer weights stay in its cache.
+_LARGE = 1 << 20
 
 
 @final
@@ -42,14 +47,14 @@ class Hashed(Storable):
     has one-hot isometric rows for all LoRA factors of a model, without signs.
 
     P ω has the same bits everywhere. The sums of Pᵀ g have one order on a CPU, one on other devices
-    and one in the kernels for GPUs, for any number of threads.
+    and one in the kernels for each, for any number of threads.
 
     Cost: one gather of D numbers forward, one scattered sum of D numbers backward, and a few d
     numbers. Stored, the indices take 4 bytes per weight from their first use on. Recomputed, as in
     `hashed:recomputed`, nothing is kept: each product computes indices and signs again, 2^18 at a
-    time. `benchmarks/roofline.py` measures both. On a GPU with Triton and for d ≥ 64, kernels
-    compute the indices in registers: a product takes one pass over θ, and 24 bytes per block of d
-    weights are kept, stored or not.
+    time. `benchmarks/roofline.py` measures both. On a GPU with Triton, and on a CPU with Numba (the
+    extra "fast") and D ≥ 2^20, kernels compute the indices in registers if d ≥ 64: a product takes
+    one pass over θ, and 24 or 16 bytes per block of d weights are kept, stored or not.
 
     Args:
         D: number of weights, at least 1.
@@ -76,12 +81,12 @@ class Hashed(Storable):
         self.store = D <= STORED if store is None else store
         self._hash = AffineHash(self.D, self.dim, self.seed)
         self._index: dict[torch.device, Tensor] = {}
-        self._blocks: dict[torch.device, Blocks] = {}
+        self._blocks: dict[torch.device, Blocks | Loops] = {}
         self._norms: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
-        if blocks := self._blocks_on(omega.device):
-            return blocks.place(omega, rows)
+        if kernel := self._kernel_for(omega):
+            return kernel.place(omega, rows)
         # The indices point into [ω, -ω], so that the sign costs nothing.
         signed = torch.cat(2 * self._copies * (omega,), dim=-1)
         signed.mul_(self._norms_on(omega.device, omega.dtype))
@@ -93,8 +98,8 @@ class Hashed(Storable):
         return theta
 
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
-        if blocks := self._blocks_on(gradient.device):
-            return blocks.collect(gradient, rows)
+        if kernel := self._kernel_for(gradient):
+            return kernel.collect(gradient, rows)
         # Half-precision sums of thousands of terms lose most of their digits.
         wide = torch.promote_types(gradient.dtype, torch.float32)
         size = 2 * self._copies * self.dim
@@ -109,11 +114,32 @@ class Hashed(Storable):
         return (plus - minus).mul_(norm).to(gradient.dtype)
 
     def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
-        blocks = self._blocks_on(omega.device)
-        fits = omega.dtype in {torch.float32, origin.dtype} and origin.is_contiguous()
-        if blocks and fits:
-            return blocks.place(omega, rows, origin, step)
+        kernel = self._kernel_for(omega)
+        if kernel and kernel.takes(omega, origin):
+            return kernel.place(omega, rows, origin, step)
         return super()._place_rows(omega, rows, step, origin)
+
+    def _place(
+        self, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        kernel = self._kernel_for(omega)
+        # A GPU takes longer to start a kernel for each tensor.
+        if not (omega.is_cpu and kernel and all(kernel.takes(omega, o) for o in origins)):
+            return None
+        parts = zip(_rows_of(origins), origins, steps, strict=True)
+        return [kernel.place(omega, rows, origin, step) for rows, origin, step in parts]
+
+    def _collect(self, gradients: Sequence[Tensor], steps: Sequence[float]) -> Tensor | None:
+        kernel = self._kernel_for(*gradients)
+        if not (gradients[0].is_cpu and kernel):
+            return None
+        parts = zip(_rows_of(gradients), gradients, steps, strict=True)
+        # Sums in half precision would lose most of their digits.
+        sums = (
+            kernel.collect(g.reshape(-1).to(torch.promote_types(g.dtype, torch.float32)), rows, step)
+            for rows, g, step in parts
+        )
+        return functools.reduce(torch.add, sums)
 
     def _gathered(self, rows: slice) -> tuple[Tensor, Tensor]:
         index = torch.empty(rows.stop - rows.start, dtype=torch.int64, device="cpu")
@@ -150,14 +176,16 @@ class Hashed(Storable):
         held = *self._index.values(), *self._norms.values(), *self._blocks.values()
         return sum(part.nbytes for part in held)
 
-    def _blocks_on(self, device: torch.device) -> "Blocks | None":
-        """What the kernels of a GPU compute with; None where plain torch does."""
-        if self.dim < _LEAST or torch.compiler.is_compiling() or not kernels.usable(device):
+    def _kernel_for(self, *operands: Tensor) -> "Blocks | Loops | None":
+        """What computes products with these on their device; None where plain torch does."""
+        device = operands[0].device
+        small = self.dim < _LEAST or (device.type == "cpu" and self.D < _LARGE)
+        if small or torch.compiler.is_compiling() or not kernels.usable(device):
+            return None
+        if not all(map(_has_memory, operands)):
             return None
         if device not in self._blocks:
-            from subspace_nn.projections.kernels.hashed import Blocks  # noqa: PLC0415  # Triton
-
-            self._blocks[device] = Blocks.of(self._hash, self._norm(device))
+            self._blocks[device] = kernels.kernel(device).of(self._hash, self._norm(device))
         return self._blocks[device]
 
     def needs(self) -> Needs:
@@ -206,6 +234,18 @@ class Hashed(Storable):
             return self._hash.indices(device, rows)
         index = self._index_on(device)
         return ((weights, index[weights]) for weights, *_ in self._hash.pieces(device, rows))
+
+
+def _has_memory(operand: Tensor) -> bool:
+    """Whether a tensor is what it seems, and none that stands for others or for none."""
+    plain = type(operand) in {Tensor, torch.nn.Parameter}
+    return plain and not torch._C._functorch.is_legacy_batchedtensor(operand)
+
+
+def _rows_of(tensors: Sequence[Tensor]) -> Iterator[slice]:
+    """The weights of each of consecutive tensors."""
+    ends = itertools.accumulate(tensor.numel() for tensor in tensors)
+    return (slice(end - tensor.numel(), end) for tensor, end in zip(tensors, ends, strict=True))
 
 
 def _within(weights: slice, rows: slice) -> slice:

@@ -32,8 +32,17 @@ class LinearMap(abc.ABC):
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         """Aᵀ y for y of shape (*, rows), in its dtype and on its device: shape (*, columns)."""
 
-    def _place(self, omega: Tensor, step: float, origin: Tensor) -> Tensor | None:  # noqa: ARG002
+    def _place(
+        self,
+        omega: Tensor,  # noqa: ARG002
+        steps: Sequence[float],  # noqa: ARG002
+        origins: Sequence[Tensor],  # noqa: ARG002
+    ) -> list[Tensor] | None:
         """`place` in one pass over memory, with the same bits; None where A has no such way."""
+        return None
+
+    def _collect(self, gradients: Sequence[Tensor], steps: Sequence[float]) -> Tensor | None:  # noqa: ARG002
+        """The adjoint of `_place`, in one pass over the gradients; None where there is no way."""
         return None
 
     @abc.abstractmethod
@@ -129,7 +138,12 @@ class _Placed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
-        gradients, steps = [g.to(ctx.dtype) for g in grad_outputs], ctx.steps
+        steps = ctx.steps
+        if not torch.is_grad_enabled():
+            collected = ctx.linear._collect(grad_outputs, steps)
+            if collected is not None:
+                return collected.to(ctx.dtype), None, None, None
+        gradients = [g.to(ctx.dtype) for g in grad_outputs]
         if len(steps) == 1:  # fewer numbers are scaled after
             flat = gradients[0].reshape(-1)
             return _apply(flat, ctx.linear, transposed=True) * steps[0], None, None, None
@@ -145,10 +159,9 @@ class _Placed(torch.autograd.Function):
 def _placed(
     linear: LinearMap, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
 ) -> list[Tensor]:
-    if len(origins) == 1:
-        at_once = linear._place(omega, steps[0], origins[0].detach())
-        if at_once is not None:
-            return [at_once]
+    at_once = linear._place(omega, steps, [origin.detach() for origin in origins])
+    if at_once is not None:
+        return at_once
     moves = torch._foreach_mul(_parts(multiply(omega, linear, transposed=False), origins), steps)
     if any(origin.dtype != omega.dtype for origin in origins):
         return [shifted(move, origin) for move, origin in zip(moves, origins, strict=True)]

@@ -21,7 +21,7 @@ class Pages:
     system clears every new page, which takes longer than to fill it: so a few are kept.
 
     Example:
-        >>> Pages().empty_like(torch.zeros(3)).shape
+        >>> Pages().empty(3, torch.float32).shape
         torch.Size([3])
     """
 
@@ -29,24 +29,26 @@ class Pages:
         self._held: list[mmap.mmap] = []
         self._lock = threading.Lock()
 
-    def empty_like(self, vector: Tensor) -> Tensor:
+    def empty(self, count: int, dtype: torch.dtype) -> Tensor:
         """An uninitialised vector.
 
         Args:
-            vector: of the size and dtype to have, on a CPU, not empty.
+            count: of its numbers, at least 1.
+            dtype: theirs.
 
         Returns:
             A tensor whose memory no other that lives has.
         """
+        size = count * dtype.itemsize
         with self._lock:
             held, counts = self._held, _references(self._held)
             free = [pages for pages, count in zip(held, counts, strict=True) if count == _UNUSED]
             used = [pages for pages, count in zip(held, counts, strict=True) if count != _UNUSED]
-            fitting = [pages for pages in free if len(pages) >= vector.nbytes]
-            pages = min(fitting, key=len, default=None) or mmap.mmap(-1, vector.nbytes)
+            fitting = [pages for pages in free if len(pages) >= size]
+            pages = min(fitting, key=len, default=None) or mmap.mmap(-1, size)
             spare = [other for other in free if other is not pages]
             self._held = [*used, *spare[-SPARE:], pages]
-            return torch.frombuffer(pages, dtype=vector.dtype, count=vector.numel())
+            return torch.frombuffer(pages, dtype=dtype, count=count)
 
 
 def _references(held: Sequence[Any]) -> list[int]:

@@ -107,7 +107,7 @@ class Theta:
             ]
         entry, owned = self.layout.entries[index], False
         rows = self.projection[entry.start : entry.start + entry.numel]
-        if omega.is_cuda and not (self.factors or self.projection.anchored):
+        if not (self.factors or self.projection.anchored or torch.compiler.is_compiling()):
             return place(rows, omega, [self.steps[entry.name]], [dense(self.origin[entry.name])])
         move = rows.__matmul__(direction)  # the compiler does not follow the operator
         if not torch.compiler.is_compiling():

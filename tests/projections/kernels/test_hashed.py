@@ -8,6 +8,7 @@ import torch
 from subspace_nn import bits, testing
 from subspace_nn.projections import Hashed, hashed
 from subspace_nn.projections import kernels as package
+from subspace_nn.projections.kernels import checks
 from subspace_nn.projections._affine import AffineHash
 from subspace_nn.projections.linear import place
 
@@ -144,18 +145,20 @@ def test_divisions_without_dividing(dim):
 
 
 def test_the_check_of_a_device_sees_wrong_bits(monkeypatch):
-    kernels.check(DEVICE)
+    checks.check(kernels.Blocks, DEVICE)
     good = bits.signs
     monkeypatch.setattr(bits, "signs", lambda *a: good(*a).neg())
     with pytest.raises(RuntimeError, match="other numbers"):
-        kernels.check(DEVICE)
+        checks.check(kernels.Blocks, DEVICE)
 
 
 @pytest.fixture
 def by_kernels(monkeypatch):
     """`hashed` of any size is computed by the kernels, on a CPU, too."""
     monkeypatch.setattr(hashed, "_LEAST", 1)
+    monkeypatch.setattr(hashed, "_LARGE", 1)
     monkeypatch.setattr(package, "usable", lambda device: device.type == DEVICE.type)
+    monkeypatch.setattr(package, "kernel", lambda _: kernels.Blocks)
 
 
 @pytest.mark.skipif(CUDA, reason="the laws compute on the CPU; tests/test_cuda.py on a GPU")
@@ -187,10 +190,9 @@ def test_hashed_by_kernels_has_the_bits_of_plain_torch(monkeypatch, store):
 
 def test_where_triton_fails_plain_torch_computes_and_a_warning_says_why(monkeypatch):
     device = torch.device("cuda", 7)  # which need not be present to be asked about
-    monkeypatch.setattr(kernels, "check", lambda _: 1 / 0)
+    monkeypatch.setattr(checks, "check", lambda *_: 1 / 0)
     with pytest.warns(RuntimeWarning, match="Triton does not work on cuda:7.*division by zero"):
         assert not package.usable.__wrapped__(device)
-    assert not package.usable(torch.device("cpu"))
 
 
 @needs_cuda

@@ -75,6 +75,19 @@ class Blocks:
             self.norms[dtype] = self.norms[torch.float64].to(dtype)
         return self.norms[dtype]
 
+    @staticmethod
+    def takes(omega: Tensor, origin: Tensor) -> bool:
+        """Whether `place` takes a θ0 with an ω.
+
+        Args:
+            omega: ω.
+            origin: θ0.
+
+        Returns:
+            False where plain torch must add them.
+        """
+        return omega.dtype in {torch.float32, origin.dtype} and origin.is_contiguous()
+
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
     ) -> Tensor:
@@ -162,31 +175,6 @@ class Blocks:
             num_warps=max(1, min(8, width // 128)),
         )
         return (sums if splits == 1 else sums.sum(0)).view(shape)
-
-
-def check(device: torch.device) -> None:
-    """Compare the kernels with plain torch on a small map.
-
-    Args:
-        device: that computes.
-
-    Raises:
-        RuntimeError: if any bit differs.
-    """
-    D, dim = 192, 80
-    hashes, i = AffineHash(D, dim, 0), torch.arange(D, device=device)
-    a, c = hashes.hashes(range(_ceil(D, dim)), device)
-    k = (a[i // dim] * (i % dim) + c[i // dim]) % dim
-    sign = bits.signs(0, "hashed/sign", 0, D, device).float()
-    values = torch.arange(1.0, dim + 1, device=device)
-    theta, sums = values[k] * sign, torch.zeros(dim, device=device)
-    for block in range(0, D, dim):  # in which no parameter occurs twice
-        sums[k[block : block + dim]] += sign[block : block + dim]
-    blocks, rows = Blocks.of(hashes, torch.ones_like(values).double()), slice(0, D)
-    exact = torch.equal(blocks.place(values, rows), theta)
-    exact &= torch.equal(blocks.place(values, rows, theta), 2 * theta)
-    if not (exact and torch.equal(blocks.collect(torch.ones_like(theta), rows), sums)):
-        raise RuntimeError("the kernels of `hashed` gave other numbers than plain torch.")
 
 
 def _launch(program: Any, count: int, *operands: Any, **options: Any) -> None:

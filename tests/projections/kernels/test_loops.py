@@ -1,0 +1,118 @@
+"""`hashed` on a CPU by Numba: the bits of plain torch, on any number of threads."""
+
+import itertools
+import threading
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from subspace_nn import testing
+from subspace_nn.projections import Hashed, hashed, kernels
+from subspace_nn.projections.linear import place
+
+pytest.importorskip("numba")
+from subspace_nn.projections.kernels import loops
+
+CPU = torch.device("cpu")
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+#: (D, d): one parameter, d a multiple of 64 and not, all weights, and parts of 64 blocks.
+SIZES = [(75, 1), (130, 64), (200, 31), (99, 98), (5000, 7)]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Kernels at any size, in small parts."""
+    monkeypatch.setattr(hashed, "_LEAST", 1)
+    monkeypatch.setattr(hashed, "_LARGE", 1)
+    monkeypatch.setattr(loops, "_PART", 1)
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of threads, and puts it back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def in_torch(function):
+    """The same without kernels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "usable", lambda _: False)
+        return function()
+
+
+def test_numba_is_used_here():
+    assert kernels.usable(CPU)
+    assert isinstance(Hashed(20, 3)._kernel_for(torch.ones(3)), loops.Loops)
+
+
+@pytest.mark.parametrize("law", list(testing.LAWS))
+def test_keeps_the_law(law):
+    testing.LAWS[law](Hashed(67, 31, seed=7))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("D", "dim"), SIZES)
+def test_has_the_bits_of_plain_torch_and_its_sums(D, dim, dtype):
+    for rows, batch in itertools.product([slice(0, D), slice(D // 3, D - 1)], [(), (2, 3)]):
+        omega, g = torch.randn(*batch, dim).to(dtype), torch.randn(*batch, D).to(dtype)[..., rows]
+        fast, slow = Hashed(D, dim, 7)[rows], Hashed(D, dim, 7)[rows]
+        assert torch.equal(fast @ omega, in_torch(lambda: slow @ omega))
+        torch.testing.assert_close(fast.T @ g, in_torch(lambda: slow.T @ g))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_places_whole_models_as_torch_does(dtype):
+    D, dim, shapes, steps = 200, 31, [(10, 9), (0,), (2, 5, 11)], [0.37, 2.0, -1.1]
+    origins = [torch.randn(shape).to(dtype) for shape in shapes]
+    omega = torch.randn(dim, dtype=torch.promote_types(dtype, torch.float32), requires_grad=True)
+    weights = [torch.randn(shape).to(dtype) for shape in shapes]
+
+    def placed():
+        tensors = place(Hashed(D, dim, 7), omega, steps, origins)
+        return tensors, torch.autograd.grad(tensors, omega, weights)[0]
+
+    (fast, slope), (slow, expected) = placed(), in_torch(placed)
+    assert all(map(torch.equal, fast, slow))
+    torch.testing.assert_close(slope, expected)
+
+
+def test_no_bit_depends_on_the_number_of_threads(threads):
+    P, omega, g = Hashed(5000, 7, 1), torch.randn(7), torch.randn(5000)
+    found = []
+    for count in (1, 2, 3):
+        threads(count)
+        found.append((P @ omega, P.T @ g))
+    for theta, sums in found[1:]:
+        assert torch.equal(theta, found[0][0])
+        assert torch.equal(sums, found[0][1])
+
+
+def test_threads_may_share_a_map():
+    P, omegas = Hashed(5000, 7, 1), torch.randn(8, 7)
+    expected, wrong = [P @ omega for omega in omegas], []
+
+    def work(number):
+        wrong.extend(1 for _ in range(50) if not torch.equal(P @ omegas[number], expected[number]))
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_tensors_without_memory_are_left_to_torch():
+    P = Hashed(200, 31)
+    assert P._kernel_for(torch.empty(31, device="meta")) is None
+    with FakeTensorMode():
+        assert P._kernel_for(torch.empty(31)) is None
+
+
+def test_where_numba_fails_plain_torch_computes_and_a_warning_says_why(monkeypatch):
+    monkeypatch.setattr(kernels, "kernel", lambda _: 1 / 0)
+    with pytest.warns(RuntimeWarning, match="Numba does not work on cpu.*division by zero"):
+        assert not kernels.usable.__wrapped__(CPU)
