@@ -14,11 +14,11 @@ from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.projections import Projection
 from subspace_nn.projections.base import Needs
-from subspace_nn.subspace import theta0
-from subspace_nn.subspace.copies import canonical, copied, dense, state
+from subspace_nn.subspace.copies import canonical, copied, state
 from subspace_nn.subspace.layout import Layout
+from subspace_nn.subspace.saving import BASE, DRAWN, STORED, compare, differences, identity
 from subspace_nn.subspace.selection import Selection
-from subspace_nn.subspace.wrapper import BASE, DRAWN, STORED, Subspace
+from subspace_nn.subspace.wrapper import Subspace
 
 #: A P of more entries than this is not made because of a file, unless the user says so.
 MAX_ENTRIES = 2**28
@@ -85,8 +85,10 @@ def _restore(
     if projection is None:
         _check_needs(net.projection, max_entries)
     net.base = spec.get("base")
-    if problems := list(_differences(spec, net)):
-        raise CheckpointError(*problems)
+    if problems := list(differences(spec, identity(net))):
+        remedies = [f"Give the model {net.base!r}, load(path, module)."] if net.base else []
+        remedies += [_OWN] if spec["P"] != net.projection.fingerprint() else []
+        raise CheckpointError(*problems[:-1], " ".join((problems[-1], *remedies)))
     omega = saved.omega.to(net.omega.dtype) if "omega" in spec else saved.omega
     net.load_values({**saved.tensors, "omega": omega})
     return net.eval()
@@ -158,7 +160,7 @@ def _explain(
     spec: Mapping[str, Any], module: nn.Module, layout: Layout, stated: Mapping[str, Stated]
 ) -> Iterator[str]:
     """Sentences about a module of another architecture: what the file says of the writer's."""
-    yield from _compare("architecture", spec["architecture"], layout.fingerprint())
+    yield from compare("architecture", spec["architecture"], layout.fingerprint())
     if spec["D"] != layout.D:
         yield f"Expected {spec['D']:,} weights in θ, got {layout.D:,}."
     own = {canonical(n): p for n, p in module.named_parameters(remove_duplicate=False)}
@@ -221,38 +223,8 @@ def _entries(projection: Projection) -> int:
     return max(needs.entries, beyond[0] // 4, int(beyond[1] / 120e-9))
 
 
-def _differences(spec: Mapping[str, Any], net: Subspace) -> Iterator[str]:
-    """What has come out different from what the writer had, all of it."""
-    remedy = f"Give the model {net.base!r}, load(path, module)." if net.base else ""
-    yield from _compare("θ0", spec["theta0"], theta0.fingerprint(net.layout, net.theta0()), remedy)
-    if net.base:
-        frozen = {name: dense(tensor) for name, tensor in net.frozen().items()}
-        got = container.fingerprint(frozen) if frozen else None
-        yield from _compare("set of frozen parameters", spec.get("frozen"), got, remedy)
-    yield from _compare("P", spec["P"], net.projection.fingerprint(), _OWN)
-    yield from _compare_sketches(spec.get("sketch"), net.projection)
-
-
-def _compare(what: str, expected: object, got: object, remedy: str = "") -> Iterator[str]:
-    if expected != got:
-        sentence = f"another {what} than the one it was saved with: expected {expected}, got {got}."
-        yield f"{sentence} {remedy}".rstrip()
-
-
-def _compare_sketches(saved: object, projection: Projection) -> Iterator[str]:
-    got = None if projection.portable else projection.sketch()
-    if isinstance(saved, list) and got is not None:
-        close = len(saved) == len(got) and all(
-            isinstance(a, float) and abs(a - b) < 1e-4 for a, b in zip(saved, got, strict=True)
-        )
-    else:
-        close = saved is got
-    if not close:
-        yield f"another P than the one saved: expected sketch {saved}, got {got}."
-
-
 def _expect(what: str, expected: object, got: object) -> None:
-    if problems := list(_compare(what, expected, got)):
+    if problems := list(compare(what, expected, got)):
         raise CheckpointError(*problems)
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 #: first parameter for its dtype and device. It is no part of any state.
 LIKE = "subspace_theta0"
 
-_EXTRA = "_extra_state"
+#: What the extra state of a module is called.
+EXTRA = "_extra_state"
 
 
 def copied(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
@@ -142,7 +143,7 @@ def set_state(module: nn.Module, values: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, value in values.items():
             path, _, last = name.rpartition(".")
-            if last == _EXTRA:
+            if last == EXTRA:
                 parts[path].set_extra_state(value)
             else:
                 own[name].copy_(value)
@@ -158,7 +159,7 @@ def _state(module: nn.Module) -> Iterator[tuple[str, Any]]:
             if buffer is not None and name not in part._non_persistent_buffers_set:
                 yield dot + name, buffer
         if type(part).get_extra_state is not nn.Module.get_extra_state:
-            yield dot + _EXTRA, part.get_extra_state()
+            yield dot + EXTRA, part.get_extra_state()
 
 
 class _WithoutHistory(TorchFunctionMode):
@@ -177,6 +178,7 @@ class _WithoutHistory(TorchFunctionMode):
 
 
 __all__ = [
+    "EXTRA",
     "LIKE",
     "canonical",
     "copied",

@@ -12,6 +12,7 @@ from torch._C._dynamo import eval_frame
 
 from subspace_nn.common.errors import InputError
 from subspace_nn.subspace import copies, memory
+from subspace_nn.subspace.choice import Chosen
 from subspace_nn.subspace.copies import LIKE
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.memory import Weights
@@ -187,11 +188,7 @@ def release(
     Raises:
         InputError: if the class of a module was changed after that.
     """
-    if changed := [
-        p for p in places if type(p.module).__dict__.get(_MADE, (None,))[0] is not p.kind
-    ]:
-        names = ", ".join(sorted({type(place.module).__name__ for place in changed}))
-        raise InputError(f"The class of a module was changed after it was wrapped: {names}.")
+    check_unchanged({place.module: place.kind for place in places})
     weights.owner._parameters.pop(OMEGA)
     for place in places:
         part, link = place.module, place.module.__dict__[_LINK]
@@ -211,6 +208,48 @@ def release(
             del part.__dict__[_LINK]
         if isinstance(part, nn.RNNBase):
             part._init_flat_weights()
+
+
+def derive(part: nn.Module) -> None:
+    """Give a module a class with which some of its tensors are an adapter's.
+
+    Args:
+        part: the module.
+    """
+    part.__dict__.setdefault(_LINK, Link())
+    part.__class__ = _live(type(part), None)
+
+
+def restore(part: nn.Module) -> None:
+    """Undo `derive`.
+
+    Args:
+        part: the module.
+    """
+    part.__class__ = type(part).__dict__[_MADE][0]
+    if not part.__dict__[_LINK].cores:
+        del part.__dict__[_LINK]
+    if isinstance(part, nn.RNNBase):
+        part._init_flat_weights()
+
+
+def check_unchanged(parts: Mapping[nn.Module, type[nn.Module] | None]) -> None:
+    """Refuse to go on if somebody else has given a module another class.
+
+    Args:
+        parts: modules, and what the class of each was made of; None if it was made by `derive`.
+
+    Raises:
+        InputError: if one is of another class.
+    """
+    changed = set()
+    for part, kind in parts.items():
+        base, computed = type(part).__dict__.get(_MADE, (part, ()))
+        if base is not kind if kind else computed is not None:
+            changed.add(type(part).__name__)
+    if changed:
+        names = ", ".join(sorted(changed))
+        raise InputError(f"The class of a module was changed after it was wrapped: {names}.")
 
 
 def check(module: nn.Module, layout: Layout) -> None:
@@ -242,6 +281,8 @@ def check(module: nn.Module, layout: Layout) -> None:
                 f"Already in a subspace: {where}. Wrap the Subspace itself, or what its merge() or "
                 "release() gives."
             )
+        if isinstance(part, Chosen):
+            problems.append(f"Has adapters: {where}. Wrap what its merge() gives.")
     for entry in layout.entries:
         if copies.is_sharded(module.get_parameter(entry.name)):
             problems.append(
@@ -319,15 +360,15 @@ _RECURRENT: dict[str, Any] = {
 
 
 @functools.cache
-def _live(kind: type[nn.Module], names: tuple[str, ...]) -> type[nn.Module]:
-    """The class of a module of some kind with computed weights of these names."""
-    body: dict[str, Any] = {name: _computed(name) for name in names}
+def _live(kind: type[nn.Module], names: tuple[str, ...] | None) -> type[nn.Module]:
+    """The class of a module of some kind with computed weights of these names, or of adapters."""
+    body: dict[str, Any] = {name: _computed(name) for name in names or ()}
     if issubclass(kind, nn.RNNBase):
         body |= _RECURRENT
     body |= {_MADE: (kind, names), "__module__": kind.__module__, "__doc__": kind.__doc__}
     body["__qualname__"] = kind.__qualname__
     bases = (kind,) if issubclass(kind, Live) else (Live, kind)
-    return type(kind.__name__, bases, body)
+    return type(kind.__name__, bases if names is not None else (Chosen, *bases), body)
 
 
 def _describe(kind: type) -> Any:
@@ -350,4 +391,17 @@ def _kind_of(description: Any) -> Any:
     return _live(_kind_of(base), names)
 
 
-__all__ = ["OMEGA", "RECIPE", "Link", "Live", "Place", "check", "install", "release", "written_to"]
+__all__ = [
+    "OMEGA",
+    "RECIPE",
+    "Link",
+    "Live",
+    "Place",
+    "check",
+    "check_unchanged",
+    "derive",
+    "install",
+    "release",
+    "restore",
+    "written_to",
+]

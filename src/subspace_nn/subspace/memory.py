@@ -12,6 +12,7 @@ from torch._C import _autograd
 from torch.autograd.graph import saved_tensors_hooks
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.subspace.choice import Chosen
 from subspace_nn.subspace.theta import Theta
 
 Memory = Literal["auto", "whole", "layer"]
@@ -45,6 +46,9 @@ class Weights:
         memory: as for `Subspace`.
         written: numbers of the entries that their modules write to, as embeddings with `max_norm`
             do: these get a copy of their own each time.
+
+    Attributes:
+        keep: for how many ω the weights are kept for inference.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Weights:
         self.theta, self.owner, self.name = theta, owner, name
         self.layered = memory == "layer" or (memory == "auto" and theta.layout.D > WHOLE)
         self._written = written
+        self.keep = 1
         self.forget()
 
     @property
@@ -68,7 +73,7 @@ class Weights:
 
     def forget(self) -> None:
         """Drop what was kept for inference and for noticing writes."""
-        self._kept: _Kept | None = None
+        self._kept: tuple[_Kept, ...] = ()
         self._loose: tuple[int, Tensor, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -77,7 +82,7 @@ class Weights:
         Returns:
             The attributes, without what can be computed again.
         """
-        return {**self.__dict__, "_kept": None, "_loose": None}
+        return {**self.__dict__, "_kept": (), "_loose": None}
 
     def read(self, index: int) -> Tensor:
         """The weight that a module asks for.
@@ -92,7 +97,12 @@ class Weights:
             InputError: if a weight that was read before has been written to.
         """
         if torch.compiler.is_compiling():
+            if isinstance(self.owner, Chosen):
+                return _read_uncompiled(self, index)
             return self.theta.tensors(self.omega, index)[0]
+        return self._read(index)
+
+    def _read(self, index: int) -> Tensor:
         for scope in reversed(_THREAD.scopes):
             if scope.weights is self:
                 tensor = scope.read(index)
@@ -119,18 +129,22 @@ class Weights:
         return not (flows or self.layered or self.owner.training or _transforming())
 
     def constant(self) -> list[Tensor]:
-        """All weights, made once for each ω.
+        """All weights, made once for each of the last `keep` ω.
 
         Returns:
             One tensor for each entry.
         """
-        omega, kept = self.omega, self._kept
-        if kept is None or not kept.holds(omega, self.theta):
-            kept = self._kept = _Kept.of(omega, self.theta)
+        omega = self.omega
+        kept = next((kept for kept in self._kept if kept.holds(omega, self.theta)), None)
+        if kept is None:
+            self._kept = self._kept[: self.keep - 1]  # before there is another
+            kept = _Kept.of(omega, self.theta)
         if [tensor._version for tensor in kept.tensors] != kept.made:
-            self._kept = None
+            self.forget()
             pairs = enumerate(zip(kept.tensors, kept.made, strict=True))
             raise self.written(next(i for i, (t, version) in pairs if t._version != version))
+        others = tuple(other for other in self._kept if other is not kept)
+        self._kept = (kept, *others)[: self.keep]
         if self._written:
             kept_or_own = enumerate(kept.tensors)
             return [t.detach().clone() if i in self._written else t for i, t in kept_or_own]
@@ -216,6 +230,10 @@ class _Scope:
             self.weights.forget()
             return dict(enumerate(_shielded(theta, omega)))
         return {index: _shielded(theta, omega, index)[0]}
+
+
+#: The compiler cannot see which adapter a thread or task has chosen.
+_read_uncompiled = torch._disable_dynamo(Weights._read)
 
 
 def opens(cores: tuple[Weights, ...]) -> bool:

@@ -40,7 +40,10 @@ class Theta:
         projection: the map P.
         sigma: σ by entry name.
         steps: factor before P ω by entry name.
+        moves: how often a tensor of θ0 was moved or cast.
     """
+
+    moves = 0
 
     def __init__(
         self,
@@ -126,6 +129,7 @@ class Theta:
         held = self.origin[name]
         with torch.no_grad():
             moved = fn(held.data)
+        self.moves += 1
         self._stale |= moved.dtype != held.dtype
         if torch._has_compatible_shallow_copy_type(held, moved):
             held.data = moved

@@ -3,31 +3,29 @@
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from subspace_nn import bits, models, projections
+from subspace_nn import bits, projections
+from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.format import container, packing
+from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.projections import Projection
 from subspace_nn.projections.coordinates import coordinates
-from subspace_nn.subspace import copies, live
+from subspace_nn.subspace import adapters as adapters_
+from subspace_nn.subspace import copies, live, saving
 from subspace_nn.subspace import theta0 as theta0_
+from subspace_nn.subspace.choice import Adapters
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.memory import Memory, Weights
 from subspace_nn.subspace.selection import Patterns, Selection
 from subspace_nn.subspace.theta import Scale, Theta, check_choices
 
 Theta0 = Literal["auto", "seed", "module"]
-
-#: How a checkpoint says where θ0 is from: drawn from the seed by this version, in the file, or
-#: the weights of a model that whoever loads it gives.
-DRAWN = f"seed/{theta0_.VERSION}"
-STORED = "file"
-BASE = "base"
 
 
 class Subspace(nn.Module):
@@ -126,7 +124,7 @@ class Subspace(nn.Module):
         choices = {"theta0": (theta0, Theta0), "scale": (scale, Scale), "memory": (memory, Memory)}
         check_choices(projection, choices)
         self.selection = Selection.of(include, exclude, train)
-        _check_state(module)
+        saving.check_state(module)
         self.layout = Layout.of(module, self.selection)
         live.check(module, self.layout)
         _, dim = projections.check_sizes(self.layout.D, dim)
@@ -147,6 +145,7 @@ class Subspace(nn.Module):
         self._places = live.install(module, self.layout, self._weights, omega, self._recipe(theta))
         for name in self.layout.held:
             module.get_parameter(name).requires_grad = False
+        self._adapters = Adapters()
         self.training = module.training
         self.module = module
 
@@ -190,12 +189,148 @@ class Subspace(nn.Module):
 
         Args:
             *args: passed on.
-            **kwargs: passed on.
+            **kwargs: passed on, but for `adapters`: the name of the adapter to compute with, or
+                one for each row of the batch; None stands for the base. The rows of each adapter
+                are a call of their own, with every tensor argument of as many rows cut to them:
+                k adapters cost k calls of smaller batches, and k times the making of weights.
 
         Returns:
             Whatever the module returns.
         """
+        if "adapters" in kwargs:
+            return adapters_.call(self, kwargs.pop("adapters"), args, kwargs)
         return self.module(*args, **kwargs)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters, in the order in which they were added."""
+        return tuple(self._adapters.named)
+
+    @property
+    def active_adapter(self) -> str | None:
+        """Name of the adapter that holds here; None for the base."""
+        chosen = self._adapters.chosen()
+        return None if chosen is None else chosen.name
+
+    @property
+    def keep(self) -> int:
+        """For how many ω the weights are kept for inference: 1, unless it is set."""
+        return self._weights.keep
+
+    @keep.setter
+    def keep(self, value: int) -> None:
+        require(whole("keep", value, 1))
+        self._weights.keep = value
+
+    def add_adapter(self, name: str) -> None:
+        """Add an ω of its own to this base, with what trains beside it and with its own buffers.
+
+        It starts as a new subspace does, at θ0, with the base's values of all else, and is not
+        chosen: see `set_adapter`.
+
+        Args:
+            name: 1 to 128 letters (a-z, A-Z), digits and `_ . -`; no dot or dash at its beginning.
+
+        Raises:
+            InputError: if the name cannot be one or is taken; or the module is sharded, has extra
+                state, or its ω is in a subspace itself.
+
+        Example:
+            >>> net = Subspace(nn.Linear(20, 10), dim=15)
+            >>> net.add_adapter("acme")
+            >>> net.set_adapter("acme")
+            >>> net.adapters, net.active_adapter
+            (('acme',), 'acme')
+        """
+        if name in self._adapters.named:
+            raise InputError(f"There is an adapter {name!r}: delete it first, or name another.")
+        adapter = adapters_.make(self, name)
+        self._adapters.named[name] = adapter
+
+    def load_adapter(
+        self, name: str, path: str | os.PathLike[str], *, replace: bool = False
+    ) -> None:
+        """Add an adapter from a file, after it is verified to be for this base and this P.
+
+        Nothing of the base is copied, and nothing changes if the file is refused. θ0's fingerprint
+        is computed for the first file only.
+
+        Args:
+            name: as for `add_adapter`.
+            path: a file that `save` wrote.
+            replace: whether it may take the place of an adapter of that name. Code that runs
+                with the old one in a block ends with that.
+
+        Raises:
+            InputError: as `add_adapter`.
+            CheckpointError: if the file is damaged, or of another seed, projection or version of
+                it, dim, scale, selection, architecture, base or dtype.
+        """
+        if name in self._adapters.named and not replace:
+            raise InputError(f"There is an adapter {name!r}: replace=True puts this in its place.")
+        saved = adapters_.read(self, path)
+        adapter = adapters_.make(self, name)
+        with self._adapters.pinned(adapter):
+            self.load_values(saved.tensors)
+        self.base = self.base or saved.spec.get("base")
+        if self._adapters.active is not None and self._adapters.active.name == name:
+            self._adapters.activate(adapter)
+        self._adapters.named[name] = adapter
+
+    def set_adapter(self, name: str | None) -> None:
+        """Choose the adapter of all threads, but where a block of `adapter` holds.
+
+        `net.omega`, `parameters()`, `state_dict()` and `save` are then the adapter's. An optimiser
+        keeps the parameters it was made with: make one for each adapter.
+
+        Args:
+            name: of the adapter. None for the base: what the net holds without a name, which is
+                θ0 in a net that was just made.
+
+        Raises:
+            InputError: if there is no such adapter.
+        """
+        self._adapters.activate(self._adapters.get(name))
+
+    def adapter(self, name: str | None) -> AbstractContextManager[None]:
+        """Choose an adapter for a block of code, in this thread or task only.
+
+        In the block everything of the net is the adapter's, as after `set_adapter`. Other threads
+        and tasks do not notice; those that are started in the block take it over as context
+        variables are: tasks and `asyncio.to_thread` do, `threading.Thread` does not.
+        A generator must not yield in the block, for its caller would run in it.
+
+        Args:
+            name: of the adapter; None for the base.
+
+        Returns:
+            A context manager.
+
+        Raises:
+            InputError: if there is no such adapter.
+
+        Example:
+            >>> net = Subspace(nn.Linear(20, 10), dim=15)
+            >>> net.add_adapter("acme")
+            >>> with net.adapter("acme"):
+            ...     y = net(torch.zeros(3, 20))
+            >>> net.active_adapter
+        """
+        return self._adapters.pinned(self._adapters.get(name))
+
+    def delete_adapter(self, name: str) -> None:
+        """Forget an adapter. Code that runs with it in a block ends with it.
+
+        Args:
+            name: of the adapter.
+
+        Raises:
+            InputError: if there is no such adapter, or `set_adapter` has chosen it.
+        """
+        adapter = self._adapters.get(name)
+        if adapter is None or adapter is self._adapters.active:
+            raise InputError(f"{name!r} is in use: choose another first, as in set_adapter(None).")
+        del self._adapters.named[name]
 
     def theta(self) -> Tensor:
         """All weights as one vector, differentiable in ω.
@@ -219,7 +354,9 @@ class Subspace(nn.Module):
         Returns:
             A copy of the module; its weights require gradients where the module's did.
         """
-        plain = cast("Subspace", copies.copied(self)).release()
+        twin = cast("Subspace", copies.copied(self))
+        twin.set_adapter(self.active_adapter)
+        plain = twin.release()
         with torch.no_grad():
             for name, tensor in self._tensors().items():
                 parameter = plain.get_parameter(name)
@@ -231,7 +368,7 @@ class Subspace(nn.Module):
         return plain
 
     def release(self) -> nn.Module:
-        """The module as it was before it was wrapped; this subspace ends.
+        """The module as it was before it was wrapped; this subspace ends, and its adapters.
 
         The class, the parameters and which of them require gradients are those of before. What
         `train` matched, buffers, device and dtype are as they are now. For the trained weights,
@@ -246,6 +383,7 @@ class Subspace(nn.Module):
             like = origin[name]
             self._originals[name].data = self._originals[name].data.to(like.device, like.dtype)
         parameters = dict(enumerate(self._originals.values()))
+        adapters_.release(self._adapters)
         live.release(self._weights, self._places, parameters)
         for name in self.layout.held:
             self.module.get_parameter(name).requires_grad = True
@@ -294,6 +432,7 @@ class Subspace(nn.Module):
         *,
         dtype: str | None = None,
         base: str | None = None,
+        adapter: str | None = None,
     ) -> None:
         """Write a checkpoint: ω, the recipe, and what cannot be recomputed from them.
 
@@ -308,13 +447,30 @@ class Subspace(nn.Module):
                 own, too. The file then holds fingerprints of them only, and whoever loads it
                 gives the model, `load(path, module)`: the name is for people and looked up
                 nowhere. None by default, or the name that this was loaded with.
+            adapter: the name of the adapter to save; by default the one that holds here, which is
+                the base where none was chosen.
 
         Raises:
-            InputError: if a base is named and θ0 was drawn from the seed, the dtype is unknown,
-                or ω does not fit into it.
+            InputError: if there is no such adapter, a base is named and θ0 was drawn from the
+                seed, the dtype is unknown, or ω does not fit into it.
         """
-        checkpoint = self.to_checkpoint(base or self.base)
+        with nullcontext() if adapter is None else self.adapter(adapter):
+            checkpoint = self.to_checkpoint(base or self.base)
         container.write(checkpoint.rounded(dtype) if dtype else checkpoint, path)
+
+    def to_checkpoint(self, base: str | None = None) -> Checkpoint:
+        """What `save` writes.
+
+        Args:
+            base: as for `save`; None puts θ0 into it, where it was not drawn from the seed.
+
+        Returns:
+            The specification and the tensors.
+
+        Raises:
+            InputError: as `save`.
+        """
+        return saving.checkpoint(self, base)
 
     def load_values(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what a checkpoint holds.
@@ -338,77 +494,9 @@ class Subspace(nn.Module):
         if self.layout.beside:
             beside = sum(self.module.get_parameter(name).numel() for name in self.layout.beside)
             text += f", beside={beside}"
+        if self.adapters:
+            text += f", adapters={len(self.adapters)}"
         return text
-
-    def frozen(self) -> dict[str, Tensor]:
-        """The module's parameters that are neither in θ nor trained with ω.
-
-        Returns:
-            The tensors by the names that they have in a checkpoint, not copied.
-        """
-        free = {id(self.module.get_parameter(name)) for name in (*self.layout.beside, live.OMEGA)}
-        own = self.module.named_parameters(remove_duplicate=False)
-        named = ((copies.canonical(n), p) for n, p in own if not n.endswith(copies.LIKE))
-        return {f"module.{name}": p for name, p in named if id(p) not in free}
-
-    def to_checkpoint(self, base: str | None = None) -> Checkpoint:
-        """What `save` writes.
-
-        Args:
-            base: as for `save`; None puts θ0 into it, where it was not drawn from the seed.
-
-        Returns:
-            The specification and the tensors.
-
-        Raises:
-            InputError: if a base is named and θ0 was drawn from the seed, θ0 was written to, or
-                the module is in evaluation mode and has folded weights for that.
-        """
-        if base is not None and self.theta0_from == "seed":
-            raise InputError(
-                f"base={base!r}: θ0 was drawn from the seed, it is no model's weights. Leave the "
-                'base out, or make the subspace with theta0="module".'
-            )
-        if changed := self._theta.changed():
-            raise InputError(
-                "Cannot be saved: θ0 was written to after the module was wrapped, "
-                f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
-            )
-        _check_folded(self.module)
-        held = copies.state(self.module)
-        quantised = [n for n, t in (held | self._theta.origin).items() if copies.is_quantised(t)]
-        if quantised and base is None:
-            raise InputError(
-                f"Cannot be saved: quantised, {', '.join(quantised)}. Name the model that they are "
-                "of: save(path, base=…)."
-            )
-        values = {name: copies.dense(copies.whole(tensor)) for name, tensor in held.items()}
-        tensors = {"omega": values.pop(live.OMEGA).detach()}
-        tensors |= {f"module.{name}": tensor for name, tensor in values.items()}
-        source: dict[str, Any] = {"theta0_from": DRAWN if self.theta0_from == "seed" else STORED}
-        if base is not None:
-            frozen = {name: tensors.pop(name) for name in self.frozen()}
-            source = {"theta0_from": BASE, "base": base}
-            source |= {"frozen": container.fingerprint(frozen)} if frozen else {}
-        elif self.theta0_from == "module":
-            tensors |= {f"theta0.{copies.canonical(n)}": t for n, t in self.theta0().items()}
-        projection = self.projection
-        spec: dict[str, Any] = {
-            "D": self.D,
-            "P": projection.fingerprint(),
-            "architecture": self.layout.fingerprint(),
-            "dim": self.dim,
-            "projection": projection.label,
-            "seed": self.seed,
-            "theta0": theta0_.fingerprint(self.layout, self.theta0()),
-            **source,
-        }
-        if not projection.portable:
-            spec["sketch"] = list(projection.sketch())
-        if self.scale != "init":
-            spec["scale"] = self.scale
-        spec |= self.selection.recipe()
-        return Checkpoint(spec | _named(self), tensors)
 
     @property
     def _theta(self) -> Theta:
@@ -454,80 +542,9 @@ class Subspace(nn.Module):
             super().__setattr__(name, value)
 
 
-def _named(net: Subspace) -> dict[str, str]:
-    """The fields that name the net, if it is as `models.build` makes it, but for its dtype."""
-    name = models.name_of(net.module)
-    weights = copies.state(net.module) | net.theta0()
-    del weights[live.OMEGA]
-    dtypes = {str(t.dtype).removeprefix("torch.") for t in weights.values()}
-    if name is None or len(dtypes) > 1 or not dtypes <= packing.FLOATS.keys():
-        return {}
-    with torch.device("meta"):
-        built = models.build(name)
-    if _shapes(built.state_dict()) != _shapes(weights):
-        return {}
-    if Layout.of(built, net.selection).fingerprint() != net.layout.fingerprint():
-        return {}
-    (dtype,) = dtypes
-    return {"model": name} | ({} if dtype == "float32" else {"dtype": dtype})
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
-
-
 def _own(originals: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
     """Tensors to draw into, so that those of a module that was not copied stay as they are."""
     return {name: nn.Parameter(torch.empty_like(tensor)) for name, tensor in originals.items()}
-
-
-def _check_state(module: nn.Module) -> None:
-    state = copies.state(module)
-    problems = []
-    if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        problems.append(
-            f"The module's extra state is no tensor, and no checkpoint could hold it: "
-            f"{', '.join(odd)}. Have get_extra_state return a tensor."
-        )
-    problems += [
-        f"{name} is {what}, which no checkpoint can hold. Expected a dense tensor with values."
-        for name, value in state.items()
-        if isinstance(value, Tensor) and (what := _unlike_dense(value))
-    ]
-    if problems:
-        raise InputError(*problems)
-
-
-def _unlike_dense(tensor: Tensor) -> str | None:
-    """What a tensor is that has no values, not one for each of its places, or unknown ones."""
-    if tensor.is_meta:
-        return "on the device meta"
-    if tensor.is_nested:
-        return "a nested tensor"
-    if tensor.layout is not torch.strided:
-        return f"of layout {tensor.layout}"
-    return None if tensor.dtype in container.DTYPES.values() else f"of {tensor.dtype}"
-
-
-def _check_folded(module: nn.Module) -> None:
-    """Refuse a state that `train` changes: a file does not say which mode it is of."""
-    stock = {nn.Module, live.Live}
-    own = [
-        part
-        for part in module.modules()
-        if not part.training
-        and any("train" in vars(c) for c in type(part).__mro__ if c not in stock)
-    ]
-    if not own:
-        return
-    twin = copies.copied(module)
-    before = {name: tensor.clone() for name, tensor in copies.state(twin).items()}
-    after = copies.state(twin.train())
-    if changed := [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]:
-        raise InputError(
-            f"Cannot be saved in evaluation mode, for which {', '.join(changed)} was folded: call "
-            "train() first."
-        )
 
 
 def _laws(

@@ -1,0 +1,249 @@
+"""Which adapter's values a module has: one for all threads, or another for a block of code."""
+
+import contextlib
+import difflib
+from collections.abc import Generator, Iterator, MutableMapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from subspace_nn.common.errors import InputError
+
+#: What the blocks around the code that runs have chosen, the innermost last; None is the base.
+_CHOSEN: ContextVar[tuple["_Block", ...]] = ContextVar("subspace_nn_adapter", default=())
+
+#: Where a module keeps its link.
+LINK = "_subspace_choice"
+
+
+@dataclass(eq=False)
+class Adapter:
+    """The tensors of one adapter.
+
+    Attributes:
+        name: of the adapter.
+        values: for each part of the module that has such tensors, these by their names there.
+    """
+
+    name: str
+    values: tuple[dict[str, Tensor], ...]
+
+
+@dataclass(eq=False, frozen=True)
+class _Block:
+    """A block of code that has chosen an adapter of a net."""
+
+    adapters: "Adapters"
+    adapter: Adapter | None
+
+
+@dataclass(eq=False, frozen=True)
+class Link:
+    """What a part of a module knows of its adapters.
+
+    Attributes:
+        adapters: those of the net.
+        number: of the part.
+        names: of the tensors that every adapter has its own of.
+    """
+
+    adapters: "Adapters"
+    number: int
+    names: frozenset[str]
+
+
+class Adapters:
+    """The adapters of one net.
+
+    Attributes:
+        parts: the modules that hold a tensor which each adapter has its own of.
+        named: the adapters by name, in the order in which they were added.
+        active: the one that holds where no block has chosen another; None for the base.
+    """
+
+    # Of the class, for parts of a module may ask while a copy is being made.
+    parts: tuple[nn.Module, ...] = ()
+    active: Adapter | None = None
+    _lent = False
+
+    def __init__(self) -> None:
+        self.named: dict[str, Adapter] = {}
+
+    def get(self, name: str | None) -> Adapter | None:
+        """Look an adapter up.
+
+        Args:
+            name: of the adapter; None for the base.
+
+        Returns:
+            The adapter; None for the base.
+
+        Raises:
+            InputError: if there is none of this name.
+        """
+        if name is None:
+            return None
+        if name in self.named:
+            return self.named[name]
+        close = difflib.get_close_matches(name, self.named, 3) or [*self.named][:5]
+        have = f"there are {len(self.named):,}, such as {', '.join(close)}" if close else "none yet"
+        raise InputError(f"Expected the name of an adapter, got {name!r}; {have}.")
+
+    def activate(self, adapter: Adapter | None) -> None:
+        """Choose the adapter of all code that is in no block.
+
+        Args:
+            adapter: the adapter; None for the base.
+        """
+        self.active, self._lent = adapter, False
+
+    def chosen(self) -> Adapter | None:
+        """The adapter that holds for the code that asks.
+
+        Returns:
+            The adapter; None for the base.
+
+        Raises:
+            InputError: if a backward pass runs part of a forward pass again, and which adapter
+                that was with is not known.
+        """
+        if torch.compiler.is_compiling():  # it cannot see context variables
+            return _chosen_uncompiled(self)
+        return self._chosen()
+
+    def _chosen(self) -> Adapter | None:
+        for block in reversed(_CHOSEN.get()):
+            if block.adapters is self:
+                return block.adapter
+        if self._lent and torch._C._current_graph_task_id() != -1:
+            raise InputError(
+                "A backward pass runs part of the forward pass again, and not in the block that "
+                "chose the adapter. To train with activation checkpointing, choose it with "
+                "set_adapter(name), and keep to it until backward() is done."
+            )
+        return self.active
+
+    def is_pinned(self) -> bool:
+        """Whether the code that asks is in a block."""
+        return any(block.adapters is self for block in _CHOSEN.get())
+
+    @contextlib.contextmanager
+    def pinned(self, adapter: Adapter | None) -> Generator[None]:
+        """Choose an adapter for a block of code, in this thread or task only.
+
+        Args:
+            adapter: the adapter; None for the base.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            InputError: if blocks end in another order than the reverse of their beginning.
+        """
+        own = _Block(self, adapter)
+        _CHOSEN.set((*_CHOSEN.get(), own))
+        try:
+            yield
+        finally:
+            found = _CHOSEN.get()
+            _CHOSEN.set(tuple(block for block in found if block is not own))
+        if found[-1:] != (own,):
+            raise InputError(
+                "A block of net.adapter(name) has ended before one that began in it: a generator "
+                "yielded inside of its block, and its caller ran with that adapter. Yield outside "
+                "of the block, or call net(x, adapters=name)."
+            )
+
+    def lend(self) -> None:
+        """Remember that a graph was made with another adapter than the active one."""
+        self._lent |= torch.is_grad_enabled() and self.chosen() is not self.active
+
+
+_chosen_uncompiled = torch._disable_dynamo(Adapters._chosen)
+
+
+class Chosen(nn.Module):
+    """Mixed into the class of a module some of whose tensors are an adapter's."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the module's own, to its end with the adapter it began with."""
+        adapters: Adapters = self.__dict__[LINK].adapters
+        if torch.compiler.is_compiling():
+            return super().__call__(*args, **kwargs)
+        adapters.lend()
+        if adapters.is_pinned():
+            return super().__call__(*args, **kwargs)
+        with adapters.pinned(adapters.chosen()):
+            return super().__call__(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """As the module's own, and the adapter's tensors."""
+        link: Link | None = self.__dict__.get(LINK)
+        if link is not None and name in link.names:
+            adapter = link.adapters.chosen()
+            if adapter is not None:
+                return adapter.values[link.number][name]
+        return super().__getattr__(name)
+
+    def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        result = super()._apply(fn, *args, **kwargs)  # the chosen one's
+        link: Link = self.__dict__[LINK]
+        for adapter in (None, *link.adapters.named.values()):
+            if adapter is not link.adapters.chosen():
+                with link.adapters.pinned(adapter):
+                    _apply_to(self, link.names, fn)
+        return result
+
+
+def _apply_to(part: Chosen, names: frozenset[str], fn: Any) -> None:
+    """Do to an adapter's tensors what a module does to its own in `to`, `half`, `cuda` …."""
+    holder = nn.Module()
+    holder._parameters.update((n, t) for n, t in part._parameters.items() if n in names)
+    holder._buffers.update((n, t) for n, t in part._buffers.items() if n in names)
+    holder._apply(fn)
+    part._parameters.update(holder._parameters)
+    part._buffers.update(holder._buffers)
+
+
+class _View(MutableMapping[str, Any]):
+    """A module's own parameters or buffers, with an adapter's in the place of some."""
+
+    def __init__(self, own: dict[str, Any], chosen: dict[str, Tensor]) -> None:
+        self._own, self._chosen = own, chosen
+
+    def __getitem__(self, name: str) -> Any:
+        own = self._own[name]
+        return self._chosen.get(name, own)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        (self._chosen if name in self._chosen else self._own)[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        raise InputError(f"{name} cannot be deleted while an adapter is chosen.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+
+def _held(kind: str) -> property:
+    def read(self: nn.Module) -> Any:
+        own = self.__dict__[kind]
+        link: Link | None = self.__dict__.get(LINK)
+        adapter = link.adapters.chosen() if link is not None else None
+        return own if adapter is None or link is None else _View(own, adapter.values[link.number])
+
+    return property(read, lambda self, value: self.__dict__.__setitem__(kind, value))
+
+
+# Whoever lists, moves, saves or swaps parameters and buffers asks for these.
+for _kind in ("_parameters", "_buffers"):
+    setattr(Chosen, _kind, _held(_kind))
+
+
+__all__ = ["LINK", "Adapter", "Adapters", "Chosen", "Link"]

@@ -1,0 +1,278 @@
+"""What a checkpoint of a net holds, and what decides its function besides that."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from subspace_nn import models
+from subspace_nn.common.errors import InputError
+from subspace_nn.format import container, packing
+from subspace_nn.format.container import Checkpoint
+from subspace_nn.subspace import copies, live, theta0
+from subspace_nn.subspace.layout import Layout
+
+if TYPE_CHECKING:
+    from subspace_nn.subspace.wrapper import Subspace
+
+#: How a checkpoint says where θ0 is from: drawn from the seed by this version, in the file, or
+#: the weights of a model that whoever loads it gives.
+DRAWN = f"seed/{theta0.VERSION}"
+STORED = "file"
+BASE = "base"
+
+#: Fields that decide what ω means, and what they are called.
+FIELDS = {
+    "seed": "seed",
+    "projection": "projection",
+    "dim": "number of free parameters d",
+    "D": "number of weights D",
+    "architecture": "architecture",
+    "scale": "scale",
+    "include": "selection (include)",
+    "exclude": "selection (exclude)",
+    "train": "selection (train)",
+    "theta0": "θ0",
+    "frozen": "set of frozen parameters",
+    "P": "P",
+}
+
+
+def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
+    """What `save` writes.
+
+    Args:
+        net: the net.
+        base: as for `save`; None puts θ0 into it, where it was not drawn from the seed.
+
+    Returns:
+        The specification and the tensors.
+
+    Raises:
+        InputError: if a base is named and θ0 was drawn from the seed, θ0 was written to, or
+            the module is in evaluation mode and has folded weights for that.
+    """
+    if base is not None and net.theta0_from == "seed":
+        raise InputError(
+            f"base={base!r}: θ0 was drawn from the seed, it is no model's weights. Leave the "
+            'base out, or make the subspace with theta0="module".'
+        )
+    if changed := net._theta.changed():
+        raise InputError(
+            "Cannot be saved: θ0 was written to after the module was wrapped, "
+            f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
+        )
+    _check_folded(net.module)
+    state = copies.state(net.module)
+    quantised = [n for n, t in (state | net._theta.origin).items() if copies.is_quantised(t)]
+    if quantised and base is None:
+        raise InputError(
+            f"Cannot be saved: quantised, {', '.join(quantised)}. Name the model that they are "
+            "of: save(path, base=…)."
+        )
+    values = {name: copies.dense(copies.whole(tensor)) for name, tensor in state.items()}
+    tensors = {"omega": values.pop(live.OMEGA).detach()}
+    tensors |= {f"module.{name}": tensor for name, tensor in values.items()}
+    source: dict[str, Any] = {}
+    if base is not None:
+        held = {name: tensors.pop(name) for name in frozen(net)}
+        source = {"theta0_from": BASE, "base": base}
+        source |= {"frozen": container.fingerprint(held)} if held else {}
+    elif net.theta0_from == "module":
+        tensors |= {f"theta0.{copies.canonical(n)}": t for n, t in net.theta0().items()}
+    return Checkpoint(identify(net) | source | _named(net), tensors)
+
+
+def identify(net: "Subspace") -> dict[str, Any]:
+    """The fields of a checkpoint that decide what ω means.
+
+    Args:
+        net: the net.
+
+    Returns:
+        The fields, as for a file that holds θ0 if it was not drawn.
+    """
+    projection = net.projection
+    spec: dict[str, Any] = {
+        "D": net.D,
+        "P": projection.fingerprint(),
+        "architecture": net.layout.fingerprint(),
+        "dim": net.dim,
+        "projection": projection.label,
+        "seed": net.seed,
+        "theta0": theta0.fingerprint(net.layout, net.theta0()),
+        "theta0_from": DRAWN if net.theta0_from == "seed" else STORED,
+    }
+    if not projection.portable:
+        spec["sketch"] = list(projection.sketch())
+    if net.scale != "init":
+        spec["scale"] = net.scale
+    return spec | net.selection.recipe()
+
+
+def identity(net: "Subspace") -> dict[str, Any]:
+    """As `identify`, with a fingerprint of the frozen parameters; computed once.
+
+    Args:
+        net: the net.
+
+    Returns:
+        The fields. What is written through `.data` of θ0 is not noticed here; `save` does.
+    """
+    theta, held = net._theta, frozen(net)
+    tensors = [*theta.origin.values(), *held.values()]
+    key = theta.moves, [(id(t), t.dtype, 0 if t.is_inference() else t._version) for t in tensors]
+    known = net.__dict__.get("_known", ((), {}))
+    if known[0] != key:
+        spec = identify(net)
+        if held:
+            spec["frozen"] = container.fingerprint({n: copies.dense(t) for n, t in held.items()})
+        known = net.__dict__["_known"] = key, spec
+    return known[1]
+
+
+def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
+    """What decides what ω means and is not the same, field by field.
+
+    Args:
+        saved: the specification of a file.
+        own: that of another, or the `identity` of a net.
+
+    Yields:
+        Sentences.
+    """
+    skipped = set[str]()
+    if any(saved[name] != own[name] for name in ("seed", "projection", "dim", "D")):
+        skipped |= {"P"}  # which follows from these
+    is_drawn = [spec["theta0_from"] == DRAWN for spec in (saved, own)]
+    if all(is_drawn) and saved["seed"] != own["seed"]:
+        skipped |= {"theta0"}
+    if is_drawn[0] != is_drawn[1]:
+        yield from compare("way of making θ0", saved["theta0_from"], own["theta0_from"])
+    if "base" not in saved:
+        skipped |= {"frozen"}  # its file holds them
+    for field, what in FIELDS.items():
+        if field not in skipped:
+            yield from compare(what, saved.get(field), own.get(field))
+    yield from _compare_sketches(saved.get("sketch"), own.get("sketch"))
+
+
+def compare(what: str, expected: object, got: object) -> Iterator[str]:
+    """A sentence if two things differ.
+
+    Args:
+        what: their name.
+        expected: what the file says.
+        got: what is here.
+
+    Yields:
+        The sentence.
+    """
+    if expected != got:
+        yield f"another {what} than the one it was saved with: expected {expected}, got {got}."
+
+
+def _compare_sketches(saved: object, got: object) -> Iterator[str]:
+    """P through LAPACK is the same to a tolerance only."""
+    close = saved is got
+    if isinstance(saved, list) and isinstance(got, list):
+        close = len(saved) == len(got) and all(
+            isinstance(a, float) and abs(a - b) < 1e-4 for a, b in zip(saved, got, strict=True)
+        )
+    if not close:
+        yield f"another P than the one saved: expected sketch {saved}, got {got}."
+
+
+def frozen(net: "Subspace") -> dict[str, Tensor]:
+    """The module's parameters that are neither in θ nor trained with ω.
+
+    Args:
+        net: the net.
+
+    Returns:
+        The tensors by the names that they have in a checkpoint, not copied.
+    """
+    free = {id(net.module.get_parameter(name)) for name in (*net.layout.beside, live.OMEGA)}
+    own = net.module.named_parameters(remove_duplicate=False)
+    named = ((copies.canonical(n), p) for n, p in own if not n.endswith(copies.LIKE))
+    return {f"module.{name}": p for name, p in named if id(p) not in free}
+
+
+def _named(net: "Subspace") -> dict[str, str]:
+    """The fields that name the net, if it is as `models.build` makes it, but for its dtype."""
+    name = models.name_of(net.module)
+    weights = copies.state(net.module) | net.theta0()
+    del weights[live.OMEGA]
+    dtypes = {str(t.dtype).removeprefix("torch.") for t in weights.values()}
+    if name is None or len(dtypes) > 1 or not dtypes <= packing.FLOATS.keys():
+        return {}
+    with torch.device("meta"):
+        built = models.build(name)
+    if _shapes(built.state_dict()) != _shapes(weights):
+        return {}
+    if Layout.of(built, net.selection).fingerprint() != net.layout.fingerprint():
+        return {}
+    (dtype,) = dtypes
+    return {"model": name} | ({} if dtype == "float32" else {"dtype": dtype})
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def check_state(module: nn.Module) -> None:
+    """Refuse a module whose state no file could hold.
+
+    Args:
+        module: any module.
+
+    Raises:
+        InputError: if some of its state is no dense tensor with values, of a dtype of the format.
+    """
+    state = copies.state(module)
+    problems = []
+    if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        problems.append(
+            f"The module's extra state is no tensor, and no checkpoint could hold it: "
+            f"{', '.join(odd)}. Have get_extra_state return a tensor."
+        )
+    problems += [
+        f"{name} is {what}, which no checkpoint can hold. Expected a dense tensor with values."
+        for name, value in state.items()
+        if isinstance(value, Tensor) and (what := _unlike_dense(value))
+    ]
+    if problems:
+        raise InputError(*problems)
+
+
+def _unlike_dense(tensor: Tensor) -> str | None:
+    """What a tensor is that has no values, not one for each of its places, or unknown ones."""
+    if tensor.is_meta:
+        return "on the device meta"
+    if tensor.is_nested:
+        return "a nested tensor"
+    if tensor.layout is not torch.strided:
+        return f"of layout {tensor.layout}"
+    return None if tensor.dtype in container.DTYPES.values() else f"of {tensor.dtype}"
+
+
+def _check_folded(module: nn.Module) -> None:
+    """Refuse a state that `train` changes: a file does not say which mode it is of."""
+    stock = {nn.Module, live.Live}
+    own = [
+        part
+        for part in module.modules()
+        if not part.training
+        and any("train" in vars(c) for c in type(part).__mro__ if c not in stock)
+    ]
+    if not own:
+        return
+    twin = copies.copied(module)
+    before = {name: tensor.clone() for name, tensor in copies.state(twin).items()}
+    after = copies.state(twin.train())
+    if changed := [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]:
+        raise InputError(
+            f"Cannot be saved in evaluation mode, for which {', '.join(changed)} was folded: call "
+            "train() first."
+        )
