@@ -164,6 +164,79 @@ def test_a_theta0_that_was_written_to_is_refused_by_name(write, make, path):
     assert not path.exists()
 
 
+def norm_net():
+    net = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 5), nn.Linear(5, 5))
+    net[3].weight = net[2].weight
+    return net
+
+
+def _pop(module, name, new=None):
+    old = module._modules.pop(name)
+    if new:
+        module._modules[new] = old
+
+
+@pytest.mark.parametrize(("change", "problem", "options"), [
+    (lambda m: m.append(nn.Linear(5, 2)), "New: 4.weight, 4.bias.", {}),
+    (lambda m: m.register_parameter("more", nn.Parameter(torch.ones(1))), "New: more.", {}),
+    (lambda m: m.register_buffer("more", torch.ones(1)), "New: more.", {}),
+    (lambda m: _pop(m, "0"), "Gone: 0.weight, 0.bias.", {}),
+    (lambda m: _pop(m, "0", "first"), "Gone: 0.weight, 0.bias.", {}),
+    (lambda m: setattr(m[1], "running_mean", None), "Gone: 1.running_mean.", {}),
+    (lambda m: setattr(m[2], "bias", None), "Gone: 2.bias.", {"train": "2.bias"}),
+    (lambda m: m[1]._non_persistent_buffers_set.add("running_var"), "Gone: 1.running_var.", {}),
+    (lambda m: m.__setitem__(0, nn.Linear(6, 5)), "Replaced: 0.weight, 0.bias.", {}),
+    (lambda m: m.__setitem__(3, nn.Linear(5, 5)), "Replaced: 3.weight, 3.bias.", {}),
+    (lambda m: setattr(m[3], "weight", nn.Parameter(torch.ones(5, 5))),
+     "Not tied any more: 3.weight.", {"train": "2"}),
+    (lambda m: setattr(m[3], "weight", nn.Parameter(torch.ones(5, 5))),
+     "Not tied any more: 3.weight.", {"exclude": "2"}),
+    (lambda m: setattr(m[1], "running_mean", torch.ones(1)), "Of another shape: 1.running_mean.",
+     {}),
+    (lambda m: setattr(m[0], "weight", nn.Parameter(torch.ones(5, 7))),
+     "Of another shape: 0.weight.", {"train": "0"}),
+])  # fmt: skip
+def test_a_module_that_has_other_tensors_than_when_it_was_wrapped(change, problem, options, path):
+    net = moved(norm_net(), **options)
+    net.save(path)
+    before = path.read_bytes()
+    change(net.module)
+    with pytest.raises(sn.InputError, match=rf"another than when it was wrapped.* {problem}"):
+        net.save(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's, about its own work
+def test_changes_that_a_file_can_carry(path):
+    """Flags, ties and compiled parts: what is made as before loads to the same function."""
+    net, x = moved(norm_net(), train=["0", "2"], exclude="1.weight").eval(), torch.ones(2, 6)
+    net.module[0].bias = net.module[2].bias
+    net.module[0].requires_grad_(requires_grad=False)
+    net.module[1].weight.requires_grad_()
+    net.module[3] = torch.compile(net.module[3], backend="eager")
+    net.save(path)
+    assert torch.equal(sn.load(path, norm_net())(x), net(x))
+
+
+def test_a_base_holds_no_parameter_that_has_begun_to_train(path):
+    net = moved(given(), exclude="0")
+    net.module[0].weight.requires_grad_()
+    with pytest.raises(sn.InputError, match=r"module\.0\.weight may have been trained"):
+        net.save(path, base="someone/model")
+    net.save(path)
+    assert torch.equal(sn.load(path, mlp())(torch.ones(1, 6)), net(torch.ones(1, 6)))
+
+
+@pytest.mark.parametrize(("make", "options"), [
+    (lambda: nn.Sequential(nn.Linear(6, 5), nn.LazyLinear(2)), {"exclude": "1"}),
+    (lambda: nn.Sequential(nn.Linear(6, 5), nn.LazyBatchNorm1d(affine=False)), {}),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_lazy_parts_outside_of_theta_are_refused_by_name(make, options):
+    with pytest.raises(sn.InputError, match=r"Not initialised yet: 1\..*, 1\.\w+\. Call"):
+        sn.Subspace(make(), 7, **options)
+
+
 @pytest.mark.parametrize("change", [
     {"seed": 1}, {"projection": "fastfood"}, {"scale": "none"}, {"exclude": "0.bias"},
 ])  # fmt: skip
@@ -177,6 +250,31 @@ def test_a_state_of_another_recipe_is_refused(change):
             outside.load_state_dict(inside.state_dict(), strict=False)
     other.load_state_dict(moved(mlp(), **change).state_dict())
     assert torch.equal(other.omega, before)
+
+
+def _under(prefix, state):
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(("state", "found", "expected"), [
+    (lambda net: nn.DataParallel(net).state_dict(), "module.module.", "module."),
+    (lambda net: torch.compile(net, backend="eager").state_dict(), "_orig_mod.module.", "module."),
+    (lambda net: _under("module._orig_mod.", net.module.state_dict()), "module._orig_mod.",
+     "module."),
+    (lambda net: net.module.state_dict(), "", "module."),
+])  # fmt: skip
+def test_a_state_with_a_prefix_is_refused_with_the_remedy(state, found, expected):
+    net, other = moved(norm_net()), sn.Subspace(norm_net(), 7)
+    names = f"begin with {found!r} where {expected!r}"
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match=names) as caught:
+            other.load_state_dict(state(net), strict=strict)
+    assert str(caught.value).count(names) == 1
+    remedy = str(caught.value).rpartition("rename it: ")[2].rstrip(".")
+    other.load_state_dict(eval(remedy, {"state": state(net)}))  # noqa: S307  # our own words
+    assert torch.equal(other.omega, net.omega)
+    with pytest.raises(RuntimeError, match=r"begin with 'module\.' where ''"):
+        other.module.load_state_dict(net.state_dict(), strict=False)
 
 
 def test_an_older_state_dict_still_loads():
@@ -255,6 +353,9 @@ def _froze(module):
     (given, lambda: _froze(mlp()), "Expected requires_grad=True of 0.weight, got False."),
     (given, lambda: mlp().append(nn.ReLU()).append(nn.Linear(2, 2)), "Expected 47 weights in θ"),
     (lambda: given().append(nn.Linear(2, 2)), mlp, "The module has no tensor '3.bias'."),
+    (mlp, lambda: nn.DataParallel(mlp()), "such as DataParallel: load(path, wrapper.module)."),
+    (lambda: nn.DataParallel(mlp()), mlp, "inside a wrapper: load(path, DataParallel(module))."),
+    (mlp, lambda: moved(mlp()), "The module is in a subspace already: give it as it was before."),
 ])  # fmt: skip
 def test_what_differs_in_another_architecture_is_named(writer, reader, problem, path):
     moved(writer(), theta0="module" if writer is not mlp else "auto").save(path)

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -14,6 +14,7 @@ from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.projections import Projection
 from subspace_nn.projections.base import Needs
+from subspace_nn.subspace import live
 from subspace_nn.subspace.copies import canonical, copied, state
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.saving import BASE, DRAWN, STORED, compare, differences, identity
@@ -161,6 +162,21 @@ def _explain(
 ) -> Iterator[str]:
     """Sentences about a module of another architecture: what the file says of the writer's."""
     yield from compare("architecture", spec["architecture"], layout.fingerprint())
+    if any(isinstance(part, live.Live) for part in module.modules()):
+        yield "The module is in a subspace already: give it as it was before."
+        return
+    renamed: dict[str, Callable[[str], str]] = {
+        "The module is inside a wrapper such as DataParallel: load(path, wrapper.module).": (
+            lambda name: canonical(name).removeprefix("module.")
+        ),
+        "The file is of a module inside a wrapper: load(path, DataParallel(module)).": (
+            lambda name: f"module.{canonical(name)}"
+        ),
+    }
+    for remedy, rename in renamed.items():
+        if spec["architecture"] == layout.fingerprint(rename):
+            yield remedy
+            return
     if spec["D"] != layout.D:
         yield f"Expected {spec['D']:,} weights in θ, got {layout.D:,}."
     own = {canonical(n): p for n, p in module.named_parameters(remove_duplicate=False)}

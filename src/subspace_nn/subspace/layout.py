@@ -69,9 +69,13 @@ class Layout:
             The layout.
 
         Raises:
-            InputError: if θ is empty, or has a parameter that is not initialised yet (lazy) or
-                not floating-point, or a pattern of the selection matches nothing.
+            InputError: if a tensor is not initialised yet (lazy), θ is empty or has a parameter
+                that is not floating-point, or a pattern of the selection matches nothing.
         """
+        if lazy := [name for name, value in state(module).items() if nn.parameter.is_lazy(value)]:
+            raise InputError(
+                f"Not initialised yet: {', '.join(lazy)}. Call the module on a batch before this."
+            )
         parts = (selection or Selection()).sort(module)
         slots: dict[int, list[str]] = {}
         tensors: dict[int, nn.Parameter] = {}
@@ -175,11 +179,6 @@ def _check_parameters(parameters: Mapping[str, nn.Parameter]) -> None:
         raise InputError(
             "The module has no parameter with requires_grad=True for θ: none at all, or none that "
             "include matches and exclude and train do not."
-        )
-    lazy = [n for n, p in parameters.items() if isinstance(p, nn.parameter.UninitializedParameter)]
-    if lazy:
-        raise InputError(
-            f"Not initialised yet: {', '.join(lazy)}. Call the module on a batch before this."
         )
     odd = [
         f"{n} ({p.dtype})"

@@ -120,6 +120,8 @@ class Live(nn.Module):
                     f"{prefix}{OMEGA} is of another subspace: of another seed, projection, scale, "
                     "selection or architecture. Make the Subspace with the arguments of that one."
                 )
+            if prefix + OMEGA not in state_dict:
+                errors += misnamed(state_dict, prefix)
         if LIKE in self._parameters:
             state_dict[prefix + LIKE] = self._parameters[LIKE]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -321,6 +323,40 @@ def written_to(module: nn.Module, layout: Layout) -> frozenset[int]:
     )
 
 
+def misnamed(state: Mapping[str, Any], prefix: str) -> list[str]:
+    """What is wrong with a state that has ω under another prefix, as DataParallel gives it.
+
+    Args:
+        state: that does not have ω under the prefix.
+        prefix: of the names that are expected.
+
+    Returns:
+        A sentence with the remedy; none if it has no ω.
+    """
+    found = [name.removesuffix(OMEGA) for name in state if f".{name}".endswith(f".{OMEGA}")]
+    if len(found) != 1:
+        return []
+    rename = f"name.replace({found[0]!r}, {prefix!r}, 1)"
+    problem = (
+        f"The names begin with {found[0]!r} where {prefix!r} is expected: this is the state of the "
+        "net in a wrapper (DataParallel, torch.compile), or of a part. Load it into the same, or "
+        f"rename it: {{{rename}: tensor for name, tensor in state.items()}}."
+    )
+    return [problem]
+
+
+def slots(part: nn.Module) -> Mapping[str, tuple[Weights, int]]:
+    """The computed weights of a module itself, without those of its parts.
+
+    Args:
+        part: any module.
+
+    Returns:
+        For each by name the subspace and the number of the entry.
+    """
+    return part.__dict__[_LINK].slots if _LINK in part.__dict__ else {}
+
+
 def _is_under_compiler() -> bool:
     """Whether a compiler looks at what runs here, between two graphs."""
     return eval_frame.get_eval_frame_callback() is not None
@@ -401,7 +437,9 @@ __all__ = [
     "check_unchanged",
     "derive",
     "install",
+    "misnamed",
     "release",
     "restore",
+    "slots",
     "written_to",
 ]

@@ -11,6 +11,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.subspace import copies, live, theta0
+from subspace_nn.subspace import tensors as tensors_
 from subspace_nn.subspace.layout import Layout
 
 if TYPE_CHECKING:
@@ -50,13 +51,19 @@ def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
         The specification and the tensors.
 
     Raises:
-        InputError: if a base is named and θ0 was drawn from the seed, θ0 was written to, or
-            the module is in evaluation mode and has folded weights for that.
+        InputError: if a base is named and θ0 was drawn from the seed, or what the base stands
+            for trains; θ0 was written to; the module has other tensors than when it was
+            wrapped; or it is in evaluation mode and has folded weights for that.
     """
     if base is not None and net.theta0_from == "seed":
         raise InputError(
             f"base={base!r}: θ0 was drawn from the seed, it is no model's weights. Leave the "
             'base out, or make the subspace with theta0="module".'
+        )
+    if problems := tensors_.changes(net._tensors_then, tensors_.tensors(net.module)):
+        raise InputError(
+            "Cannot be saved: the module is another than when it was wrapped. "
+            f"{' '.join(problems)} Change the module first, then make the Subspace."
         )
     if changed := net._theta.changed():
         raise InputError(
@@ -76,6 +83,12 @@ def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
     tensors |= {f"module.{name}": tensor for name, tensor in values.items()}
     source: dict[str, Any] = {}
     if base is not None:
+        if training := [name for name, p in frozen(net).items() if p.requires_grad]:
+            raise InputError(
+                f"base={base!r}: {', '.join(training)} may have been trained, and base would "
+                "leave them out of the file. Name them in train=… when the Subspace is made, "
+                "set requires_grad=False, or save without a base."
+            )
         held = {name: tensors.pop(name) for name in frozen(net)}
         source = {"theta0_from": BASE, "base": base}
         source |= {"frozen": container.fingerprint(held)} if held else {}

@@ -18,6 +18,7 @@ from subspace_nn.projections import Projection
 from subspace_nn.projections.coordinates import coordinates
 from subspace_nn.subspace import adapters as adapters_
 from subspace_nn.subspace import copies, live, saving
+from subspace_nn.subspace import tensors as tensors_
 from subspace_nn.subspace import theta0 as theta0_
 from subspace_nn.subspace.choice import Adapters
 from subspace_nn.subspace.layout import Layout
@@ -148,6 +149,7 @@ class Subspace(nn.Module):
         self._adapters = Adapters()
         self.training = module.training
         self.module = module
+        self._tensors_then = tensors_.tensors(module)
 
     @property
     def omega(self) -> Tensor:
@@ -451,8 +453,10 @@ class Subspace(nn.Module):
                 the base where none was chosen.
 
         Raises:
-            InputError: if there is no such adapter, a base is named and θ0 was drawn from the
-                seed, the dtype is unknown, or ω does not fit into it.
+            InputError: if there is no such adapter, the dtype is unknown or ω does not fit into
+                it; or a file of this net could not be loaded: a base is named and θ0 was drawn
+                from the seed, or what the base stands for trains; θ0 was written to; the module
+                has other tensors than when it was wrapped, or has folded weights for evaluation.
         """
         with nullcontext() if adapter is None else self.adapter(adapter):
             checkpoint = self.to_checkpoint(base or self.base)
@@ -519,6 +523,9 @@ class Subspace(nn.Module):
     ) -> None:
         if f"{prefix}omega" in state_dict:  # as it was named before the module held it
             state_dict[f"{prefix}module.{live.OMEGA}"] = state_dict.pop(f"{prefix}omega")
+        expected = f"{prefix}module."
+        elsewhere = {n: t for n, t in state_dict.items() if not n.startswith(expected)}
+        args[-1].extend(live.misnamed(elsewhere, expected))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
