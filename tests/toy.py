@@ -1,5 +1,6 @@
 """Tasks for sweeps: quick, deterministic, and some that misbehave."""
 
+import asyncio
 import os
 import signal
 import time
@@ -18,6 +19,13 @@ def failing(*, seed: int = 0) -> dict[str, float]:
     """Fails for odd seeds."""
     if seed % 2:
         raise RuntimeError(f"seed {seed} is odd")
+    return {"test_accuracy": 50.0}
+
+
+def cancelled(*, seed: int = 0) -> dict[str, float]:
+    """Raises what is no Exception, unless the seed is 0."""
+    if seed:
+        raise asyncio.CancelledError
     return {"test_accuracy": 50.0}
 
 

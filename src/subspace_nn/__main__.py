@@ -1,4 +1,7 @@
-"""The command `subspace-nn`, also as `python -m subspace_nn`."""
+"""The command `subspace-nn`, also as `python -m subspace_nn`.
+
+Beside a stranger's `subspace_nn.py`, `python -m` would run that: give it the option -P.
+"""
 
 import os
 import sys

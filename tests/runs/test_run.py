@@ -46,6 +46,8 @@ def test_bad_runs(task, arguments, messages):
     ("def f(:", r"SyntaxError: invalid syntax"),
     ("1 / 0", "ZeroDivisionError: division by zero"),
     ("raise SystemExit(3)", "SystemExit: 3"),
+    ("raise BaseException('odd')", "BaseException: odd"),
+    ("import asyncio\nraise asyncio.CancelledError", "CancelledError: "),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_imported(content, message, tmp_path, monkeypatch):
     (tmp_path / "broken_task.py").write_text(content)
@@ -72,6 +74,7 @@ def test_record_is_complete_json():
     ("tests.toy:failing", {}, "RuntimeError: seed 1 is odd"),
     ("tests.toy:nan", {}, "got 'test_accuracy': nan"),
     ("tests.dimension.synthetic:leaving", {"dim": "full"}, "SystemExit: full 1"),
+    ("tests.toy:cancelled", {}, "asyncio.exceptions.CancelledError"),
 ])  # fmt: skip
 def test_a_failure_is_in_the_record(task, more, message):
     record = Run.of(task, {"seed": 1, **more}).execute()

@@ -220,6 +220,21 @@ def test_a_bad_line_of_a_packed_file_costs_that_line(store):
         assert "line 2" in problem
 
 
+def test_a_run_on_two_lines_of_a_packed_file_is_named(store):
+    store.write(A)
+    store.pack()
+    text = store.packed.read_text()
+    other = text.splitlines()[1].replace('"seconds":', '"seconds":1')
+    store.packed.write_text(f"{text}{other}\n")
+    for file in store.folder.glob("*.json"):
+        file.unlink()
+    read = store.read()
+    assert [record["id"] for record in read] == [A["id"]]
+    assert read.problems == [f"{store.packed} has run {A['id']} twice; the last line counts."]
+    with pytest.raises(InputError, match="twice"):
+        store.pack()
+
+
 def test_nothing_is_packed_when_a_file_is_no_record(store):
     store.write(A)
     (store.folder / "broken.json").write_text("{")

@@ -136,7 +136,9 @@ class Hashed(Storable):
         parts = zip(_rows_of(gradients), gradients, steps, strict=True)
         # Sums in half precision would lose most of their digits.
         sums = (
-            kernel.collect(g.reshape(-1).to(torch.promote_types(g.dtype, torch.float32)), rows, step)
+            kernel.collect(
+                g.reshape(-1).to(torch.promote_types(g.dtype, torch.float32)), rows, step
+            )
             for rows, g, step in parts
         )
         return functools.reduce(torch.add, sums)

@@ -103,6 +103,9 @@ class Run:
 
         Returns:
             The record, ready for JSON.
+
+        Raises:
+            KeyboardInterrupt: if the run is interrupted.
         """
         started, clock = datetime.now(UTC), time.perf_counter()
         record = self._record(started, command)
@@ -110,7 +113,9 @@ class Run:
             task = find_task(self.task)
             share_current_folder(PLACES.get(self.task, self.task))
             record["result"] = _checked(task(**self.arguments))
-        except (Exception, SystemExit):  # noqa: BLE001  # whatever it is, the other runs go on
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  # whatever it is, the other runs go on
             record["status"], record["error"] = FAILED, _printable(traceback.format_exc())
         record["seconds"] = round(time.perf_counter() - clock, 3)
         return record
@@ -266,7 +271,9 @@ def _imported(name: str, module: str, function: str) -> Any:
         raise
     except (ImportError, AttributeError) as error:
         raise InputError(f"The task {name!r} cannot be imported: {error}.") from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's file can raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # a user's file can raise anything
         why = f"{type(error).__name__}: {error}"
         raise InputError(f"The task {name!r} cannot be imported: {why}.") from None
     finally:

@@ -123,7 +123,13 @@ class Store:
             InputError: if the folder cannot be read.
         """
         problems: list[str] = []
-        found = {record["id"]: record for record in self._read_packed(problems)}
+        found: dict[str, Record] = {}
+        for record in self._read_packed(problems):
+            if record["id"] in found:
+                problems.append(
+                    f"{self.packed} has run {record['id']} twice; the last line counts."
+                )
+            found[record["id"]] = record
         for record in self._read_folder(problems):
             if record["status"] == DONE or found.get(record["id"], record)["status"] != DONE:
                 found[record["id"]] = record
