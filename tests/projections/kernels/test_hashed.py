@@ -8,8 +8,8 @@ import torch
 from subspace_nn import bits, testing
 from subspace_nn.projections import Hashed, hashed
 from subspace_nn.projections import kernels as package
-from subspace_nn.projections.kernels import checks
 from subspace_nn.projections._affine import AffineHash
+from subspace_nn.projections.kernels import checks
 from subspace_nn.projections.linear import place
 
 CUDA = torch.cuda.is_available()
