@@ -37,7 +37,7 @@ docs: $(INSTALLED) ## the documentation in docs/_build/html, its examples run, w
 check: lint types docs test ## what CI runs
 
 bench: $(INSTALLED) ## every benchmark, into results/ and docs/benchmarks.md
-	for name in step_time roofline fwht peers setup sweep_overhead time_to_accuracy; do \
+	for name in step_time roofline one_pass fwht peers setup sweep_overhead time_to_accuracy; do \
 		$(BIN)/python -m benchmarks.$$name results/$$name.json || exit; done
 	$(MAKE) report
 

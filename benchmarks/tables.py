@@ -151,9 +151,34 @@ def set_ups(content: Mapping[str, Any]) -> list[Table]:
 
 
 #: From the content of a benchmark's file to its tables.
+def one_pass(content: Mapping[str, Any]) -> list[Table]:
+    """`hashed` by Numba against plain torch.
+
+    Args:
+        content: of one_pass.json.
+
+    Returns:
+        One table.
+    """
+    ratios = ("copies", "copies_in_torch", "torch_over_one_pass")
+    rows = [
+        [
+            row["product"], f"{row['D']:,}", brief(row["ms"], 3),
+            *(f"{row[name]['ratio']:.2f}" for name in ratios), f"{row['one_thread_over_two']:.2f}",
+        ]
+        for row in content["results"]
+    ]  # fmt: skip
+    columns = [
+        "product", "D", "one pass, ms", "copies", "torch, copies", "torch over one pass",
+        "one thread over two",
+    ]  # fmt: skip
+    return [Table(columns, rows, words=1)]
+
+
 TABLES: dict[str, Callable[[Mapping[str, Any]], Sequence[Table]]] = {
     "step_time": steps,
     "roofline": products,
+    "one_pass": one_pass,
     "fwht": transforms,
     "peers": others,
     "setup": set_ups,

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import fwht, output, peers, roofline, step_time, tables
+from benchmarks import fwht, one_pass, output, peers, roofline, step_time, tables
 from benchmarks.timing import Times
 
 CPU = torch.device("cpu")
@@ -17,6 +17,7 @@ def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     patch = pytest.MonkeyPatch()
     patch.setattr(roofline, "ROUNDS", {1000: 2})
+    patch.setattr(one_pass, "ROUNDS", 2)
     patch.setattr(step_time, "CASES", {"fc": ([("hashed", 10), ("dense", 10)], 2)})
     rows = {
         "fwht": {"results": [row for n in (12, 14) for row in fwht.measure(n, CPU)]},
@@ -30,6 +31,7 @@ def measured(tmp_path_factory):
             "results": [{"pages": "4 kB", **row} for row in roofline.products(1000, 10, CPU)],
             "parts": [{"pages": "", "part": "look up", "ns_per_weight": 0.5}],
         },
+        "one_pass": {"results": one_pass.measure(20_000)},
         "step_time": {"results": step_time.measure("fc", CPU)},
         "setup": {
             "model": "fc", "dim": 10_000,
@@ -49,7 +51,7 @@ def rows(folder, name):
 
 def test_every_row_of_the_results_is_there(measured):
     assert {name: len(rows(measured, name)) for name in tables.TABLES} == {
-        "step_time": 2, "roofline": 5, "fwht": 2, "peers": 2, "setup": 1,
+        "step_time": 2, "roofline": 5, "one_pass": 3, "fwht": 2, "peers": 2, "setup": 1,
     }  # fmt: skip
     assert len([row for row in rows(measured, "roofline") if "4 kB" in row]) == 4
 
