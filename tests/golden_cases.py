@@ -66,6 +66,7 @@ class Golden:
     dtype: str | None = None
     base: str | None = None
     build: Callable[[], nn.Module] | None = None  # where the file names the module itself
+    suffix: str = ".safetensors"
 
     def net(self):
         """The net that was saved; its ω are multiples of 1/64."""
@@ -108,13 +109,18 @@ CASES = {
     "to-bfloat16": Golden(dtype="bfloat16"),
     "to-int8": Golden(dim=67, dtype="int8"),
     "to-int4": Golden(dim=67, dtype="int4"),
+    "to-coded": Golden(dim=67, dtype="coded"),
+    "compact": Golden(dim=67, dtype="coded", suffix=".snn", options={"seed": 3}),
+    "compact-zoo": Golden(
+        None, 30, dtype="coded", suffix=".snn", build=lambda: models.build("conv-6-6")
+    ),
     "zoo": Golden(None, 30, dtype="int8", build=lambda: models.build("conv-6-6")),
     "zoo-float16": Golden(None, 30, build=lambda: models.build("conv-6-6").half()),
 }
 
 
 def path_of(name):
-    return FOLDER / f"{name}.safetensors"
+    return FOLDER / f"{name}{CASES[name].suffix}"
 
 
 def summary(net):

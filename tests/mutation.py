@@ -16,7 +16,7 @@ import torch
 
 import subspace_nn as sn
 from subspace_nn import models, projections
-from subspace_nn.format import container
+from subspace_nn.format import compact, container
 from subspace_nn.format.container import MAX_HEADER, Checkpoint
 from tests.golden_cases import CASES, path_of
 
@@ -27,9 +27,10 @@ NUMBERS = [
 ]  # fmt: skip
 TEXTS = [
     "", "0", "-1", "hashed/1", "hashed/2", "orthonormal/1", "gaussian/1", "layerwise/1:sparse/1",
-    "seed/1", "seed/9", "file", "base", "conv", "tensorflow-cnn", "float32", "int4", "int8", "none",
-    "learned", "../../etc/passwd", "http://localhost/", "\x1b[2J", "\u202e", "\ud800", "a" * 2000,
-    "__proto__", "__reduce__", "omega", "module.x", "theta0.0.weight", "*", "[", "**/" * 300,
+    "seed/1", "seed/9", "file", "base", "conv", "tensorflow-cnn", "float32", "int4", "int8",
+    "coded", "none", "learned", "../../etc/passwd", "http://localhost/", "\x1b[2J", "\u202e",
+    "\ud800", "a" * 2000, "__proto__", "__reduce__", "omega", "module.x",
+    "theta0.0.weight", "*", "[", "**/" * 300,
 ]  # fmt: skip
 
 
@@ -159,11 +160,15 @@ def forgery(rng: random.Random, saved: Checkpoint) -> bytes:
     spec, tensors = dict(saved.spec), dict(saved.tensors)
     for _ in range(rng.choice([1, 1, 2, 3])):
         rng.choice([_forge_field, _forge_field, _forge_tensor])(rng, spec, tensors)
-    spec = {**spec, "format": 1}
+    spec = {**spec, "format": 2 if spec.get("omega") == "coded" else 1}
     try:
         spec["digest"] = container._digest(spec, tensors)
         text = container._canonical(spec)
-    except ValueError:  # such as a text that is no Unicode, or an infinite number
+        if rng.random() < 0.7:
+            return compact.encode(spec, tensors)
+    except sn.InputError:  # it is none of a compact file's
+        pass
+    except (KeyError, TypeError, ValueError):  # a text that is no Unicode, an infinite number
         text = json.dumps(spec)
     return safetensors.torch.save(tensors, metadata={"subspace_nn": text})
 
@@ -175,7 +180,7 @@ def _forge_field(rng, spec, _):
         "projection": [f"{kind}/1" for kind in projections.KINDS],
         "model": list(models.MODELS),
         "theta0_from": ["seed/1", "file", "base"],
-        "omega": ["float32", "float16", "bfloat16", "int8", "int4"],
+        "omega": ["float32", "float16", "bfloat16", "int8", "int4", "coded"],
         "scale": ["none", "learned", "init"],
         "seed": [0, 1, 2**64 - 1],
         "dim": [spec.get("dim"), 1, 5, 64],
@@ -198,6 +203,7 @@ def _forge_tensor(rng, _, tensors):
         lambda t: t.to(rng.choice(list(container.DTYPES.values()))),
         lambda t: t.reshape(-1),
         lambda t: t.unsqueeze(0),
+        lambda t: t[:3].repeat(rng.randint(1, 99)) if t.dim() == 1 else t,
         lambda t: torch.full_like(t, 255 if t.dtype == torch.uint8 else float("nan"))
         if t.is_floating_point() or t.dtype == torch.uint8 else t,
         lambda _: torch.zeros(rng.choice([0, 1, 10_000])),

@@ -56,6 +56,8 @@ def float64_bytes(numbers):
 
 def read(content):
     """The specification, and (dtype, shape, bytes) of each tensor; the digest is verified."""
+    if content[:4] == b"SNN\2":
+        return read_compact(content)
     (length,) = struct.unpack("<Q", content[:8])
     header, payload = json.loads(content[8 : 8 + length]), content[8 + length :]
     text = header.pop("__metadata__")["subspace_nn"]
@@ -67,6 +69,34 @@ def read(content):
         tensors[name] = stated["dtype"], tuple(stated["shape"]), payload[begin:end]
     assert spec.pop("digest") == digest(spec, tensors)
     return spec, tensors
+
+
+#: The fields that a compact file leaves out, and those that it has as bytes.
+USUAL = {
+    "format": 2, "omega": "coded", "projection": "hashed/1", "seed": 0, "theta0_from": "seed/1",
+}  # fmt: skip
+BYTES = ("P", "architecture", "digest", "theta0")
+
+
+def read_compact(content):
+    end = 6 + int.from_bytes(content[4:6], "little")
+    own, omega = json.loads(content[6:end]), content[end + 32 :]
+    assert content[6:end] == canonical(own).encode()
+    assert not any(USUAL.get(name) == value for name, value in own.items())
+    spec = USUAL | own
+    spec |= {name: content[end + 8 * i :][:8].hex() for i, name in enumerate(BYTES)}
+    tensors = {"omega": ("U8", (len(omega),), omega)}
+    assert spec.pop("digest") == digest(spec, tensors)
+    return spec, tensors
+
+
+def write_compact(spec, tensors):
+    """As `write`, to the bytes of a compact file."""
+    spec = {**spec, "digest": digest(spec, tensors)}
+    own = {n: v for n, v in spec.items() if n not in BYTES and USUAL.get(n) != v}
+    text = canonical(own).encode()
+    known = b"".join(bytes.fromhex(spec[name]) for name in BYTES)
+    return b"SNN\2" + struct.pack("<H", len(text)) + text + known + tensors["omega"][2]
 
 
 def write(spec, tensors):
@@ -115,9 +145,32 @@ def packed(values, dtype):
 
 def omega_of(spec, tensors):
     dtype, _, content = tensors["omega"]
+    if spec.get("omega") == "coded":
+        return decoded(content, spec["dim"])
     if spec.get("omega") in {"int8", "int4"}:
         return unpacked(content, spec["dim"], spec["omega"])
     return numbers(dtype, content)
+
+
+def decoded(content, dim):
+    """A step of bfloat16, and codes under an adaptive arithmetic code."""
+    levels, (step,) = content[0] + 1, numbers("BF16", content[1:3])
+    code = itertools.chain(content[3:], itertools.repeat(0))
+    value, span = int.from_bytes(bytes(_take(code, 4)), "big"), 2**32 - 1
+    counts, omega = [1] * levels, []
+    for _ in range(dim):
+        unit = span // sum(counts)
+        ends = list(itertools.accumulate(counts))
+        symbol = next((k for k in range(levels) if value // unit < ends[k]), levels - 1)
+        value -= unit * (ends[symbol] - counts[symbol])
+        span = unit * counts[symbol]
+        counts[symbol] += 2
+        if sum(counts) > 2**16:
+            counts = [(count + 1) // 2 for count in counts]
+        while span < 2**24:
+            value, span = (256 * value + next(code)) % 2**32, 256 * span
+        omega.append(step * (symbol - levels // 2))
+    return omega
 
 
 def unpacked(content, dim, how):

@@ -21,7 +21,7 @@ from subspace_nn.format.container import MAX_HEADER, Checkpoint
 from tests import mutation
 from tests.golden_cases import CASES, path_of
 
-SMALL = ["to-int4", "tied"]
+SMALL = ["to-int4", "tied", "to-coded"]
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,95 @@ def test_every_byte_of_the_header_is_refused_or_makes_no_difference(name, origin
         mutation.attempt(path, name, originals.meaning[name])
 
 
+# Coded ω and compact files.
+
+
+@pytest.mark.parametrize("name", ["compact", "compact-zoo"])
+def test_every_bit_of_a_compact_file_is_covered(name, originals, path):
+    content = originals.bytes[name]
+    for place in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(sn.CheckpointError):
+            CASES[name].load(path)
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(sn.CheckpointError):
+            container.read(path)
+
+
+def compact_of(text, omega=b"\1\x80\x3f"):
+    return b"SNN\2" + struct.pack("<H", len(text)) + text + bytes(32) + omega
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"D":9,"dim":3,"seed":0}', "canonical"),
+        (b'{"D": 9,"dim":3}', "canonical"),
+        (b'{"dim":3,"D":9}', "canonical"),
+        (b'{"D":9,"D":9,"dim":3}', "canonical"),
+        (b'{"D":9,"dim":3,"P":"00"}', "canonical"),
+        (b'{"D":9,"dim":3,"seed":false}', "canonical"),
+        (b'{"D":9,"dim":3,"x":1}', "unknown field 'x'"),
+        (b'{"D":9,"dim":3,"omega":"int4"}', "format 2 belongs to"),
+        (b'{"D":9,"dim":3,"format":3}', "of format 3, newer than 2"),
+        (b'{"D":9,"dim":3,"format":1}', "format 2 belongs to"),
+        (b'{"D":9,"dim":3,"model":"\\ud800"}', "printable"),
+        (b'{"D":9,"dim":NaN}', "canonical"),
+        (b"[" * 5000, "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b'{"D":9,"dim":3}', "its content was altered"),
+    ],
+)
+def test_compact_headers_are_read_strictly(text, message, path):
+    path.write_bytes(compact_of(text))
+    assert message in bounded(container.read, path)
+
+
+def test_a_compact_file_is_bounded(path):
+    path.write_bytes(compact_of(b'{"D":9,"dim":3}'))
+    os.truncate(path, 2**33)
+    assert "at most 1,048,576 bytes, got 8,589,934,592" in bounded(container.read, path)
+    few = json.dumps({"D": 2**40, "dim": 2**40}, separators=(",", ":")).encode()
+    path.write_bytes(compact_of(few))
+    assert "of which there may be 262,144" in bounded(container.read, path)
+
+
+@pytest.mark.parametrize("omega", [
+    b"\1\x80\x3f\0", b"\0\x80\x3f", b"\2\x80\x3f\x60", b"\4\x80\x3f", b"\1\x80\xbf", b"\1\0\0",
+    b"\1\x80\x7f", b"\1\xc0\x7f", b"\4\x80\x3f\xff\xff\xff\xff\xff",
+], ids=["zero behind", "one level", "too many levels", "a smaller step", "negative", "no step",
+        "infinite", "nan", "no such code"])  # fmt: skip
+def test_an_omega_has_one_code(omega, path):
+    """Three numbers, coded in ways that no writer does, under right digests."""
+    spec = {**container.read(path_of("to-coded")).spec, "dim": 3}
+    tensors = {"omega": torch.tensor(list(omega), dtype=torch.uint8)}
+    path.write_bytes(file_of(spec, tensors, version=2))
+    assert "does not hold 3 finite numbers as coded does" in bounded(container.read, path)
+    tensors = {"omega": torch.tensor([1, 0x80, 0x3F], dtype=torch.uint8)}
+    path.write_bytes(file_of(spec, tensors, version=2))
+    assert container.read(path).omega.tolist() == [-1.0] * 3
+
+
+def test_the_longest_code_is_read_in_seconds(path):
+    spec = {**container.read(path_of("to-coded")).spec, "D": 2**18, "dim": 2**18}
+    content = b"\xff\x80\x3f" + b"\xff" * 1000
+    tensors = {"omega": torch.tensor(list(content), dtype=torch.uint8)}
+    path.write_bytes(file_of(spec, tensors, version=2))
+    began = time.process_time()
+    with pytest.raises(sn.CheckpointError):
+        container.read(path)
+    assert time.process_time() - began < 10
+
+
 # Time and memory.
 
 
-def file_of(spec, tensors, header=None):
+def file_of(spec, tensors, header=None, version=1):
     """A file with a right digest, whatever it says."""
-    full = {**spec, "format": 1}
+    full = {**spec, "format": version}
     full["digest"] = container._digest(full, tensors)
     text = container._canonical(full)
     if header is None:
@@ -290,7 +373,7 @@ def test_packed_numbers_are_finite_and_nothing_is_between_them(bytes_, dim, path
     saved = container.read(path_of("hashed"))
     spec = {**saved.spec, "dim": dim, "omega": "int4"}
     path.write_bytes(file_of(spec, {"omega": torch.tensor(bytes_, dtype=torch.uint8)}))
-    with pytest.raises(sn.CheckpointError, match="no int4 of finite numbers"):
+    with pytest.raises(sn.CheckpointError, match="finite numbers as int4 does"):
         container.read(path)
 
 

@@ -22,13 +22,17 @@ MLP = [
     ("0.weight", (8, 12), 12), ("0.bias", (8,), 12), ("2.weight", (4, 8), 8), ("2.bias", (4,), 8),
 ]  # fmt: skip
 
-ROUNDED = ("to-float32", "to-float16", "to-bfloat16", "to-int8", "to-int4")
+ROUNDED = (
+    "to-float32", "to-float16", "to-bfloat16", "to-int8", "to-int4", "to-coded",
+    "compact", "compact-zoo",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_golden_file_is_read_and_written_to_the_byte(name):
     content = path_of(name).read_bytes()
-    assert second.write(*second.read(content)) == content
+    write = second.write_compact if CASES[name].suffix == ".snn" else second.write
+    assert write(*second.read(content)) == content
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.common.modules import import_named
 from subspace_nn.format import container
+from subspace_nn.format.compact import SUFFIX
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.models import MODELS
 from subspace_nn.subspace.wrapper import Subspace
@@ -135,8 +136,10 @@ def diff(
 def convert(
     file: File,
     *,
-    dtype: Annotated[str, Parameter(help="Of ω: float32, float16, bfloat16, int8 or int4.")],
-    out: Annotated[Path, Parameter(help="The new checkpoint.")],
+    dtype: Annotated[str, Parameter(help="Of ω: float32, float16, bfloat16, int8, int4 or coded.")],
+    out: Annotated[
+        Path, Parameter(help="The new checkpoint; compact if it ends in .snn, for coded.")
+    ],
     data: Data = None,
     trust: Trust = False,
     force: Force = False,
@@ -147,7 +150,8 @@ def convert(
     )
     saved: Checkpoint = checked["saved"]
     rounded = saved.rounded(dtype)
-    sizes = file.stat().st_size, len(container.encode(rounded))
+    compact = out.suffix == SUFFIX
+    sizes = file.stat().st_size, len(container.encode(rounded, is_compact=compact))
     rows = {
         "size": f"{sizes[0]:,} bytes → {sizes[1]:,} bytes",
         "ω": f"relative error {_relative(saved.omega.double(), rounded.omega.double()):.2g}",

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import CheckpointError, InputError
-from subspace_nn.format import packing
+from subspace_nn.format import compact, packing
 
-#: The newest format this version reads, and the one it writes.
-FORMAT = 1
+#: The newest format this version reads; it writes format 2 for a coded ω, else format 1.
+FORMAT = 2
 
 #: A header longer than this is refused before it is parsed, in bytes.
 MAX_HEADER = 2**20
@@ -151,30 +151,33 @@ class Stated:
         return f"{str(self.dtype).removeprefix('torch.')} of shape {self.shape}"
 
 
-def encode(checkpoint: Checkpoint) -> bytes:
+def encode(checkpoint: Checkpoint, *, is_compact: bool = False) -> bytes:
     """The bytes of a file; the same for the same content, always.
 
     Args:
         checkpoint: what to write.
+        is_compact: whether to write a compact file instead of a safetensors file.
 
     Returns:
         The whole file.
 
     Raises:
         InputError: if a reader would refuse the file: its header is too long, or it has a field,
-            a name or a dtype that the format does not know.
+            a name or a dtype that the format does not know; or if it cannot be compact.
     """
     # Cloned, for safetensors refuses tensors that share memory, as tied ones do.
     tensors = {
         name: t.detach().cpu().clone().contiguous() for name, t in checkpoint.tensors.items()
     }
-    spec = {**checkpoint.spec, "format": FORMAT}
+    spec = {**checkpoint.spec, "format": _format(checkpoint.spec)}
     spec["digest"] = _digest(spec, tensors)
     try:
         _check_fields(spec)
         _check_stated(spec, {n: Stated(t.dtype, tuple(t.shape)) for n, t in tensors.items()})
     except CheckpointError as error:
         raise InputError(*(f"Cannot be saved: {problem}" for problem in error.problems)) from None
+    if is_compact:
+        return compact.encode(spec, tensors)
     content = safetensors.torch.save(tensors, metadata={_KEY: _canonical(spec)})
     header = int.from_bytes(content[:8], "little")
     if header > MAX_HEADER:
@@ -187,13 +190,13 @@ def encode(checkpoint: Checkpoint) -> bytes:
 
 
 def write(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
-    """Write a file atomically.
+    """Write a file atomically: compact under a name that ends in .snn, else safetensors.
 
     Args:
         checkpoint: what to write.
         path: where; its folder must exist.
     """
-    write_atomically(path, encode(checkpoint))
+    write_atomically(path, encode(checkpoint, is_compact=Path(path).suffix == compact.SUFFIX))
 
 
 def check_size(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:  # noqa: ARG001
@@ -237,6 +240,8 @@ def read(
             this package, of a newer format, or refused by `check`.
     """
     try:
+        if compact.is_one(path):
+            return _read_compact(Path(path), check)
         header = _header(Path(path))
         with _opened(path) as file:
             _check_keys(header)
@@ -254,7 +259,29 @@ def read(
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error}).") from None
+    return _checkpoint(spec, tensors)
+
+
+def _read_compact(
+    path: Path, check: Callable[[Mapping[str, Any], Mapping[str, Stated]], None] | None
+) -> Checkpoint:
+    spec, tensors = compact.decode(path)
+    _check_format(spec)
+    _check_fields(spec)
+    stated = {name: Stated(t.dtype, tuple(t.shape)) for name, t in tensors.items()}
+    _check_stated(spec, stated)
+    if check is not None:
+        check(spec, stated)
+    _check_content(spec, tensors)
+    return _checkpoint(spec, tensors)
+
+
+def _checkpoint(spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint:
     return Checkpoint({k: v for k, v in spec.items() if k not in {"digest", "format"}}, tensors)
+
+
+def _format(spec: Mapping[str, Any]) -> int:
+    return 2 if spec.get("omega") == packing.CODED else 1
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -332,16 +359,20 @@ def _parse(metadata: Mapping[str, str]) -> dict[str, Any]:
         raise CheckpointError("its specification is not JSON.") from None
     if not isinstance(spec, dict):
         raise CheckpointError("its specification is not a JSON object.")
+    _check_format(spec)
+    _check_fields(spec)
+    if text != metadata[_KEY]:
+        raise CheckpointError("its specification is not in canonical form: it was altered.")
+    return spec
+
+
+def _check_format(spec: Mapping[str, Any]) -> None:
     version = spec.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise CheckpointError(
             f"of format {_short(version)}, newer than {FORMAT}, the newest this version reads. "
             "Upgrade subspace-nn."
         )
-    _check_fields(spec)
-    if text != metadata[_KEY]:
-        raise CheckpointError("its specification is not in canonical form: it was altered.")
-    return spec
 
 
 def _check_fields(spec: Mapping[str, Any]) -> None:
@@ -417,6 +448,8 @@ def _company_problems(spec: Mapping[str, Any]) -> Iterator[str]:
         yield "field 'frozen' belongs to theta0_from='base' only."
     if "dtype" in spec and "model" not in spec:
         yield "field 'dtype' belongs to a 'model', and only to that."
+    if spec["format"] != _format(spec):
+        yield "format 2 belongs to an 'omega' that is coded, and only to that."
 
 
 def _stated(tensor: Any) -> Stated:
@@ -439,7 +472,15 @@ def _check_stated(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None
             raise CheckpointError(f"tensor {name!r} has the shape {_short(tensor.shape)}.")
     omega, dim = stated.get("omega"), spec["dim"]
     own = [Stated(dtype, (dim,)) for dtype in packing.FLOATS.values()]
-    if how := spec.get("omega"):
+    how = spec.get("omega")
+    if how == packing.CODED:
+        if omega is None or not packing.fits(how, dim, omega.dtype, omega.shape):
+            raise CheckpointError(
+                f"expected the tensor 'omega' with the bytes of {_short(dim)} codes, of which "
+                f"there may be {packing.MOST_CODED:,}, got {omega or 'none'}."
+            )
+        return
+    if how:
         own = [Stated(*packing.stored_shape(how, dim))]
     if omega not in own:
         wanted = f"{own[0]}" if how else f"{_short(dim)} floating-point numbers"
@@ -461,7 +502,10 @@ def _check_content(spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> No
             f"its content was altered: digest {digest}, expected {_short(spec['digest'])}."
         )
     if "omega" in spec and not packing.is_sound(tensors["omega"], spec["omega"], spec["dim"]):
-        raise CheckpointError(f"the tensor 'omega' is no {spec['omega']} of finite numbers.")
+        raise CheckpointError(
+            f"the tensor 'omega' does not hold {spec['dim']:,} finite numbers as {spec['omega']} "
+            "does."
+        )
 
 
 def _digest(spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

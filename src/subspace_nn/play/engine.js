@@ -261,6 +261,7 @@
   /** ω, unpacked where the file holds it in blocks of int8 or int4. */
   function omegaOf(spec, tensor) {
     if (tensor.dtype !== "U8") return numbers(tensor);
+    refuse(spec.omega === "coded", "This page does not read a coded ω: convert it to float32.");
     const bits = { int8: 8, int4: 4 }[spec.omega];
     const block = bits === 8 ? 64 : 32;
     const blocks = Math.ceil(spec.dim / block);

@@ -441,10 +441,12 @@ class Subspace(nn.Module):
         θ0 goes into the file only where it was not drawn from the seed and no base is named.
 
         Args:
-            path: the file to write, atomically; its folder must exist.
-            dtype: what ω is rounded to in the file: "float32", "float16", "bfloat16", or "int8"
-                or "int4" with a scale for each block; ω's own dtype by default. Loaded, it has
-                the net's dtype again.
+            path: the file to write, atomically; its folder must exist. One that ends in .snn is
+                written in the compact form, which is for "coded".
+            dtype: what ω is rounded to in the file: "float32", "float16", "bfloat16"; "int8" or
+                "int4" with a scale for each block; or "coded", an arithmetic code on a grid, exact
+                after a training with `levels`. ω's own dtype by default. Loaded, it has the
+                net's dtype again.
             base: a name for the model whose weights θ0 is; frozen parameters are taken for its
                 own, too. The file then holds fingerprints of them only, and whoever loads it
                 gives the model, `load(path, module)`: the name is for people and looked up
