@@ -138,7 +138,7 @@ def old_recipe(dim: int, data: Dataset) -> Callable[[], None]:
         dropout=0.5,
     )
     net, size = config.build(), config.batch_size
-    optimizer = config.optimizer(net, config.seed)
+    optimizer = config.optimizer(net, config.seed, 1)
     x, y = as_input(data.train.images[:size]), data.train.labels[:size].long()
 
     def step() -> None:

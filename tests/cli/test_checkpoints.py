@@ -145,6 +145,27 @@ def test_train_with_a_dtype(command, here):
     assert container.read(path).spec["omega"] == "int8"
 
 
+@pytest.mark.usefixtures("small_set")
+def test_train_on_a_grid_writes_a_coded_file_that_loses_nothing(command, here):
+    code, out, err = command(
+        *("train", "--model", "fc", "--dim", 30, "--epochs", 2, "--levels", 5, "--price", 1e-4),
+        *("--out", "out", "--device", "cpu"),
+    )
+    assert (code, err) == (0, "")
+    assert "(+0.00 points)" in out
+    assert container.read(here / "out" / "omega.safetensors").spec["omega"] == "coded"
+    code, out, err = command("convert", "out", "--dtype", "coded", "--out", "small.snn")
+    assert (code, err) == (0, "")
+    assert "(+0.00 points)" in out
+    assert (here / "small.snn").stat().st_size < 100
+    for verb in ("inspect", "verify", "evaluate"):
+        code, out, err = command(verb, "small.snn")
+        assert (code, err) == (0, "")
+    code, out, err = command("convert", "out", "--dtype", "int8", "--out", "other.snn")
+    assert code == 2
+    assert "Cannot be saved as a compact file (*.snn): its ω is not coded" in err
+
+
 PLAIN = """
 import sys
 sys.modules["subspace_nn"] = None  # importing it fails

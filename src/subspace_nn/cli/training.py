@@ -26,7 +26,7 @@ from subspace_nn.common.atomic import try_writing, write_atomically
 from subspace_nn.common.checks import one_of, require
 from subspace_nn.common.claims import claim
 from subspace_nn.common.errors import InputError
-from subspace_nn.format.packing import ROUNDED
+from subspace_nn.format.packing import CODED, ROUNDED
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.classifier import (
     DivergedError,
@@ -64,8 +64,8 @@ def train(
     dtype: Annotated[
         str | None,
         Parameter(
-            help="Round ω in the checkpoint to float16, bfloat16, int8 or int4, and report the "
-            "cost in accuracy.",
+            help="Round ω in the checkpoint to float16, bfloat16, int8, int4 or coded, and report "
+            "the cost in accuracy; with levels coded, which then costs nothing.",
             group=_OUTPUT,
         ),
     ] = None,
@@ -80,6 +80,7 @@ def train(
     fashion-fc, and a function of your own that gives a module and its data.
     """
     config = RunConfig(**vars(net), **vars(recipe))
+    dtype = dtype or (CODED if config.levels else None)
     folder = out or Path("runs") / f"{config.model}-{config.dim}-{config.seed}"
     checked = gather(
         digits=lambda: _digits(data),

@@ -88,7 +88,7 @@ class Run:
             problems += found.check(values)
         if problems:
             raise InputError(*problems)
-        return cls(task, values)
+        return cls(task, {n: v for n, v in values.items() if not _is_old(found, n, v)})
 
     @functools.cached_property
     def id(self) -> str:
@@ -148,6 +148,11 @@ class Run:
         if command:
             record["command"] = command
         return record
+
+
+def _is_old(task: Task, name: str, value: Any) -> bool:
+    """Whether an argument says what runs meant that are older than the argument."""
+    return name in task.later and value == task.defaults[name]
 
 
 def _checked(result: Any) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from subspace_nn.common.checks import require
 from subspace_nn.common.errors import InputError
@@ -19,7 +19,13 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Config(Protocol):
-    """A frozen dataclass whose fields are the arguments of a task."""
+    """A frozen dataclass whose fields are the arguments of a task.
+
+    Attributes:
+        later: as for `Task`.
+    """
+
+    later: ClassVar[Collection[str]]
 
     def problems(self) -> list[str]:
         """One sentence for each value that is wrong."""
@@ -38,6 +44,8 @@ class Task:
         function: takes keyword arguments with defaults, returns a dictionary that JSON can hold.
         check: takes all arguments, returns one sentence for each that is wrong.
         signature: the arguments; by default those of the function.
+        later: names of arguments that are absent from a run at their default, so that the ids of
+            runs that are older than the argument stay.
 
     Example:
         >>> double = Task(lambda *, x=1: {"y": 2 * x}, check=lambda a: ["x?"] if a["x"] < 0 else [])
@@ -50,10 +58,12 @@ class Task:
         function: Callable[..., Result],
         check: Check | None = None,
         signature: inspect.Signature | None = None,
+        later: Collection[str] = (),
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.check = check or _accept
+        self.later = later
         self.__signature__ = signature or inspect.signature(function)
 
     def __call__(self, **arguments: Any) -> Result:
@@ -103,23 +113,24 @@ class Task:
         return any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
 
 
-def checked(check: Check) -> Callable[[Callable[..., Result]], Task]:
+def checked(check: Check, later: Collection[str] = ()) -> Callable[[Callable[..., Result]], Task]:
     """Make a task of the function below, with a check of its arguments.
 
     Args:
         check: as for `Task`.
+        later: as for `Task`.
 
     Returns:
         A decorator.
     """
-    return lambda function: Task(function, check)
+    return lambda function: Task(function, check, later=later)
 
 
 def configured(config: type[C]) -> Callable[[Callable[[C], Result]], Task]:
     """Make a task of the function below, whose arguments are the fields of a dataclass.
 
     Args:
-        config: the dataclass; its `problems` is the check.
+        config: the dataclass; its `problems` is the check, its `later` as for `Task`.
 
     Returns:
         A decorator of a function that takes the dataclass.
@@ -133,7 +144,7 @@ def configured(config: type[C]) -> Callable[[Callable[[C], Result]], Task]:
         def check(arguments: Mapping[str, Any]) -> list[str]:
             return config(**arguments).problems()
 
-        return Task(call, check, inspect.signature(config))
+        return Task(call, check, inspect.signature(config), config.later)
 
     return make
 

@@ -215,7 +215,7 @@ class _Training:
         self.recipe, self.seed, self.on_progress = recipe, seed, on_progress
         self.lengths = recipe.lengths(len(train.labels))
         self.history = History(steps=sum(self.lengths))
-        self.optimizer = recipe.optimizer(net, seed)
+        self.optimizer = recipe.optimizer(net, seed, self.history.steps)
         self.scheduler = recipe.scheduler(self.optimizer, self.history.steps)
         self.unread: list[Tensor] = []
         self.best: tuple[float, dict[str, Any]] = (float("inf"), self._snapshot())

@@ -65,7 +65,7 @@ class LBFGS(Method):
         for _ in range(self.lengths(count)[epoch]):
             yield sample
 
-    def optimizer(self, net: nn.Module, seed: int) -> torch.optim.Optimizer:  # noqa: ARG002
+    def optimizer(self, net: nn.Module, seed: int, steps: int) -> torch.optim.Optimizer:  # noqa: ARG002
         """L-BFGS that forgets after each round."""
         return _Rounds(
             net.parameters(), every=-(-self.iterations // _CHUNK), history_size=self.history
@@ -119,7 +119,7 @@ class CMAES(Method):
         for generation in range(first, first + lengths[epoch]):
             yield _sample(generation, self.images, count, seed, device)
 
-    def optimizer(self, net: nn.Module, seed: int) -> torch.optim.Optimizer:
+    def optimizer(self, net: nn.Module, seed: int, steps: int) -> torch.optim.Optimizer:  # noqa: ARG002
         """CMA-ES."""
         return CMA(
             net.parameters(), self.sigma, population=self.population, generator=_generator(seed)

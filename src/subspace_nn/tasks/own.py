@@ -16,7 +16,7 @@ from subspace_nn.runs.task import VARIADIC, checked
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.loop import find_device, on_cpu, seeded, steps
-from subspace_nn.tasks.recipe import Recipe, Schedule
+from subspace_nn.tasks.recipe import Recipe, Schedule, grid_problems
 
 #: A message names the types of at most this many parts.
 _FEW = 5
@@ -60,6 +60,7 @@ def _check(arguments: Mapping[str, Any]) -> list[str]:
         *(whole("dim", dim, 1) if dim != "full" else ()),
         *whole("epochs", arguments["epochs"], 1),
         *number("lr", lr, above=0),
+        *grid_problems(arguments["levels"], arguments["price"]),
         *whole("seed", arguments["seed"], 0, 2**64 - 1),
         *problems_of(lambda: parse(arguments["projection"])),
     ]
@@ -87,7 +88,7 @@ def _option_problems(name: str, given: Iterable[str]) -> list[str]:
     return found
 
 
-@checked(_check)
+@checked(_check, later=Recipe.later)
 @on_cpu
 def train(
     *,
@@ -96,6 +97,8 @@ def train(
     projection: str = "hashed",
     epochs: int = Recipe.epochs,
     lr: float = Recipe.lr,
+    levels: int = Recipe.levels,
+    price: float = Recipe.price,
     device: str = "auto",
     seed: int = 0,
     **options: Any,
@@ -114,6 +117,8 @@ def train(
         projection: as for `Subspace`.
         epochs: passes over the training batches.
         lr: peak learning rate; with Adam, initial standard deviations per step.
+        levels: as for `Recipe`; 0 for no grid.
+        price: as for `Recipe`.
         device: "auto", "cpu", "cuda", …
         seed: of P, θ0, and PyTorch's generator.
         **options: further arguments of the function.
@@ -130,7 +135,8 @@ def train(
     with seeded(seed, where):
         made = _make(problem, seed, options)
         net = _subspace(made.module, dim, projection, seed).to(where)
-        losses = _fit(net, made, Recipe(epochs=epochs, lr=lr, schedule=made.schedule), seed, where)
+        recipe = Recipe(epochs, lr=lr, schedule=made.schedule, levels=levels, price=price)
+        losses = _fit(net, made, recipe, seed, where)
         outputs, targets = _outputs(net, made.test, where)
     last = losses[-(len(losses) // epochs) :]
     return {
@@ -218,8 +224,9 @@ def _fit(
     """Train; returns the loss of each step."""
     if not len(made.train):
         raise InputError("The training data have no batch.")
-    optimizer = _optimizer(net, made, recipe, seed)
-    scheduler = recipe.scheduler(optimizer, recipe.epochs * len(made.train))
+    count = recipe.epochs * len(made.train)
+    optimizer = _optimizer(net, made, recipe, seed, count)
+    scheduler = recipe.scheduler(optimizer, count)
     losses: list[float] = []
     net.train()
     for _ in range(recipe.epochs):
@@ -231,9 +238,13 @@ def _fit(
     return losses
 
 
-def _optimizer(net: Subspace, made: Problem, recipe: Recipe, seed: int) -> torch.optim.Optimizer:
+def _optimizer(
+    net: Subspace, made: Problem, recipe: Recipe, seed: int, count: int
+) -> torch.optim.Optimizer:
     if made.optimizer is None:
-        return recipe.optimizer(net, seed)
+        return recipe.optimizer(net, seed, count)
+    if recipe.levels:
+        raise InputError("levels is for Adam: give the Problem no optimizer of its own.")
     try:
         optimizer: Any = made.optimizer(net.parameters(), recipe.lr)
     except TypeError as error:

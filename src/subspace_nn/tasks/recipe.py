@@ -12,6 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from subspace_nn import bits
 from subspace_nn.common.checks import number, one_of, whole
+from subspace_nn.format.packing import MOST_LEVELS
+from subspace_nn.tasks.quantise import Quantised
 
 Schedule = Literal["one-cycle", "constant"]
 
@@ -64,12 +66,13 @@ class Method(abc.ABC):
         """
 
     @abc.abstractmethod
-    def optimizer(self, net: nn.Module, seed: int) -> torch.optim.Optimizer:
+    def optimizer(self, net: nn.Module, seed: int, steps: int) -> torch.optim.Optimizer:
         """Make the optimiser.
 
         Args:
             net: with the parameters to train.
             seed: of what the optimiser draws.
+            steps: number of steps of the training.
 
         Returns:
             The optimiser of all parameters.
@@ -106,6 +109,8 @@ class Recipe(Method):
         lr: Peak learning rate: initial standard deviations per step, for every dim and model.
         beta2: Adam's decay rate of the squared gradient, from 0 to below 1 (2017: 0.99).
         schedule: Schedule of the learning rate: one-cycle or constant.
+        levels: Levels of the grid that ω is trained on, from 2 to 256 (5 is -2 … 2); 0 for none.
+        price: Price of a bit of ω's code on the grid, in nats of the loss; 1e-4 is a lot.
 
     Example:
         >>> Recipe(lr=-1, epochs=0).problems()[0]
@@ -117,7 +122,11 @@ class Recipe(Method):
     lr: float = 0.4
     beta2: float = 0.999
     schedule: Schedule = "one-cycle"
+    levels: int = 0
+    price: float = 0.0
 
+    #: Settings that are younger than records without them: absent from a run at their default.
+    later: ClassVar[tuple[str, ...]] = ("levels", "price")
     remedy: ClassVar[str] = "Try a smaller lr."
     #: Largest valid lr.
     most_lr: ClassVar[float] = math.inf
@@ -135,6 +144,7 @@ class Recipe(Method):
             *whole("batch_size", self.batch_size, 1, 60_000),
             *number("lr", self.lr, above=0, most=self.most_lr),
             *number("beta2", self.beta2, least=0, below=1),
+            *grid_problems(self.levels, self.price),
         ]
 
     def lengths(self, count: int) -> list[int]:
@@ -146,12 +156,30 @@ class Recipe(Method):
         order = bits.permutation(seed, f"shuffle/{epoch}", count, device)
         return iter(order.split(self.batch_size))
 
-    def optimizer(self, net: nn.Module, seed: int) -> torch.optim.Optimizer:  # noqa: ARG002
-        """Adam."""
-        return torch.optim.Adam(net.parameters(), lr=self.lr, betas=(0.9, self.beta2))
+    def optimizer(self, net: nn.Module, seed: int, steps: int) -> torch.optim.Optimizer:  # noqa: ARG002
+        """Adam, on a grid if there are levels."""
+        betas = (0.9, self.beta2)
+        if self.levels:
+            return Quantised(net, self.levels, steps, price=self.price, lr=self.lr, betas=betas)
+        return torch.optim.Adam(net.parameters(), lr=self.lr, betas=betas)
 
     def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
         """As `Method` says."""
         if self.schedule == "constant":
             return None
         return OneCycleLR(optimizer, max_lr=self.lr, total_steps=steps, cycle_momentum=False)
+
+
+def grid_problems(levels: object, price: object) -> list[str]:
+    """Check the settings of a grid.
+
+    Args:
+        levels: as for `Recipe`.
+        price: as for `Recipe`.
+
+    Returns:
+        One sentence for each value that is wrong.
+    """
+    if levels == 0:
+        return [f"price is that of a code: give levels, too, got {price!r}."] if price else []
+    return [*whole("levels", levels, 2, MOST_LEVELS), *number("price", price, least=0)]
