@@ -1,12 +1,15 @@
 """Every engine: results, errors and deaths of calls, and mistakes in its settings."""
 
+import functools
 import json
 import os
 import sys
+import threading
 import time
 
 import joblib
 import pytest
+from joblib.externals.loky import reusable_executor
 
 from subspace_nn.common.errors import InputError
 from subspace_nn.runs import engines
@@ -46,9 +49,32 @@ def test_a_killed_process_of_this_machine_names_no_call():
         engines.start("loky", Setting(jobs=2)) as parallel,
         pytest.raises(WorkerDiedError) as caught,
     ):
-        # On a busy machine loky can miss the death of a worker while it still starts the others.
-        list(parallel([joblib.delayed(lambda: (time.sleep(1), os._exit(1)))()]))
+        list(parallel([joblib.delayed(lambda: os._exit(1))()]))
     assert caught.value.deaths == []
+
+
+def test_the_death_of_a_worker_that_followed_an_idle_one_is_noticed(monkeypatch):
+    config = functools.partial(joblib.parallel_config, idle_worker_timeout=1)
+    monkeypatch.setattr(joblib, "parallel_config", config)
+    ended = []
+
+    def idle_and_die():
+        with engines.start("loky", Setting(jobs=2)) as parallel:
+            list(parallel([joblib.delayed(abs)(1)]))
+            executor = reusable_executor._executor
+            while executor._processes:
+                time.sleep(0.1)
+            time.sleep(1)  # until loky has settled
+            executor._timeout = 300  # so that no other worker ends, which loky would notice
+            try:
+                list(parallel([joblib.delayed(lambda: os._exit(1))()]))
+            except WorkerDiedError as error:
+                ended.append(error)
+
+    thread = threading.Thread(target=idle_and_die, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert ended, "nobody noticed"
 
 
 @pytest.mark.parametrize(("engine", "setting", "messages"), [

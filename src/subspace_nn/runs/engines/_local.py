@@ -1,12 +1,14 @@
 """Processes of this machine, through joblib."""
 
 import signal
+import threading
 import warnings
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import joblib
+from joblib.externals.loky import reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from subspace_nn.common import process
@@ -19,6 +21,9 @@ from subspace_nn.runs.engines._base import (
     leave_safe_path,
     safe_path,
 )
+
+#: Seconds between two looks for workers that have died.
+_POLL = 2.0
 
 
 @contextmanager
@@ -43,6 +48,7 @@ def start(backend: str, setting: Setting) -> Generator[Parallel]:
     extra = {"initializer": _begin, "initargs": (process.me(),)} if backend == "loky" else {}
     with (
         safe_path() if apart else nullcontext(),
+        _looking() if backend == "loky" else nullcontext(),
         joblib.parallel_config(backend, n_jobs=setting.jobs, **extra),
         warnings.catch_warnings(),
     ):
@@ -63,3 +69,21 @@ def _begin(driver: Identity) -> None:
         if number := getattr(signal, name, None):
             signal.signal(number, lambda *_: None)  # unlike SIG_IGN, no child inherits it
     process.end_with(driver)
+
+
+@contextmanager
+def _looking() -> Generator[None]:
+    """Have loky notice every death: it waits for those workers alone that it had when it woke."""
+    done = threading.Event()
+    threading.Thread(target=_wake, args=(done,), name="wake-loky", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _wake(done: threading.Event) -> None:
+    while not done.wait(_POLL):
+        executor: Any = reusable_executor._executor
+        with suppress(AttributeError, OSError):  # there is none, or it is ending
+            executor._executor_manager_thread_wakeup.wakeup()
