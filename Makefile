@@ -56,4 +56,4 @@ evidence: $(INSTALLED) ## claims, damaged files, kills, coverage of intervals, i
 	$(BIN)/python -m tests.conformance.table
 
 clean: ## remove the environment and what was built
-	rm -rf .venv docs/_build docs/results .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv docs/_build docs/_static docs/results .pytest_cache .ruff_cache .hypothesis

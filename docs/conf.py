@@ -28,6 +28,8 @@ exclude_patterns = ["_build", "conf.py"]
 default_role = "code"  # docstrings write `code` with single backticks
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["charts.css"]
 html_title = f"subspace-nn {version}"
 
 # Formulas are Unicode text: LaTeX would need MathJax from a server, so dollarmath stays off.
@@ -89,5 +91,6 @@ def _write_results(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    documents.write_assets(Path(app.srcdir) / "_static")
     app.connect("builder-inited", _write_results)
     app.connect("autodoc-process-docstring", _as_rst, priority=400)  # before napoleon

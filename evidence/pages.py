@@ -15,10 +15,11 @@ from evidence.blocks import fill
 from experiments.report import free_parameters, recipes
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.report.document import Section, Table
+from subspace_nn.report.figures.panel import draw
+from subspace_nn.report.figures.theme import adaptive_svg
 from subspace_nn.report.findings import Findings, read
 from subspace_nn.report.markdown import plain, table
 from subspace_nn.report.parts import measurements
-from subspace_nn.report.theme import svg
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "measure", "results")]
@@ -33,7 +34,7 @@ def main() -> None:
         write_atomically(path, fill(page, lambda name: TABLES[name](results)).encode())
     (section,) = free_parameters.sections(_findings(results))
     (picture,) = section.pictures
-    write_atomically(PICTURE, svg(picture.draw()).encode())
+    write_atomically(PICTURE, adaptive_svg(draw(picture.chart)).encode())
 
 
 @lru_cache(maxsize=1)

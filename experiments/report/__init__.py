@@ -24,9 +24,8 @@ from subspace_nn.report.parts import environments, measurements, sweeps
 from subspace_nn.report.parts.sweeps import About as About
 
 _LEAD = (
-    "Models trained in d free parameters ω instead of their D weights θ = θ0 + σ√(D/d) ⊙ Pω. "
-    "The data are MNIST if nothing else is said; test accuracy is that of the whole test set of "
-    "10,000 images at the end of training, mean ± standard deviation over n seeds."
+    "Models trained in d numbers instead of their D weights. Accuracies are of the whole test set "
+    "of MNIST at the end of training, mean ± standard deviation over n seeds."
 )
 
 
@@ -85,9 +84,12 @@ def _comparisons(found: Findings) -> Iterator[Section]:
 
 
 def _sweeps(found: Findings) -> Iterator[Section]:
-    """The sweeps, without those that only compare learning rates."""
-    tabled = {i for one in learning_rates.compared(mnist(found)) for i in one.ids}
-    rows = found.runs
+    """The sweeps, without those that only compare learning rates or kinds of projections."""
+    settings, rows = mnist(found), found.runs
+    kinds = rows[~rows.full].groupby("sweep").projection.nunique()
+    many = {i for one in projections.compared(settings) for i in one.ids}
+    many &= set(rows[rows.sweep.map(kinds) > 1].id)
+    tabled = many | {i for one in learning_rates.compared(settings) for i in one.ids}
     other = {sweep for sweep, i in zip(rows.sweep, rows.id, strict=True) if i not in tabled}
     yield from sweeps.sections(
         found.chosen(rows.sweep.map(other.__contains__)),

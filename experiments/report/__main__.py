@@ -15,7 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("results"))
     parser.add_argument("--out", type=Path, default=Path("runs/report.html"))
-    parser.add_argument("--figures", type=Path, help="folder for the figures, as SVG")
+    parser.add_argument("--figures", type=Path, help="folder for the figures, as SVG, PNG and PDF")
     parser.add_argument("--markdown", type=Path, help="file for the tables")
     given = parser.parse_args()
     command = f"python -m experiments.report {given.folder} --out {given.out}"
@@ -26,7 +26,7 @@ def main() -> None:
     if given.markdown:
         write_markdown(content, given.markdown, given.figures)
     if given.figures:
-        write_figures(content, given.figures, as_png=False)
+        write_figures(content, given.figures)
 
 
 if __name__ == "__main__":

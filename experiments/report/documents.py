@@ -4,19 +4,23 @@ from pathlib import Path
 
 from experiments.report import report
 from subspace_nn.common.atomic import write_atomically
-from subspace_nn.report.document import Report, Section
+from subspace_nn.report.colours import style_sheet
+from subspace_nn.report.document import Picture, Report
 from subspace_nn.report.markdown import markdown
-from subspace_nn.report.theme import svg
+from subspace_nn.report.page import SCRIPTS, asset, figure
 
 #: Pages by file: their titles, and the sections in them; the last has all others.
 _PAGES = {
-    "measurements": ("Measurements", {"intrinsic-dimensions", "measurements"}),
+    "measurements": (
+        "How many parameters each task needs",
+        {"intrinsic-dimensions", "measurements"},
+    ),
     "sweeps": ("All tables", set()),
 }
 
 
 def write(results: Path, folder: Path) -> None:
-    """Write the pages and their figures; files that would not change are left alone.
+    """Write the pages; files that would not change are left alone.
 
     Args:
         results: folder of the records.
@@ -27,13 +31,30 @@ def write(results: Path, folder: Path) -> None:
     for name, (title, wanted) in _PAGES.items():
         sections = [one for one in rest if one.name in wanted or not wanted]
         rest = [one for one in rest if one not in sections]
-        _keep(folder / f"{name}.md", markdown(Report(title, "", (), sections), "figures"))
-        _figures(sections, folder / "figures")
+        text = markdown(Report(title, "", (), sections), _figure)
+        _keep(folder / f"{name}.md", text + _raw(_SCRIPTS))
 
 
-def _figures(sections: list[Section], folder: Path) -> None:
-    for picture in (one for section in sections for one in section.pictures):
-        _keep(folder / f"{picture.name}.svg", svg(picture.draw()))
+def write_assets(folder: Path) -> None:
+    """Write what draws the figures of these pages, in the colours of the documentation.
+
+    Args:
+        folder: of static files.
+    """
+    for name in SCRIPTS:
+        _keep(folder / name, asset(name))
+    _keep(folder / "charts.css", style_sheet(switch=True) + asset("charts.css"))
+
+
+_SCRIPTS = "".join(f'<script src="../_static/{name}"></script>' for name in SCRIPTS)
+
+
+def _figure(picture: Picture) -> str:
+    return _raw(str(figure(picture)))
+
+
+def _raw(html: str) -> str:
+    return f"```{{raw}} html\n{html}\n```\n"
 
 
 def _keep(path: Path, text: str) -> None:

@@ -1,32 +1,16 @@
 """The central question: how far do n free parameters go, as a small net or in a larger one?"""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.report.runs import mnist, recipe, subspaces
-from subspace_nn.report import cells, marks
+from subspace_nn.report import cells
+from subspace_nn.report.chart import DIMS, Axis, Chart, Series
+from subspace_nn.report.colours import colour, marker
 from subspace_nn.report.document import Picture, Section, Table
-from subspace_nn.report.figures import NARROW, WIDE
 from subspace_nn.report.findings import Findings
 from subspace_nn.report.frame import Curve, Setting, curves
-from subspace_nn.report.marks import Mark
-from subspace_nn.report.scales import Line, Point, accuracy_axis, along, dim_axis, draw
-from subspace_nn.report.theme import (
-    INK,
-    LEGEND,
-    MARKERS,
-    PALETTE,
-    SOFT,
-    canvas,
-    look,
-    panel_size,
-)
 
-_TITLE = "MNIST: test accuracy against free parameters"
+_TITLE = "Accuracy on MNIST against the number of parameters that are trained"
 
 _TEXT = (
     "A line is one net, trained in subspaces of d free parameters; a star is another net with "
@@ -60,8 +44,7 @@ def sections(found: Findings) -> Iterator[Section]:
                 "Test accuracy on MNIST against the number of free parameters. The axis of "
                 "accuracy is logarithmic in the error. Bars are one standard deviation over the "
                 "seeds.",
-                partial(figure, drawn, others),
-                partial(figure, drawn, others, NARROW, below=True),
+                chart(drawn, others),
             ),
         ),
         tables=(same,) if same else (),
@@ -106,68 +89,47 @@ def _same_number(drawn: Sequence[Curve], others: Sequence[Setting]) -> Table | N
     )
 
 
-@look()
-def figure(
-    found: Sequence[Curve],
-    nets: Sequence[Setting],
-    size: tuple[float, float] = WIDE,
-    *,
-    below: bool = False,
-) -> Figure:
+def chart(found: Sequence[Curve], nets: Sequence[Setting]) -> Chart:
     """Accuracy against free parameters: subspaces of large nets, and nets with all weights free.
 
     Args:
-        found: each becomes a line with error bars, and an open marker where all weights are free.
+        found: each becomes a line, and a hollow mark where all weights are free.
         nets: each becomes a star with its name.
-        size: of the figure, in points.
-        below: whether the legend stands below the panel, which it does anyway if the panel has no
-            room for it.
 
     Returns:
-        A figure with a logarithmic axis of d.
+        The chart.
     """
-    rows = len(found) + bool(nets) + any(one.full for one in found)
-    bottom = 56 + 14 * rows if below else 38
-    drawn, axes = canvas(*size, title=_TITLE, right=30, bottom=bottom)
-    taken = [place for number, one in enumerate(found) for place in _line(axes, number, one)]
-    star: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 10, "markeredgewidth": 0}
-    stars = [_point(net) for net in nets]
-    for x, mean, spread in stars:
-        axes.errorbar(x, mean, spread, capsize=2, linewidth=1, zorder=4, **star)
-    if nets:
-        axes.plot([], [], linestyle="none", label="another net, all weights free", **star)
-    if any(one.full for one in found):
-        axes.plot([], [], "o", color=SOFT, mfc="none", label="the same, all weights free")
-    points = [_point(one) for curve in found for one in curve.points] + stars
-    accuracy_axis(axes, points)
-    dim_axis(axes, [round(point.x) for point in points])
-    places = taken + [(point.x, point.mean) for point in stars]
-    if not below and not marks.is_free(axes, places, width=290, height=16 * rows):
-        return figure(found, nets, size, below=True)
-    marks.beside(axes, [Mark(net.D, net.mean, net.model) for net in nets], taken)
-    handles, names = axes.get_legend_handles_labels()
-    order = sorted(range(len(names)), key=lambda i: not names[i].startswith("subspaces"))
-    place: dict[str, Any] = {"loc": "lower right"}
-    if below:
-        place = {"loc": "upper left", "bbox_to_anchor": (0, 0, 1, -34 / panel_size(axes)[1])}
-    axes.legend([handles[i] for i in order], [names[i] for i in order], **LEGEND, **place)
-    return drawn
+    series = [one for number, curve in enumerate(found) for one in _lines(number, curve)]
+    stars = [
+        cells.point(net, cells.percent(net), f"{net.model}, all {net.D:,} weights")._replace(
+            label=net.model
+        )
+        for net in nets
+    ]
+    series += [Series("another net, all its weights", stars, "dots", "ink", "*")] if stars else []
+    return Chart(_TITLE, DIMS, Axis("test accuracy (%)", "percent"), series, wide=True,
+                 message=_message(found))  # fmt: skip
 
 
-def _line(axes: Axes, number: int, one: Curve) -> list[tuple[float, float]]:
-    """Draw the curve of one net; returns points along it, which no name may cover."""
-    colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
-    points = [_point(setting) for setting in one.subspaces]
+def _message(found: Sequence[Curve]) -> str:
+    """What the smallest net's curve says at 1,000 parameters, if it goes there."""
+    at = [(curve, one) for curve in found if (one := curve.at(1000))]
+    if not at:
+        return ""
+    curve, one = min(at, key=lambda pair: pair[0].D)
+    return f"{one.dim:,} numbers instead of {curve.D:,} weights: {one.mean:.1f} % on MNIST"
+
+
+def _lines(number: int, one: Curve) -> Iterator[Series]:
+    """The curve of one net, with its hollow end."""
+    shown, mark = colour(number), marker(number)
     name = f"subspaces of {one.model}, {one.D:,} weights"
-    draw(axes, Line(name, points, "measured", colour, marker))
-    places = [(point.x, point.mean) for point in points]
+    points = [
+        cells.point(p, cells.percent(p), f"{one.model}, d = {p.dim:,}") for p in one.subspaces
+    ]
     if one.full:
-        places.append((one.D, one.full.mean))
-        ends = places[-2:]
-        axes.plot([x for x, _ in ends], [y for _, y in ends], ":", color=colour, linewidth=1)
-        draw(axes, Line("", [_point(one.full)], "published", colour, marker))
-    return along(places)
-
-
-def _point(one: Setting) -> Point:
-    return Point.of(one.dim, one.mean, one.std)
+        words = f"{one.model}, all {one.D:,} weights"
+        end = cells.point(one.full, cells.percent(one.full), words)
+        yield Series(name, [points[-1]._replace(note=""), end], "dotted", shown)
+        yield Series(name, [end], "hollow", shown, mark)
+    yield Series(name, points, "line", shown, mark)

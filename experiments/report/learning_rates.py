@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from subspace_nn.common import numbers
 from subspace_nn.report import cells, text
-from subspace_nn.report.document import Section, Table
+from subspace_nn.report.chart import Axis, Chart, Point, Rule, Series
+from subspace_nn.report.colours import marker, shade
+from subspace_nn.report.document import Picture, Section, Table
 from subspace_nn.report.frame import ACCURACY, Setting, grouped, key, without
 
 #: The default of the recipe, which is not imported: a report needs no PyTorch.
@@ -59,6 +61,7 @@ def section(found: Sequence[Setting]) -> Iterator[Section]:
             "one-learning-rate",
             "One learning rate",
             text=_TEXT,
+            pictures=[_picture(family) for family in families if len(family) > 3],
             tables=[_table(family) for family in families],
             notes=[_NOTE, *_verdict(families)],
         )
@@ -125,8 +128,57 @@ def _verdict(families: Sequence[Mapping[_Case, _Rates]]) -> list[str]:
     return [f"{found}; not for {text.listed(far)}." if far else f"{found}."]
 
 
+def _rates(family: Mapping[_Case, _Rates]) -> list[float]:
+    return sorted({lr for there in family.values() for lr in there})
+
+
+def _name(family: Mapping[_Case, _Rates]) -> str:
+    one = next(iter(next(iter(family.values())).values()))
+    return f"{one.model}, {cells.epochs(one.arguments)}"
+
+
+def _picture(family: Mapping[_Case, _Rates]) -> Picture:
+    """A line for each kind and d: the error at each rate over that at the best."""
+    dims = sorted({dim for _, dim in family})
+    series = [
+        Series(
+            f"d = {dim:,}",
+            _relative(kind, dim, there),
+            "line",
+            shade(dims.index(dim), len(dims)),
+            marker(dims.index(dim)),
+        )
+        for (kind, dim), there in sorted(family.items(), key=lambda item: item[0][1])
+    ]
+    name = _name(family)
+    return Picture(
+        text.slug(f"learning-rates-{name}"),
+        f"{name}: test error at each learning rate over that at the best one, a line for each "
+        "kind of projection and d. The dashed line is the default.",
+        Chart(
+            f"One learning rate: {name}",
+            Axis("learning rate", "log"),
+            Axis("test error / least error", "log"),
+            series,
+            [Rule("default", DEFAULT, dashed=True)],
+        ),
+    )
+
+
+def _relative(kind: str, dim: int, there: _Rates) -> list[Point]:
+    least = min(100 - one.mean for one in there.values())
+    return [
+        Point.of(
+            lr,
+            (100 - one.mean) / least,
+            note=f"{kind}, d = {dim:,}, lr {lr:g}: {cells.percent(one)} % (n = {one.n})",
+        )
+        for lr, one in sorted(there.items())
+    ]
+
+
 def _table(family: Mapping[_Case, _Rates]) -> Table:
-    rates = sorted({lr for there in family.values() for lr in there})
+    rates = _rates(family)
     columns = ["projection", "d"]
     columns += [
         cells.heading(f"lr {lr:g}", [there.get(lr) for there in family.values()]) for lr in rates
@@ -140,10 +192,4 @@ def _table(family: Mapping[_Case, _Rates]) -> Table:
             *(cells.percent(there.get(lr)) for lr in rates),
             numbers.NOTHING if points is None else numbers.spread(*points),
         ])  # fmt: skip
-    one = next(iter(next(iter(family.values())).values()))
-    return Table(
-        [*columns, "behind"],
-        rows,
-        strong=(len(columns),),
-        caption=f"{one.model}, {cells.epochs(one.arguments)}",
-    )
+    return Table([*columns, "behind"], rows, strong=(len(columns),), caption=_name(family))

@@ -2,16 +2,13 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
-from functools import partial
-
-from matplotlib.figure import Figure
 
 from experiments.report.runs import recipe
 from subspace_nn.report import cells
+from subspace_nn.report.chart import Axis, Chart, Point, Rule, Series
+from subspace_nn.report.colours import marker, shade
 from subspace_nn.report.document import Picture, Section, Table
-from subspace_nn.report.figures import HALF
 from subspace_nn.report.frame import Curve, Setting, curves, grouped, key
-from subspace_nn.report.theme import GRID, LEGEND, MARKERS, PALETTE, SOFT, canvas, look
 
 _TEXT = (
     "The same net, d, recipe and seeds; only the kind of P differs. Milliseconds are those of "
@@ -28,9 +25,7 @@ def section(found: Sequence[Setting]) -> Iterator[Section]:
     Yields:
         One section, if two kinds were trained in the same way.
     """
-    new = (one for one in curves(found) if one.subspaces and recipe(one.arguments) == "new")
-    families = grouped(new, lambda one: key(one.arguments)).values()
-    several = [family for family in families if len(family) > 1]
+    several = _families(found)
     if several:
         yield Section(
             "projections-compared",
@@ -42,6 +37,25 @@ def section(found: Sequence[Setting]) -> Iterator[Section]:
         )
 
 
+def compared(found: Sequence[Setting]) -> list[Setting]:
+    """The settings that another one differs from in the kind of projection alone.
+
+    Args:
+        found: settings on MNIST.
+
+    Returns:
+        Those settings, with the full models.
+    """
+    return [one for family in _families(found) for curve in family for one in curve.points]
+
+
+def _families(found: Sequence[Setting]) -> list[list[Curve]]:
+    """Curves by all else than the kind; two kinds at least."""
+    new = (one for one in curves(found) if one.subspaces and recipe(one.arguments) == "new")
+    families = grouped(new, lambda one: key(one.arguments)).values()
+    return [family for family in families if len(family) > 1]
+
+
 def _name(found: Sequence[Curve]) -> str:
     return f"{found[0].model}, {cells.epochs(found[0].arguments)}"
 
@@ -50,8 +64,8 @@ def _picture(found: Sequence[Curve]) -> Picture:
     return Picture(
         f"projections-{found[0].model}-{found[0].arguments.get('epochs', '')}",
         f"{_name(found)}: test error of each kind over the mean error of all kinds at that d; "
-        "lower is better. Bars are one standard deviation.",
-        partial(relative_errors, found, f"Kinds of projections: {_name(found)}"),
+        "further left is better. Bars are one standard deviation.",
+        chart(found, f"Kinds of projections: {_name(found)}"),
     )
 
 
@@ -70,51 +84,47 @@ def _table(found: Sequence[Curve]) -> Table:
     return Table(columns, rows, caption=_name(found))
 
 
-@look()
-def relative_errors(
-    found: Sequence[Curve], title: str = "", size: tuple[float, float] = HALF
-) -> Figure:
-    """How errors differ at each d: each over the mean error of all curves at that d.
+def chart(found: Sequence[Curve], title: str = "") -> Chart:
+    """How errors differ: each over the mean error of all kinds at that d, a row for each kind.
 
     Args:
         found: curves of one net, one for each kind.
         title: of the figure.
-        size: of the figure, in points.
 
     Returns:
-        A figure with the kinds side by side at each d, with one standard deviation.
+        The chart; the best kind is at the top.
     """
-    names = [one.projection for one in found]
-    # The marker's room, and five points for a letter of the longest name.
-    figure, axes = canvas(*size, title=title, right=36 + 5 * max(map(len, names)))
     dims = sorted({one.dim for curve in found for one in curve.subspaces})
     means = {
         dim: statistics.fmean(100 - there.mean for one in found if (there := one.at(dim)))
         for dim in dims
     }
-    axes.axhline(1, color=SOFT, linewidth=0.8)
-    for number, (one, name) in enumerate(zip(found, names, strict=True)):
-        shift = 0.7 * ((number + 0.5) / len(found) - 0.5)
-        there = one.subspaces
-        axes.errorbar(
-            [dims.index(p.dim) + shift for p in there],
-            [(100 - p.mean) / means[p.dim] for p in there],
-            [(p.std if p.n > 1 else 0.0) / means[p.dim] for p in there],
-            color=PALETTE[number % len(PALETTE)],
-            # Beyond the last colour they start again, with other markers.
-            marker=MARKERS[(number + number // len(PALETTE)) % len(MARKERS)],
-            markersize=5,
-            linestyle="none",
-            capsize=2,
-            linewidth=1.2,
-            label=name,
+    ratios = {
+        one.projection: statistics.fmean((100 - p.mean) / means[p.dim] for p in one.subspaces)
+        for one in found
+    }
+    ordered = sorted(found, key=lambda one: ratios[one.projection])
+    series = [
+        Series(
+            f"d = {dim:,}",
+            [
+                _ratio(there, row, means[dim])
+                for row, one in enumerate(ordered)
+                if (there := one.at(dim))
+            ],
+            "dots",
+            shade(number, len(dims)),
+            marker(number),
         )
-    for edge in range(1, len(dims)):
-        axes.axvline(edge - 0.5, color=GRID, linewidth=0.8)
-    axes.set_xlim(-0.5, len(dims) - 0.5)
-    axes.set_xticks(range(len(dims)), [f"{dim:,}" for dim in dims])
-    axes.grid(visible=False, axis="x")
-    axes.set_xlabel("free parameters d")
-    axes.set_ylabel("test error / mean of all kinds")
-    axes.legend(**LEGEND, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return figure
+        for number, dim in enumerate(dims)
+    ]
+    return Chart(
+        title, Axis("test error / mean error of all kinds"), Axis(""), series,
+        [Rule("", 1.0)], [one.projection for one in ordered],
+    )  # fmt: skip
+
+
+def _ratio(one: Setting, row: int, mean: float) -> Point:
+    note = f"{one.projection}, d = {one.dim:,}: {cells.percent(one)} % (n = {one.n})"
+    ratio, spread = (100 - one.mean) / mean, (one.std if one.n > 1 else 0.0) / mean
+    return Point(ratio, row, ratio - spread, ratio + spread, note)

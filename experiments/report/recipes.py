@@ -1,18 +1,15 @@
 """2017 and now: the same net, the same d, one row."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 
 from experiments.report.published import EXPERIMENTS, as_number
 from experiments.report.runs import mnist, recipe, richest
 from subspace_nn.common import numbers
-from subspace_nn.report import cells, figures
+from subspace_nn.report import cells
+from subspace_nn.report.chart import DIMS, Axis, Chart, Point, Series
 from subspace_nn.report.document import Picture, Section, Table
-from subspace_nn.report.figures import Axis
 from subspace_nn.report.findings import Findings
-from subspace_nn.report.frame import ACCURACY, Curve, Setting, curves, grouped
-from subspace_nn.report.scales import Line, Point
-from subspace_nn.report.theme import PALETTE, SOFT
+from subspace_nn.report.frame import Curve, Setting, curves, grouped
 
 #: The experiments of 2017 by net and epochs.
 _PUBLISHED = {
@@ -69,34 +66,39 @@ def _epochs(one: Curve) -> int:
 
 
 def _picture(new: Curve, old: Sequence[Curve], known: Mapping[int, str]) -> Picture:
-    lines = [
-        Line(f"published, {epochs} epochs", _printed(name, new.D), "published", SOFT, marker)
+    series = [
+        Series(f"published, {epochs} epochs", _printed(name, new), "dashed", "soft", marker)
         for (epochs, name), marker in zip(sorted(known.items()), ("o", "s"), strict=False)
     ]
-    lines += [
-        Line(f"recipe of 2017, {cells.epochs(one.arguments)}", _points(one), "measured", *style)
-        for one, style in zip(old, ((PALETTE[1], "o"), (PALETTE[4], "s")), strict=False)
+    rivals = [(f"recipe of 2017, {cells.epochs(one.arguments)}", one) for one in old]
+    series += [
+        Series(name, _points(one, name), "line", *style)
+        for (name, one), style in zip(rivals, (("c1", "o"), ("c4", "s")), strict=False)
     ]
     name = f"new recipe, {cells.epochs(new.arguments)}"
-    lines.append(Line(name, _points(new), "measured", PALETTE[0], "D"))
-    title = f"{new.model}, {new.D:,} weights: 2017 and now"
+    series.append(Series(name, _points(new, name), "line", "c0", "D"))
     return Picture(
         f"2017-and-now-{new.model}",
         f"{new.model}, {new.D:,} weights: test accuracy on MNIST against d.",
-        partial(figures.against_dim, lines, Axis(ACCURACY, "percent"), title),
+        Chart(
+            f"{new.model}, {new.D:,} weights: 2017 and now",
+            DIMS,
+            Axis("test accuracy (%)", "percent"),
+            series,
+        ),
     )
 
 
-def _printed(name: str, D: int) -> list[Point]:
+def _printed(name: str, new: Curve) -> list[Point]:
     return [
-        Point(D if dim == "full" else dim, value)
+        Point.of(new.D if dim == "full" else dim, value, note=f"published, d = {dim}: {printed} %")
         for (_, dim), printed in EXPERIMENTS[name].values.items()
         if (value := as_number(printed)) is not None
     ]
 
 
-def _points(one: Curve) -> list[Point]:
-    return [Point.of(p.dim, p.mean, p.std) for p in one.points]
+def _points(one: Curve, name: str) -> list[Point]:
+    return [cells.point(p, cells.percent(p), f"{name}, d = {cells.dims(p)}") for p in one.points]
 
 
 def table(new: Curve, old: Sequence[Curve], known: Mapping[int, str]) -> Table:

@@ -59,7 +59,8 @@ def test_figures_are_written_under_speaking_names(run, tmp_path):
     assert code == 0
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     kinds = ("test-accuracy", "loss")
-    assert names == {f"zoo-{kind}.{end}" for kind in kinds for end in ("svg", "png")}
+    assert names == {f"zoo-{kind}.{end}" for kind in kinds for end in ("svg", "png", "pdf")}
+    assert (tmp_path / "figures" / "zoo-loss.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "figures" / "zoo-loss.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "figures" / "zoo-loss.svg").read_text()
 
@@ -115,6 +116,16 @@ def test_a_file_that_is_no_record_is_left_out_and_named(run, results, tmp_path):
     assert "zoo" in titles(tmp_path / "report.html")
 
 
+@pytest.mark.usefixtures("results")
+def test_a_title_and_a_metric_are_those_asked_for(run, tmp_path):
+    words = ["--title", "Mine & yours", "--metric", "train_loss", "--metric", "checkpoint_bytes"]
+    code, *_ = run("report", "results/zoo", *words)
+    html = (tmp_path / "report.html").read_text()
+    assert code == 0
+    assert "<h1>Mine &amp; yours</h1>" in html
+    assert "&#39;Mine &amp; yours&#39; --metric train_loss --metric checkpoint_bytes" in html
+
+
 def test_a_task_of_ones_own_has_a_sensible_page(run, tmp_path):
     runs = expand("tests.toy:quick", [{"dim": [3, 10, 30], "seed": "range(0,3)"}])
     runs += expand("tests.toy:failing", [{"seed": 1}])
@@ -124,7 +135,7 @@ def test_a_task_of_ones_own_has_a_sensible_page(run, tmp_path):
     code, *_ = run("report", "mine")
     html = (tmp_path / "report.html").read_text()
     assert code == 0
-    assert html.count("<svg ") == 1
+    assert html.count("<figure ") == 1
     assert "RuntimeError: seed 1 is odd" in html
     assert "MNIST" not in html
 
@@ -137,17 +148,17 @@ from subspace_nn.cli import main
 try:
     main()
 finally:
-    print("torch" in sys.modules)
+    print("torch" in sys.modules or "matplotlib" in sys.modules)
 """
 
 
 @pytest.mark.parametrize(
     ("before", "code", "message"),
     [("", 0, ""), ("sys.modules['pandas'] = None", 2, "pip install 'subspace-nn[report]'")],
-    ids=["without PyTorch", "without pandas"],
+    ids=["without PyTorch and matplotlib", "without pandas"],
 )
 def test_what_a_report_imports(results, before, code, message):
-    """Reading builds no net and no P: it does not even import PyTorch."""
+    """Reading builds no net, no P and no figure: it does not even import what would."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(before=before)],
         cwd=results.parent, capture_output=True, text=True, check=False,

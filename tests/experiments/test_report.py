@@ -9,6 +9,7 @@ from experiments.report.published import EXPERIMENTS, as_number, published
 from experiments.report.runs import mnist, richest, subspaces
 from subspace_nn import models
 from subspace_nn.projections import KINDS
+from subspace_nn.report import draw
 from subspace_nn.report.build import build
 from subspace_nn.report.frame import curves
 from subspace_nn.runs.sweep import parse
@@ -56,7 +57,7 @@ def whole():
 def test_the_question_comes_first_and_the_rest_is_folded(whole):
     assert list(whole) == [
         "free-parameters", "2017-and-now", "projections-compared", "costs", "conv-large-2017",
-        "zoo", "conv-hashed", "big-models", "kinds", "houses", "environment",
+        "zoo", "conv-hashed", "big-models", "houses", "environment",
     ]  # fmt: skip
     assert [name for name, one in whole.items() if not one.folded] == list(whole)[:3]
 
@@ -114,10 +115,10 @@ def test_published_values_stand_in_the_table_of_their_sweep(whole):
     assert whole["conv-large-2017"].title == EXPERIMENTS["conv-large-2017"].title
     (table,) = whole["conv-large-2017"].tables
     assert row(table, "1,000") == {
-        "d": "1,000", "published, % (Greydanus 2017)": "93.5", "test accuracy, %": "83.00 ± 1.00",
+        "d": "1,000", "published, % (Greydanus 2017)": "93.5", "test accuracy (%)": "83.00 ± 1.00",
         "n": "3", "seconds a run": "60", "file, bytes": "4,360",
     }  # fmt: skip
-    assert table.columns[table.strong[0]] == "test accuracy, %"
+    assert table.columns[table.strong[0]] == "test accuracy (%)"
 
 
 def test_times_and_sizes(whole):
@@ -206,29 +207,28 @@ def test_the_richest_curve_has_the_default_projection_then_the_most_runs():
 def test_the_central_figure_has_every_net():
     settings = mnist(EVERYTHING)
     drawn = subspaces(settings)
-    figure = free_parameters.figure(drawn, free_parameters.nets(settings, drawn))
-    (axes,) = figure.axes
-    bars = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in axes.containers}
-    conv = bars["subspaces of conv, 21,840 weights"]
-    assert conv == [[100, 91], [1000, 93], [3000, 95]]
-    assert "subspaces of fc, 199,210 weights" in bars
-    assert [text.get_text() for text in axes.texts] == ["conv-6-6"]
-    names = [text.get_text() for text in axes.get_legend().texts]
-    assert names[-2:] == ["another net, all weights free", "the same, all weights free"]
-    legend = axes.get_legend().get_window_extent()
-    for line in axes.containers:
-        for point in axes.transData.transform(line.lines[0].get_xydata()):
-            assert not legend.contains(*point)
+    chart = free_parameters.chart(drawn, free_parameters.nets(settings, drawn))
+    lines = {one.name: one for one in chart.series if one.look == "line"}
+    conv = lines["subspaces of conv, 21,840 weights"]
+    assert [point[:2] for point in conv.points] == [(100, 91), (1000, 93), (3000, 95)]
+    assert "subspaces of fc, 199,210 weights" in lines
+    assert [point.label for point in chart.points if point.label] == ["conv-6-6"]
+    assert chart.message == "1,000 numbers instead of 21,840 weights: 93.0 % on MNIST"
+    figure = draw(chart)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["conv-6-6"]
+    assert figure.texts[0].get_text() == chart.message
 
 
 def test_relative_errors_are_over_the_mean_of_all_kinds():
     found = curves(mnist(r.findings(kinds=r.CONV_NEW + r.KINDS)))
-    (axes,) = projections.relative_errors(found).axes
+    chart = projections.chart(found)
     errors = {"hadamard": [12, 10], "hashed": [9, 7], "sparse": [11, 9]}
     means = [sum(column) / 3 for column in zip(*errors.values(), strict=True)]
-    for bars in axes.containers:
-        expected = [e / m for e, m in zip(errors[bars.get_label()], means, strict=True)]
-        assert bars.lines[0].get_ydata()[:2] == pytest.approx(expected)
+    assert list(chart.rows) == ["hashed", "sparse", "hadamard"]  # the best is at the top
+    for column, one in enumerate(chart.series[:2]):
+        for point in one.points:
+            kind = chart.rows[int(point.y)]
+            assert point.x == pytest.approx(errors[kind][column] / means[column])
 
 
 WITH_VALUES = [name for name, experiment in EXPERIMENTS.items() if experiment.values]

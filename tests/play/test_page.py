@@ -4,10 +4,7 @@ import base64
 import hashlib
 import json
 import re
-import shutil
-import subprocess
 
-import pytest
 import torch
 
 import subspace_nn as sn
@@ -15,8 +12,8 @@ from subspace_nn import models
 from subspace_nn.play import look, packaged, page
 from subspace_nn.tasks.classifier import as_input
 from subspace_nn.tasks.data import mnist
+from tests.browser import needs_chromium, result_of
 
-CHROMIUM = shutil.which("chromium")
 IMAGES = 200
 
 #: What the page's own code says of each file: fingerprints, a digest of θ, and logits.
@@ -59,15 +56,7 @@ def run_in_browser(folder, files, images):
             "images": base64.b64encode(bytes(images.flatten().tolist())).decode(),
         }
     )
-    path = folder / "play.html"
-    path.write_text(page().replace("</body>", PROBE % given), encoding="utf-8")
-    done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000",
-         f"--user-data-dir={folder}/profile", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
-    (result,) = re.findall(r'<pre id="result">(.*?)</pre>', done.stdout, re.DOTALL)
-    return json.loads(result.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    return result_of(page().replace("</body>", PROBE % given), folder)
 
 
 def checkpoint(folder, name, model, dim, seed, dtype=None, *, init=None, **options):
@@ -97,9 +86,7 @@ CASES = {
 }
 
 
-@pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium is not installed (Debian's package chromium)"
-)
+@needs_chromium
 def test_the_browser_has_the_bits_and_the_answers_of_pytorch(tmp_path):
     paths = []
     for number, (model, dim, seed, *rest) in enumerate(CASES.values()):

@@ -57,10 +57,10 @@ def test_a_client_says_more_of_a_sweep():
 def test_an_accuracy_is_in_percent_and_a_file_has_a_size(whole):
     (table,) = whole["conv-hashed"].tables
     assert row(table, "1,000") == {
-        "d": "1,000", "test accuracy, %": "93.00 ± 1.00", "n": "3", "seconds a run": "60",
+        "d": "1,000", "test accuracy (%)": "93.00 ± 1.00", "n": "3", "seconds a run": "60",
         "file, bytes": "4,360",
     }  # fmt: skip
-    assert table.columns[table.strong[0]] == "test accuracy, %"
+    assert table.columns[table.strong[0]] == "test accuracy (%)"
 
 
 def test_a_task_of_ones_own_is_judged_by_its_own_metric(whole):
@@ -78,15 +78,15 @@ def test_a_task_with_a_name_is_judged_by_the_metric_of_its_measurement():
         for i, one in enumerate(r.OWN)
     ]
     (table,) = parts(cartpole=records)["cartpole"].tables
-    assert table.columns[table.strong[0]] == "test_return"
+    assert table.columns[table.strong[0]] == "test return"
 
 
 @pytest.mark.parametrize(
     ("values", "column"),
     [
-        ((0.91, 0.95), "test_accuracy"),
-        ((91.0, 0.2), "test accuracy, %"),
-        ((400.0, 3.0), "test_accuracy"),
+        ((0.91, 0.95), "test accuracy"),
+        ((91.0, 0.2), "test accuracy (%)"),
+        ((400.0, 3.0), "test accuracy"),
     ],
 )
 def test_a_share_is_not_taken_for_a_percentage(values, column):

@@ -109,10 +109,15 @@ def test_hostile_records(seed, honest, command, tmp_path, monkeypatch):
     written = {path for path in tmp_path.rglob("*") if path.is_file()} - before
     assert {path.parent for path in written} <= {tmp_path, tmp_path / "figures"}
     assert not list(tmp_path.parent.glob("escaped*"))
-    tags = set(re.findall(r"<(\w+)", html))
+    assert len(re.findall("<script>", html)) == 3  # the package's own
+    for data in re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL):
+        assert "<" not in data
+        json.loads(data)
+    rest = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    tags = set(re.findall(r"<(\w+)", rest))
     assert not tags & {"script", "img", "b"}
-    assert not re.findall(r"<[^>]* on\w+=", html)
-    assert "49" not in re.findall(r"<td>(.*?)</td>", html)  # of {{ 7 * 7 }}
+    assert not re.findall(r"<[^>]* on\w+=", rest)
+    assert "49" not in re.findall(r"<td>(.*?)</td>", rest)  # of {{ 7 * 7 }}
 
 
 def test_every_record_that_fits_the_schema_is_shown(command, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from subspace_nn.report.build import build
 from subspace_nn.report.document import Report, Section, Table
-from subspace_nn.report.markdown import markdown, table
+from subspace_nn.report.markdown import linked, markdown, table
 from tests.report import records as r
 
 REPORT = build(r.findings(zoo=r.ZOO, houses=r.OWN))
@@ -19,7 +19,8 @@ def test_tables_and_commands_are_there():
 
 
 def test_figures_are_linked_where_they_lie():
-    assert "](../figures/zoo-test-accuracy.svg)" in markdown(REPORT, "../figures")
+    text = markdown(REPORT, lambda one: linked(one, "../figures"))
+    assert "](../figures/zoo-test-accuracy.svg)" in text
 
 
 @pytest.mark.parametrize("text", ["a|b", "||", "`a|b`"])

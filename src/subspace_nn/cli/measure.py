@@ -18,7 +18,7 @@ from subspace_nn.dimension import measure as run
 from subspace_nn.dimension import title as known_title
 from subspace_nn.dimension.plans import Planned, folder_of, parse
 from subspace_nn.dimension.question import Better, Threshold
-from subspace_nn.report import measured, png
+from subspace_nn.report import draw, measured, png
 from subspace_nn.runs.store import ANSWERS, Store
 from subspace_nn.runs.sweep import parse_assignments
 
@@ -100,7 +100,7 @@ def _run(one: Planned, workers: Mapping[str, Any]) -> None:
             asked, one.folder, budget=one.budget, on_progress=interruptible(show), **workers
         )
     place = one.folder / ANSWERS
-    write_atomically(place / f"{asked.name}.png", png(measured.figure(answer, title)))
+    write_atomically(place / f"{asked.name}.png", png(draw(measured.chart(answer, title))))
     files = f"{place / asked.name}.json and .png"
     display.facts(console, view.summary(answer) | {"answer": files})
 

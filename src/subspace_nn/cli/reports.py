@@ -14,8 +14,13 @@ def report(
         Path, Parameter(help="Folders of records, or folders of such folders, at any depth.")
     ],
     out: Annotated[Path, Parameter(help="The page.")] = Path("report.html"),
+    title: Annotated[str | None, Parameter(help="Heading of the page.")] = None,
+    metric: Annotated[
+        list[str] | None,
+        Parameter(help="Judge runs by this number of their results, if they have it."),
+    ] = None,
     figures: Annotated[
-        Path | None, Parameter(help="Write each figure into this folder, as SVG and as PNG.")
+        Path | None, Parameter(help="Write each figure into this folder, as SVG, PNG and PDF.")
     ] = None,
     markdown: Annotated[
         Path | None, Parameter(help="Write the tables, and links to the figures, as Markdown.")
@@ -26,7 +31,7 @@ def report(
     Example: report results/ --out report.html --figures figures
     """
     # Its help needs no pandas, which is an extra.
-    from subspace_nn.report.build import build  # noqa: PLC0415
+    from subspace_nn.report.build import TITLE, build  # noqa: PLC0415
     from subspace_nn.report.files import (  # noqa: PLC0415
         rarely_collected,
         write_figures,
@@ -36,10 +41,12 @@ def report(
     from subspace_nn.report.findings import read  # noqa: PLC0415
 
     words = ["subspace-nn", "report", *map(str, folders), "--out", str(out)]
+    words += ["--title", title] if title else []
+    words += [word for name in metric or () for word in ("--metric", name)]
     with rarely_collected():
-        found = read(folders)
+        found = read(folders, metric or ())
         show_problems(found.problems)
-        content = build(found)
+        content = build(found, title=title or TITLE)
         written = [(out, write_page(content, out, shlex.join(words)))]
     if markdown is not None:
         written.append((markdown, write_markdown(content, markdown, figures)))
@@ -48,4 +55,4 @@ def report(
         console.print(f"{path}, {size:,} bytes", markup=False, soft_wrap=True)
     if figures is not None:
         write_figures(content, figures)
-        console.print(f"{figures}, figures as SVG and PNG", markup=False, soft_wrap=True)
+        console.print(f"{figures}, figures as SVG, PNG and PDF", markup=False, soft_wrap=True)

@@ -144,12 +144,12 @@ def title(asked: Question) -> str:
 
     Example:
         >>> title(question("mnist-fc", {"epochs": 20}))
-        'MNIST, 784-200-200-10; epochs=20'
+        'MNIST, 784-200-200-10, 20 epochs'
     """
     if not (name := _nearest(asked)):
         return ""
     known = KNOWN[name]
-    return "; ".join([known.title, *_words(asked, known.question)])
+    return ", ".join([known.title, *_in_words(asked, known.question)])
 
 
 def label(asked: Question) -> str:
@@ -209,6 +209,19 @@ def _words(asked: Question, base: Question) -> list[str]:
         for name, value in asked.arguments.items()
         if base.arguments.get(name) != value
     ]
+
+
+#: Arguments as a reader says them.
+_PHRASES = {
+    "epochs": "{} epochs", "projection": "{} projection", "lr": "learning rate {}",
+    "scale": "scale {}", "schedule": "{} schedule",
+}  # fmt: skip
+
+
+def _in_words(asked: Question, base: Question) -> list[str]:
+    """The same in words."""
+    pairs = (word.partition("=") for word in _words(asked, base))
+    return [_PHRASES.get(name, f"{name} {{}}").format(value) for name, _, value in pairs]
 
 
 def _named(asked: Question) -> tuple[str, Question]:

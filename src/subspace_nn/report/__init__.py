@@ -1,29 +1,23 @@
 """Records become tables, figures, and one page."""
 
-import contextlib
-import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from subspace_nn.report.figures.curve import curve as curve
+    from subspace_nn.report.figures.panel import draw as draw
+    from subspace_nn.report.figures.theme import pdf as pdf
+    from subspace_nn.report.figures.theme import png as png
+    from subspace_nn.report.figures.theme import svg as svg
+
+__all__ = ["curve", "draw", "pdf", "png", "svg"]
+
+_ROOMS = {"curve": "curve", "draw": "panel", "pdf": "theme", "png": "theme", "svg": "theme"}
 
 
-def _import_matplotlib() -> None:
-    """Import matplotlib even if MPLBACKEND names a backend that is not installed here.
+def __getattr__(name: str) -> Any:
+    """What draws imports matplotlib, and a page needs none of it."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
 
-    A notebook exports the backend of its own environment to every command it starts, and an
-    unknown name fails the import. Nothing in this package needs a backend: it draws on `Figure`.
-    """
-    name = os.environ.pop("MPLBACKEND", None)
-    try:
-        import matplotlib as mpl  # noqa: PLC0415  # the environment must change first
-    finally:
-        if name is not None:
-            os.environ["MPLBACKEND"] = name
-    if name:
-        with contextlib.suppress(ValueError):
-            mpl.rcParams["backend"] = name
-
-
-_import_matplotlib()
-
-from subspace_nn.report.curve import curve  # noqa: E402  # draws
-from subspace_nn.report.theme import png, svg  # noqa: E402
-
-__all__ = ["curve", "png", "svg"]
+    return getattr(import_module(f"subspace_nn.report.figures.{_ROOMS[name]}"), name)

@@ -20,9 +20,12 @@ PARTS: tuple[Part, ...] = (
     environments.sections,
 )
 
+#: The question, if a report has no other title.
+TITLE = "How many parameters are enough?"
+
 _LEAD = (
-    "Models trained in d free parameters ω instead of their D weights θ = θ0 + σ√(D/d) ⊙ Pω. "
-    "Values are means ± standard deviations over n seeds."
+    "Models trained in d numbers instead of their D weights; means ± standard deviations over n "
+    "seeds."
 )
 
 
@@ -30,7 +33,7 @@ def build(
     found: Findings,
     parts: Sequence[Part] = PARTS,
     *,
-    title: str = "How many parameters is enough?",
+    title: str = TITLE,
     lead: str = _LEAD,
     highlights: Sequence[Highlight] = (),
     unfolded: int = 2,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from subspace_nn.common.numbers import NOTHING, spread
+from subspace_nn.report.chart import Point
 from subspace_nn.report.frame import Setting, varying
 from subspace_nn.report.text import label, unique
 
@@ -17,6 +18,22 @@ def percent(one: Setting | None) -> str:
 def four_digits(one: Setting) -> str:
     """The metric of a setting to four digits, its standard deviation to two."""
     return spread(one.mean, one.std, ".4g", ".2g")
+
+
+def point(one: Setting, value: str, words: str = "") -> Point:
+    """A setting as a point against d.
+
+    Args:
+        one: the setting.
+        value: its metric, as a reader sees it.
+        words: what it is, in front of the value.
+
+    Returns:
+        The point; pointed at, it says the value, the number of runs, and the command.
+    """
+    note = f"{words or 'd = ' + dims(one)}: {value} (n = {one.n})"
+    command = label(one.command, 100)
+    return Point.of(one.dim, one.mean, one.std, f"{note}\n{command}" if command else note)
 
 
 def dims(one: Setting) -> str:

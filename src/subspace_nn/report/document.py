@@ -4,10 +4,10 @@ Texts are plain: nothing in them is markup but words between backticks, which ar
 escapes them once, where it is written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from matplotlib.figure import Figure
+from subspace_nn.report.chart import Chart
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure that is drawn when it is needed.
+    """A figure in a report.
 
     Attributes:
         name: of its files, without ending; a slug, unique in its report.
         caption: what it shows.
-        draw: makes the figure.
-        narrow: makes it for a narrow screen, if it differs there.
+        chart: what is drawn.
     """
 
     name: str
     caption: str
-    draw: Callable[[], Figure]
-    narrow: Callable[[], Figure] | None = None
+    chart: Chart
 
 
 @dataclass(frozen=True)

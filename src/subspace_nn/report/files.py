@@ -4,13 +4,13 @@ import gc
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.report.document import Report
-from subspace_nn.report.markdown import markdown
+from subspace_nn.report.markdown import linked, markdown
 from subspace_nn.report.page import page
-from subspace_nn.report.theme import png, svg
 
 
 @contextmanager
@@ -56,23 +56,24 @@ def write_markdown(report: Report, path: Path, figures: Path | None = None) -> i
     if figures is None:
         return _write(path, markdown(report))
     where = Path(os.path.relpath(figures, path.parent)).as_posix()
-    return _write(path, markdown(report, where))
+    return _write(path, markdown(report, partial(linked, folder=where)))
 
 
-def write_figures(report: Report, folder: Path, *, as_png: bool = True) -> None:
-    """Write each figure of a report as SVG, and as PNG.
+def write_figures(report: Report, folder: Path) -> None:
+    """Write each figure of a report as SVG, PNG and PDF.
 
     Args:
         report: whose figures.
         folder: is created; nothing is written outside of it.
-        as_png: whether to write PNG files, too.
     """
+    from subspace_nn.report import draw, pdf, png, svg  # noqa: PLC0415  # import matplotlib
+
     folder.mkdir(parents=True, exist_ok=True)
     for picture in (one for section in report.sections for one in section.pictures):
-        drawn = picture.draw()
+        drawn = draw(picture.chart)
         write_atomically(folder / f"{picture.name}.svg", svg(drawn).encode())
-        if as_png:
-            write_atomically(folder / f"{picture.name}.png", png(drawn))
+        write_atomically(folder / f"{picture.name}.png", png(drawn))
+        write_atomically(folder / f"{picture.name}.pdf", pdf(drawn))
 
 
 def _write(path: Path, text: str) -> int:

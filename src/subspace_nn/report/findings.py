@@ -43,11 +43,14 @@ class Findings:
         runs: one row a record, see `frame.runs`; `sweep` is the name of its folder, and `measured`
             is true if a measurement made it for itself.
         problems: why files were left out, a sentence each.
+        metrics: by which runs are judged, if their results have them; before those of
+            measurements and the usual names.
     """
 
     sweeps: Sequence[Sweep]
     runs: Runs
     problems: Sequence[str] = ()
+    metrics: Sequence[str] = ()
 
     @classmethod
     def of(cls, found: Sequence[tuple[Sweep, Sequence[frame.Record]]]) -> "Findings":
@@ -81,11 +84,12 @@ class Findings:
         return replace(self, runs=self.runs[rows])
 
 
-def read(folders: Sequence[Path]) -> Findings:
+def read(folders: Sequence[Path], metrics: Sequence[str] = ()) -> Findings:
     """Read the records of some folders, and what measurements in them found.
 
     Args:
         folders: of records, or of such folders at any depth.
+        metrics: by which runs are judged, if their results have them.
 
     Returns:
         The findings.
@@ -97,7 +101,8 @@ def read(folders: Sequence[Path]) -> Findings:
         raise InputError("Name at least one folder of records, such as results/fc-2017.")
     read_ = [_read(store) for store in stores(folders)]
     found = Findings.of([(sweep, records) for sweep, records, _ in read_])
-    return replace(found, problems=[text for *_, problems in read_ for text in problems])
+    problems = [text for *_, problems in read_ for text in problems]
+    return replace(found, problems=problems, metrics=metrics)
 
 
 def _read(store: Store) -> tuple[Sweep, Sequence[frame.Record], Sequence[str]]:

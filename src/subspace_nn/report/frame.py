@@ -48,6 +48,7 @@ class Setting(NamedTuple):
         seconds: median wall time of a run.
         step_ms: median time of a training step with its share of the evaluations; NaN if unknown.
         checkpoint_bytes: size of the file that a run leaves; NaN if unknown.
+        command: that the first of them came from; empty if unknown.
         mean: of the metric over the runs; NaN if a run lacks it.
         std: its standard deviation; NaN for a single run.
         results: of the runs, by seed.
@@ -66,6 +67,7 @@ class Setting(NamedTuple):
     seconds: float
     step_ms: float
     checkpoint_bytes: float
+    command: str
     mean: float
     std: float
     results: Sequence[Mapping[str, Any]]
@@ -107,9 +109,7 @@ def settings(table: Runs, metric: str) -> list[Setting]:
     groups = done.groupby(["task", "setting"])
     summary = pd.concat(
         [
-            groups[
-                ["arguments", "model", "projection", "dim", "D", "full", "checkpoint_bytes"]
-            ].first(),
+            groups[_SAME].first(),
             groups[["seconds", "step_ms"]].median(),
             groups.value.agg(n="size", mean=mean, std=deviation),
             groups[["result", "seed", "id"]].agg(list),
@@ -121,6 +121,7 @@ def settings(table: Runs, metric: str) -> list[Setting]:
     return [Setting(*row) for row in rows.itertuples(index=False, name=None)]
 
 
+_SAME = ["arguments", "model", "projection", "dim", "D", "full", "checkpoint_bytes", "command"]
 _PLURAL = {"result": "results", "seed": "seeds", "id": "ids"}
 
 

@@ -1,21 +1,21 @@
 """A report as Markdown, for documentation."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from subspace_nn.common.text import markdown as escaped
 from subspace_nn.common.text import visible
-from subspace_nn.report.document import Report, Section, Table
+from subspace_nn.report.document import Picture, Report, Section, Table
 
 _NOTE = "<!-- Generated; do not edit. -->"
 
 
-def markdown(report: Report, figures: str | None = None) -> str:
+def markdown(report: Report, show: Callable[[Picture], str] | None = None) -> str:
     """A report as a Markdown page.
 
     Args:
         report: what to write.
-        figures: folder of the figures' files, relative to the page; none are shown without it.
+        show: makes Markdown of a figure; none are shown without it.
 
     Returns:
         The page's text.
@@ -23,7 +23,7 @@ def markdown(report: Report, figures: str | None = None) -> str:
     parts = [_NOTE, f"# {plain(report.title)}", plain(report.lead)]
     parts += ["\n".join(f"- **{plain(h.number)}** {plain(h.text)}" for h in report.highlights)]
     for section in report.sections:
-        parts += _section(section, figures)
+        parts += _section(section, show)
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -66,11 +66,23 @@ def plain(text: str) -> str:
     )
 
 
-def _section(section: Section, figures: str | None) -> list[str]:
+def linked(picture: Picture, folder: str) -> str:
+    """A figure as a link to its file, with its caption.
+
+    Args:
+        picture: the figure.
+        folder: of the files, relative to the page.
+
+    Returns:
+        Two paragraphs of Markdown.
+    """
+    caption = plain(picture.caption)
+    return f"![{caption}]({folder}/{picture.name}.svg)\n\n{caption}"
+
+
+def _section(section: Section, show: Callable[[Picture], str] | None) -> list[str]:
     parts = [f"## {plain(section.title)}", plain(section.text)]
-    if figures is not None:
-        for one in section.pictures:
-            parts += [f"![{plain(one.caption)}]({figures}/{one.name}.svg)", plain(one.caption)]
+    parts += [show(one) for one in section.pictures] if show else []
     for one in section.tables:
         parts += [plain(one.caption), table(one)]
     parts += map(plain, section.notes)

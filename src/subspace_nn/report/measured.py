@@ -1,59 +1,48 @@
 """The picture of one measurement: the curve, the threshold, the interval."""
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
+from subspace_nn.common import numbers
 from subspace_nn.dimension import Answer, published
-from subspace_nn.report.scales import dim_axis
-from subspace_nn.report.text import label
-from subspace_nn.report.theme import GROUND, LEGEND, PALETTE, SOFT, canvas, look
-
-#: In points.
-_SIZE = (520.0, 320.0)
+from subspace_nn.report.chart import DIMS, Axis, Chart, Point, Rule, Series, axis_of
 
 
-@look()
-def figure(
-    answer: Answer, title: str = "", size: tuple[float, float] = _SIZE, *, legend: bool = True
-) -> Figure:
+def chart(answer: Answer, title: str = "") -> Chart:
     """Results against d, and the intrinsic dimension that follows from them.
 
     Args:
         answer: of the measurement.
         title: of the figure.
-        size: of the figure, in points.
-        legend: whether to name the lines; one of many figures needs none.
 
     Returns:
-        A figure with a logarithmic axis of d: mean and one standard deviation at each dimension,
+        A chart with a logarithmic axis of d: mean and one standard deviation at each dimension,
         the monotone fit, the full model, the threshold, d_int with its interval, and published
         values if there are any.
     """
-    picture, axes = canvas(*size, title=title, left=52, right=16)
-    blue, orange, green = PALETTE[:3]
+    rules = [Rule("threshold", answer.threshold, "y", dashed=True)]
     if answer.dim is not None:
         words = f"d_int {answer.dim:,} ({answer.low:,} to {answer.high:,})"
-        axes.axvspan(answer.low, answer.high, color=orange, alpha=0.2, linewidth=0)
-        axes.axvline(answer.dim, color=orange, label=words)
-    for value in published(answer.question):
-        axes.axvline(value.dim, color=green, linestyle=":", label=f"{value.source}: {value.dim:,}")
-    axes.axhline(answer.threshold, color=SOFT, linestyle="--", linewidth=1, label="threshold")
-    points = answer.points
-    dims = [point["dim"] for point in points]
-    axes.plot([*dims, answer.D], [*(p["fitted"] for p in points), answer.full], color=blue)
-    bars = {"fmt": "o", "markersize": 4, "capsize": 2, "linewidth": 1}
-    spreads = [point["std"] or 0.0 for point in points]
-    axes.errorbar(dims, [p["mean"] for p in points], spreads, color=blue, label="runs", **bars)
-    axes.errorbar(
-        answer.D, answer.full, answer.full_std or 0.0, color=blue, mfc="none", label="full model",
-        **bars,
-    )  # fmt: skip
-    axes.set_ylabel(label(answer.question.metric))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    dim_axis(axes, [*dims, answer.D])
-    if legend:
-        where = "lower right" if answer.question.better == "higher" else "upper right"
-        # Lines of values stop where it stands.
-        background = {"frameon": True, "facecolor": GROUND, "edgecolor": "none", "framealpha": 1}
-        axes.legend(**{**LEGEND, **background}, loc=where)
-    return picture
+        rules.append(Rule(words, answer.dim, ends=(answer.low, answer.high), colour="c1"))
+    rules += [
+        Rule(f"{value.source}: {value.dim:,}", value.dim, colour="c2", dashed=True)
+        for value in published(answer.question)
+    ]
+    means = [_point(answer, p["dim"], p["mean"], p["std"], p["n"]) for p in answer.points]
+    whole = _point(answer, answer.D, answer.full, answer.full_std, answer.full_n)
+    fit = [Point.of(p["dim"], p["fitted"]) for p in answer.points]
+    series = [
+        Series("monotone fit", [*fit, Point.of(answer.D, answer.full)], "fit", "c0"),
+        Series("mean of the runs", means, "dots", "c0"),
+        Series("all weights", [whole], "hollow", "c0"),
+    ]
+    return Chart(title, DIMS, axis(answer), series, rules)
+
+
+def axis(answer: Answer) -> Axis:
+    """The axis of the metric of a measurement: of the error, if it is an accuracy in percent."""
+    values = [answer.full, *(point["mean"] for point in answer.points)]
+    return axis_of(answer.question.metric, values)
+
+
+def _point(answer: Answer, dim: int, mean: float, std: float | None, n: int) -> Point:
+    value = numbers.spread(mean, std or 0.0, ".4g", ".2g")
+    note = f"d = {dim:,}: {value}\n{axis(answer).label}, n = {n}"
+    return Point.of(dim, mean, std or 0.0, note)

@@ -38,6 +38,23 @@ def label(name: object, length: int = SHORT) -> str:
     return f"{line[:half]}…{line[-half:]}"
 
 
+def metric(name: str, *, percent: bool = False) -> str:
+    """The name of a metric in words, with its unit.
+
+    Args:
+        name: as a task returns it.
+        percent: whether its unit is percent.
+
+    Returns:
+        Words for an axis.
+
+    Example:
+        >>> metric("test_accuracy", percent=True), metric("rmse")
+        ('test accuracy (%)', 'rmse')
+    """
+    return label(name.replace("_", " ")) + " (%)" * percent
+
+
 def slug(name: str) -> str:
     """A name for files and links: lower-case letters, digits, dots and hyphens, at most 60.
 

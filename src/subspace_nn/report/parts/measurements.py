@@ -1,13 +1,12 @@
 """Measured intrinsic dimensions, with published ones."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from subspace_nn.common import numbers
 from subspace_nn.dimension import BUDGET, Answer, Question, command, label, published, title
-from subspace_nn.report import figures, measured, text
+from subspace_nn.report import measured, text
+from subspace_nn.report.chart import Axis, Chart, Point, Series
 from subspace_nn.report.document import Picture, Section, Table
-from subspace_nn.report.figures import Interval
 from subspace_nn.report.findings import Findings
 
 _COLUMNS = (
@@ -40,20 +39,50 @@ def summary(found: Findings) -> Iterator[Section]:
             Picture(
                 "intrinsic-dimensions",
                 "Dots are measured intrinsic dimensions with their intervals, hollow diamonds "
-                "published values, and bars the number of weights.",
-                partial(figures.intervals, [_interval(one) for one in answers], _TITLE),
-                partial(
-                    figures.intervals,
-                    [_interval(one) for one in answers], _TITLE, width=figures.NARROW[0],
-                ),
+                "published values, and strokes the number of weights.",
+                chart(answers),
             ),
         ),
         tables=(table(answers),),
         notes=(_NOTE, *_not_tight(answers)),
+    )
+
+
+def chart(answers: Sequence[Answer]) -> Chart:
+    """All intrinsic dimensions in one chart, the smallest first: a row for each measurement.
+
+    Args:
+        answers: of the measurements.
+
+    Returns:
+        The chart.
+    """
+    ordered = sorted(answers, key=lambda one: (one.dim is None, one.dim or 0, label(one.question)))
+    names = [_name(one) for one in ordered]
+    measured = [
+        Point(one.dim, row, one.low, one.high, _note(one))
+        for row, one in enumerate(ordered)
+        if one.dim is not None
+    ]
+    literature = [
+        Point(value.dim, row, value.dim, value.dim, f"{value.source}: {value.dim:,}\n{value.note}")
+        for row, one in enumerate(ordered)
+        for value in published(one.question)
+    ]
+    weights = [
+        Point(one.D, row, one.D, one.D, f"{name}: {one.D:,} weights")
+        for row, (one, name) in enumerate(zip(ordered, names, strict=True))
+    ]
+    series = [
+        Series("all weights D", weights, "strokes", "soft", "|"),
+        Series("published", literature, "hollow", "c1", "D"),
+        Series("measured d_int, with its interval", measured, "dots", "c0"),
+    ]
+    shown = [one for one in series if one.points]
+    return Chart(
+        "How many parameters a task needs", Axis("parameters", "count"), Axis(""), shown,
+        rows=names, wide=True,
     )  # fmt: skip
-
-
-_TITLE = "How many parameters a task needs"
 
 
 def pictures(found: Findings) -> Iterator[Section]:
@@ -72,7 +101,7 @@ def pictures(found: Findings) -> Iterator[Section]:
             "Each measurement",
             text="Dots are means of the metric over the seeds, with one standard deviation; the "
             "hollow dot is the full model, the line the monotone fit, and the dashed line the "
-            "threshold. The orange line is d_int, the band its interval; a dotted line is a "
+            "threshold. The orange line is d_int, the band its interval; a dashed green line is a "
             "published value.",
             pictures=drawn,
             commands=list(dict.fromkeys(_commands(found))),
@@ -107,11 +136,19 @@ def _row(answer: Answer) -> list[str]:
     ]
 
 
-def _interval(answer: Answer) -> Interval:
+def _name(answer: Answer) -> str:
+    """What was measured, in words."""
     asked = answer.question
-    name = label(asked) if asked.relative else f"{label(asked)}, {_threshold(answer)}"
-    values = [value.dim for value in published(asked)]
-    return Interval(name, answer.dim, answer.low, answer.high, answer.D, values)
+    words = text.label(title(asked) or label(asked), 60)
+    return words if asked.relative else f"{words}, {_threshold(answer)}"
+
+
+def _note(answer: Answer) -> str:
+    """What to say of a measurement where a reader points at it."""
+    return (
+        f"{_name(answer)}: {answer.dim or 0:,} ({answer.low:,} to {answer.high:,})\n"
+        f"{len(answer.runs)} runs, threshold {_threshold(answer)}"
+    )
 
 
 def _threshold(answer: Answer) -> str:
@@ -123,20 +160,13 @@ def _threshold(answer: Answer) -> str:
 
 def _picture(answer: Answer) -> Picture:
     asked = answer.question
-    words = title(asked) or label(asked)
     found = "not found"
     if answer.dim is not None:
         found = f"{answer.dim:,} ({answer.low:,} to {answer.high:,})"
     return Picture(
         text.slug(f"measured-{label(asked)}")[:52] + f"-{_level(asked)}",
         f"d_int {found}, threshold {_threshold(answer)}.",
-        partial(
-            measured.figure,
-            answer,
-            words if asked.relative else f"{words}: {_threshold(answer)}",
-            figures.HALF,
-            legend=False,
-        ),
+        measured.chart(answer, _name(answer)),
     )
 
 

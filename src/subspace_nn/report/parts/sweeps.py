@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+
+import numpy as np
 
 from subspace_nn.common import numbers
 from subspace_nn.dimension import KNOWN
-from subspace_nn.report import cells, figures, text
+from subspace_nn.report import cells, text
+from subspace_nn.report.chart import DIMS, Axis, Chart, Point, Series, axis_of
+from subspace_nn.report.colours import PALETTE, colour, marker, shade
 from subspace_nn.report.document import Picture, Section, Table
-from subspace_nn.report.figures import Axis, Course
 from subspace_nn.report.findings import Findings, Sweep
 from subspace_nn.report.frame import (
     Runs,
@@ -22,8 +24,6 @@ from subspace_nn.report.frame import (
     settings,
     varying,
 )
-from subspace_nn.report.scales import Line, Point
-from subspace_nn.report.theme import MARKERS, PALETTE
 
 #: More lines than this in one picture cannot be told apart.
 _MOST_LINES = 10
@@ -74,30 +74,35 @@ def sections(found: Findings, about: Mapping[str, About] | None = None) -> Itera
     rows = dict(iter(found.runs[~found.runs.measured].groupby("sweep", sort=False)))
     for sweep in sorted(found.sweeps, key=lambda one: place.get(one.name, len(place))):
         if sweep.name in rows and rows[sweep.name].done.any():
-            yield section(sweep, rows[sweep.name], known.get(sweep.name, _NOTHING))
+            more = known.get(sweep.name, _NOTHING)
+            yield section(sweep, rows[sweep.name], more, found.metrics)
 
 
-def section(sweep: Sweep, runs: Runs, about: About = _NOTHING) -> Section:
+def section(
+    sweep: Sweep, runs: Runs, about: About = _NOTHING, first: Sequence[str] = ()
+) -> Section:
     """A sweep as a section.
 
     Args:
         sweep: its name and answers.
         runs: its rows; one of them is done.
         about: more on it.
+        first: metrics by which it is judged, if its results have them.
 
     Returns:
         The section.
     """
-    names = metrics(list(runs[runs.done].result), _metrics_of(sweep, runs))
-    axis = axis_of(names[0], runs) if names else Axis("")
-    found = settings(runs, axis.name)
-    others = [] if axis.kind == "percent" else [
-        settings(runs, name) for name in names[1:_MOST_METRICS]
-    ]  # fmt: skip
+    names = metrics(list(runs[runs.done].result), [*first, *_metrics_of(sweep, runs)]) or [""]
+    metric, others = names[0], names[1:_MOST_METRICS]
+    axis = axis_of(metric, [one.get(metric, 0.0) for one in runs[runs.done].result])
+    found = settings(runs, metric)
+    columns = {
+        text.metric(name): settings(runs, name) for name in others if axis.scale != "percent"
+    }
     title = about.title or sweep.title
-    table, left_out = _table(sweep.title, found, axis, about, dict(zip(names[1:], others)))  # noqa: B905
-    pictures = [] if about.drawn else _against_dim(sweep.name, title, found, axis)
-    pictures += _courses(sweep.name, title, found, axis)
+    table, left_out = _table(sweep.title, {axis.label: found, **columns}, axis, about)
+    pictures = [] if about.drawn or not metric else _against_dim(sweep.name, title, found, axis)
+    pictures += _courses(sweep.name, title, found, metric)
     return Section(
         sweep.name,
         title,
@@ -107,14 +112,6 @@ def section(sweep: Sweep, runs: Runs, about: About = _NOTHING) -> Section:
         notes=[*_facts(runs, found), *left_out, *about.notes],
         commands=about.commands or list(dict.fromkeys(filter(None, runs.command))),
     )
-
-
-def axis_of(name: str, runs: Runs) -> Axis:
-    """How a metric is drawn, by its name and its values."""
-    values = [result[name] for result in runs[runs.done].result]
-    if name.endswith("accuracy") and all(0 <= v <= 100 for v in values) and max(values) > 1:
-        return Axis(name, "percent")
-    return Axis(name, "loss" if "loss" in name else "plain")
 
 
 def _metrics_of(sweep: Sweep, runs: Runs) -> list[str]:
@@ -150,13 +147,10 @@ def _common(found: Sequence[Setting]) -> list[str]:
 
 
 def _table(
-    name: str,
-    found: Sequence[Setting],
-    axis: Axis,
-    about: About,
-    others: Mapping[str, Sequence[Setting]],
+    name: str, by_metric: Mapping[str, Sequence[Setting]], axis: Axis, about: About
 ) -> tuple[Table, list[str]]:
     """The table of a sweep, and how much of it was left out."""
+    found = next(iter(by_metric.values()))
     names = varying(found)
     shown, arguments = found[:_MOST_ROWS], names[:_MOST_ARGUMENTS]
     columns = {
@@ -172,11 +166,10 @@ def _table(
         columns[heading] = [cell(one) for one in shown]
     columns = {heading: column for heading, column in columns.items() if any(column)}
     strong = len(columns)
-    form = cells.percent if axis.kind == "percent" else cells.four_digits
-    heading = f"{axis.name.replace('_', ' ')}, %" if axis.kind == "percent" else axis.name
-    for metric, column in {heading: found, **others}.items():
+    form = cells.percent if axis.scale == "percent" else cells.four_digits
+    for metric, column in by_metric.items():
         if metric:
-            columns[text.label(metric)] = [form(one) for one in column[:_MOST_ROWS]]
+            columns[metric] = [form(one) for one in column[:_MOST_ROWS]]
     columns["n"] = [str(one.n) for one in shown]
     columns["seconds a run"] = [numbers.short(one.seconds) for one in shown]
     if any(one.checkpoint_bytes > 0 for one in shown):
@@ -184,41 +177,41 @@ def _table(
     rows = [
         [cell or numbers.NOTHING for cell in row] for row in zip(*columns.values(), strict=True)
     ]
-    table = Table(list(columns), rows, words=words, strong=(strong,) if axis.name else ())
+    table = Table(list(columns), rows, words=words, strong=(strong,) if axis.label else ())
     left = {"settings": len(found) - len(shown), "arguments": len(names) - len(arguments)}
     return table, [f"{n:,} more {what} are not shown." for what, n in left.items() if n]
 
 
 def _against_dim(name: str, title: str, found: Sequence[Setting], axis: Axis) -> list[Picture]:
     drawn = [one for one in curves(found) if len(one.points) > 1]
-    if not drawn or not axis.name or len(drawn) > _MOST_LINES:
+    if not drawn or len(drawn) > _MOST_LINES:
         return []
     rows = [{**one.arguments, "projection": one.projection} for one in drawn]
     names = differing(rows)
     labels = text.unique(
         text.label(", ".join(f"{name} {row.get(name)}" for name in names)) for row in rows
     )
-    lines = [
-        Line(
+    form = cells.percent if axis.scale == "percent" else cells.four_digits
+    series = [
+        Series(
             label if len(rows) > 1 else "",
-            [Point.of(p.dim, p.mean, p.std) for p in one.points],
-            "measured",
-            PALETTE[number % len(PALETTE)],
-            MARKERS[number % len(MARKERS)],
+            [cells.point(p, form(p)) for p in one.points],
+            colour=colour(number),
+            marker=marker(number),
         )
         for number, (one, label) in enumerate(zip(drawn, labels, strict=True))
     ]
     return [
         Picture(
             f"{name}-free-parameters",
-            f"{text.label(axis.name)} against the number of free parameters d. Bars are one "
+            f"{_capital(axis.label)} against the number of free parameters d. Bars are one "
             "standard deviation over the seeds.",
-            partial(figures.against_dim, lines, axis, title),
+            Chart(title, DIMS, axis, series),
         )
     ]
 
 
-def _courses(name: str, title: str, found: Sequence[Setting], axis: Axis) -> list[Picture]:
+def _courses(name: str, title: str, found: Sequence[Setting], metric: str) -> list[Picture]:
     """Curves over the epochs: all in one picture, or one for each net where they are too many."""
     if len({one.projection for one in found if not one.full}) > 1:
         return []
@@ -229,44 +222,67 @@ def _courses(name: str, title: str, found: Sequence[Setting], axis: Axis) -> lis
     for model, part in list(parts.items())[:_MOST_NETS]:
         if len(part) <= _MOST_LINES:
             of = f"{title}: {model}" if model else title
-            pictures += _two_courses("-".join(filter(None, (name, model))), of, part, axis)
+            pictures += _two_courses("-".join(filter(None, (name, model))), of, part, metric)
     return pictures
 
 
-def _two_courses(name: str, title: str, found: Sequence[Setting], axis: Axis) -> list[Picture]:
+def _two_courses(name: str, title: str, found: Sequence[Setting], metric: str) -> list[Picture]:
     ends = cells.labels(found) if len(found) > 1 else [cells.dims(found[0])]
     ordered = varying(found) == ["dim"]
+    tables = [course(one, metric) for one in found]
+    loss = [losses(one) for one in found]
+    both: dict[str, tuple[Axis, list[tuple[np.ndarray, np.ndarray]]]] = {
+        metric: (
+            axis_of(metric, [float(value) for table in tables for value in table.ravel()]),
+            [(np.arange(1.0, table.shape[1] + 1), table) for table in tables],
+        ),
+        "loss": (_LOSS, loss),
+    }
     pictures = []
-    for kind, drawn in ((axis, _of_metric(found, ends, axis.name)), (_LOSS, _of_loss(found, ends))):
-        if drawn:
-            shown = text.label(kind.name)
+    for kind, (axis, drawn) in both.items():
+        lines = [
+            (end, epochs, table)
+            for end, (epochs, table) in zip(ends, drawn, strict=True)
+            if table.shape[1]
+        ]
+        if lines:
             pictures.append(
                 Picture(
-                    text.slug(f"{name}-{'loss' if kind is _LOSS else kind.name}"),
-                    f"{shown} by epoch{', for each d' if ordered else ''}. Lines are means over "
-                    "the seeds, bands one standard deviation.",
-                    partial(figures.courses, drawn, kind, f"{title}", ordered=ordered),
+                    text.slug(f"{name}-{kind}"),
+                    f"{_capital(axis.label)} by epoch{', for each d' if ordered else ''}. Lines "
+                    "are means over the seeds, bands one standard deviation.",
+                    Chart(title, Axis("epoch", "epoch"), axis,
+                          list(_course_lines(lines, axis, ordered=ordered))),
                 )
-            )
+            )  # fmt: skip
     return pictures
 
 
-_LOSS = Axis("training loss (nats)", "loss")
+_LOSS = Axis("training loss (nats)", "log")
 
 
-def _of_metric(found: Sequence[Setting], ends: Sequence[str], metric: str) -> list[Course]:
-    tables = [course(one, metric) for one in found]
-    return [
-        Course(end, figures.np.arange(1.0, table.shape[1] + 1), table)
-        for end, table in zip(ends, tables, strict=True)
-        if table.shape[1]
-    ]
+def _course_lines(
+    found: Sequence[tuple[str, np.ndarray, np.ndarray]], axis: Axis, *, ordered: bool
+) -> Iterator[Series]:
+    """A line in a band for each name, its epochs and its values, shape (runs, points)."""
+    for number, (name, epochs, values) in enumerate(found):
+        top = max(1.0, float(np.max(np.abs(values), initial=0.0)))
+        scaled = values / top  # sums and squares of it are floats
+        means = top * scaled.mean(axis=0)
+        stds = means * 0 if len(scaled) == 1 else top * scaled.std(axis=0, ddof=1)
+        end = f"{name}  {means[-1]:.1f} %" if axis.scale == "percent" else name
+        points = [
+            Point.of(x, mean, std, f"{name}, epoch {x:g}: {_spread(mean, std)}")
+            for x, mean, std in zip(epochs.tolist(), means.tolist(), stds.tolist(), strict=True)
+        ]
+        shown = shade(number, len(found)) if ordered else colour(number)
+        dashed = not ordered and number >= len(PALETTE)
+        yield Series(name, points, "course", shown, "--" if dashed else "-", end)
 
 
-def _of_loss(found: Sequence[Setting], ends: Sequence[str]) -> list[Course]:
-    both = [losses(one) for one in found]
-    return [
-        Course(end, epochs, table)
-        for end, (epochs, table) in zip(ends, both, strict=True)
-        if len(epochs)
-    ]
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _spread(mean: float, std: float) -> str:
+    return numbers.spread(mean, std, ".4g", ".2g")

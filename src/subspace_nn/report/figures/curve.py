@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from subspace_nn.report.figures.theme import look
 from subspace_nn.report.text import label
-from subspace_nn.report.theme import look
 
 if TYPE_CHECKING:
     from subspace_nn.tasks.classifier import History  # which imports PyTorch

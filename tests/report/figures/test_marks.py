@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from subspace_nn.report import marks
-from subspace_nn.report.marks import Mark, spread
-from subspace_nn.report.theme import canvas
+from subspace_nn.report.figures import marks
+from subspace_nn.report.figures.marks import Mark, spread
+from subspace_nn.report.figures.theme import canvas
 
 places = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

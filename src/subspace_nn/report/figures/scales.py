@@ -1,17 +1,16 @@
-"""The axes of figures: accuracy, free parameters, loss; and points with error bars."""
+"""The axes of figures: accuracy, free parameters, loss."""
 
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from subspace_nn.report.text import label
-from subspace_nn.report.theme import INK, panel_size
+from subspace_nn.report.chart import Point
+from subspace_nn.report.figures.theme import panel_size
 
 #: Accuracy is drawn on a logarithmic axis of the error, where 90 to 99 % is as long as 99 to 99.9.
 _TICKS = (0, 10, 30, 50, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.8, 99.9)
@@ -21,70 +20,6 @@ _SMALLEST_ERROR = 0.05
 _FAR = 1e3
 
 
-#: Larger numbers are drawn here: matplotlib computes with limits and ticks far beyond the data.
-_LARGEST = 1e200
-
-
-class Point(NamedTuple):
-    """A mean with its spread.
-
-    Attributes:
-        x: number of free parameters, or epoch.
-        mean: of a metric.
-        spread: one standard deviation; 0 if there is none.
-    """
-
-    x: float
-    mean: float
-    spread: float = 0.0
-
-    @classmethod
-    def of(cls, x: float, mean: float, std: float) -> "Point":
-        """A point that can be drawn: NaN is no spread, and numbers stay in matplotlib's range."""
-        return cls(
-            x,
-            max(-_LARGEST, min(_LARGEST, mean)),
-            0.0 if math.isnan(std) else min(_LARGEST, std),
-        )
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a figure against d.
-
-    Attributes:
-        name: what it is; empty for none.
-        points: ordered by d.
-        style: "measured" (filled, error bars), "published" (hollow, dashed).
-        colour: of the line.
-        marker: of its points.
-    """
-
-    name: str
-    points: Sequence[Point]
-    style: Literal["measured", "published"] = "measured"
-    colour: str = INK
-    marker: str = "o"
-
-
-def draw(axes: Axes, line: Line) -> None:
-    """Draw a line with one standard deviation at each point."""
-    hollow: dict[str, Any] = {"markerfacecolor": "none", "linestyle": "--", "linewidth": 1.1}
-    axes.errorbar(
-        [point.x for point in line.points],
-        [point.mean for point in line.points],
-        [point.spread for point in line.points],
-        # matplotlib leaves names that begin with _ out of legends.
-        label=f"\u200a{line.name}" if line.name.startswith("_") else line.name or None,
-        color=line.colour,
-        marker=line.marker,
-        markersize=5.5,
-        capsize=2,
-        elinewidth=1,
-        **(hollow if line.style == "published" else {}),
-    )
-
-
 def accuracy_axis(axes: Axes, points: Sequence[Point]) -> None:
     """Make y an axis of accuracy in percent that is logarithmic in the error.
 
@@ -92,8 +27,8 @@ def accuracy_axis(axes: Axes, points: Sequence[Point]) -> None:
         axes: the panel.
         points: all that is drawn, for the limits.
     """
-    lows = [p.mean - p.spread for p in points] or [0.0]
-    highs = [p.mean + p.spread for p in points] or [99.9]
+    lows = [p.low for p in points] or [0.0]
+    highs = [p.high for p in points] or [99.9]
     ends = _to_height(np.array([max(0.0, min(lows)), min(100.0, max(highs))]))
     margin = 0.04 * float(ends[1] - ends[0]) + 0.01
     low, high = _from_height(ends + np.array([-margin, margin]))
@@ -103,24 +38,21 @@ def accuracy_axis(axes: Axes, points: Sequence[Point]) -> None:
         FixedLocator(_apart(axes, [t for t in _TICKS if low <= t <= high]))
     )
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-    axes.set_ylabel("test accuracy (%)")
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
 
 
-def metric_axis(axes: Axes, points: Sequence[Point], name: str) -> None:
-    """Make y an axis of a metric in plain numbers: logarithmic if they are positive and far apart.
+def metric_axis(axes: Axes, points: Sequence[Point]) -> None:
+    """Make y an axis of plain numbers: logarithmic if they are positive and far apart.
 
     Args:
         axes: the panel.
         points: all that is drawn.
-        name: of the metric.
     """
-    means = [p.mean for p in points]
-    axes.set_ylabel(label(name))
+    means = [p.y for p in points]
     if means and min(means) > 0 and max(means) / min(means) > _FAR:
         loss_axis(axes, points)
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
 
 
 def loss_axis(axes: Axes, points: Sequence[Point]) -> None:
@@ -130,14 +62,14 @@ def loss_axis(axes: Axes, points: Sequence[Point]) -> None:
         axes: the panel.
         points: all that is drawn.
     """
-    lowest = min((p.mean for p in points), default=0.0)
+    lowest = min((p.y for p in points), default=0.0)
     if lowest <= 0:
         return
-    far = max(p.mean for p in points) / lowest > 1e3
+    far = max(p.y for p in points) / lowest > 1e3
     axes.set_yscale("log")
     axes.set_ylim(lowest * 0.85, None)
     axes.yaxis.set_major_locator(LogLocator(subs=(1,) if far else (1, 2, 5), numticks=9))
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
     axes.yaxis.set_minor_locator(NullLocator())
 
 
@@ -155,7 +87,6 @@ def dim_axis(axes: Axes, dims: Sequence[int]) -> None:
         axes.xaxis.set_major_locator(FixedLocator(sorted(set(dims))))
     axes.xaxis.set_major_formatter(FuncFormatter(_count))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("free parameters d")
 
 
 def along(points: Sequence[tuple[float, float]], steps: int = 12) -> list[tuple[float, float]]:
@@ -200,7 +131,8 @@ def _from_height(height: Any) -> Any:
     return 100 - 10.0 ** -np.asarray(height, dtype=float)
 
 
-def _plain(value: float, _: int) -> str:
+def plain(value: float, _: int) -> str:
+    """A number of an axis, as it is."""
     return f"{value:g}"
 
 

@@ -9,48 +9,13 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from subspace_nn.report.colours import GRID, INK, SOFT, THEME, style_sheet
 from subspace_nn.report.text import label
 
 #: Width of a letter in points, about, at the size of text used here.
 LETTER = 5.2
-
-INK, SOFT, GRID, GROUND = "#22262b", "#6a7178", "#dfe3e6", "#ffffff"
-
-#: For things without an order. They differ in lightness too, for the colour-blind (Okabe and Ito,
-#: "Color universal design", 2008).
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#b3568b", "#c98800", "#3f9fd8", "#5d5fa8", "#8a6d3b")
-_PALETTE_DARK = (
-    "#4aa8e0", "#ff8a3d", "#2fc79b", "#e08cbd", "#f0b840", "#8fd0f7", "#a5a7ee", "#c7a86f",
-)  # fmt: skip
-
-#: Markers in addition to the colours, so that lines stay distinct in greyscale.
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-
-_SHADES = 12
-
-
-def _shades(start: float, stop: float) -> tuple[str, ...]:
-    viridis = mpl.colormaps["viridis"]
-    return tuple(
-        to_hex(viridis(start + (stop - start) * i / (_SHADES - 1))) for i in range(_SHADES)
-    )
-
-
-#: For things with an order, from the faintest to the strongest against a white ground.
-SHADES = _shades(0.82, 0.0)
-
-#: Variables of the style sheet: the colour on a light and on a dark ground.
-THEME: Mapping[str, tuple[str, str]] = {
-    "ink": (INK, "#e6e8ea"),
-    "soft": (SOFT, "#a2a9b0"),
-    "grid": (GRID, "#363c43"),
-    "ground": (GROUND, "#16191d"),
-    **{f"c{i}": pair for i, pair in enumerate(zip(PALETTE, _PALETTE_DARK, strict=True))},
-    **{f"s{i}": pair for i, pair in enumerate(zip(SHADES, _shades(0.3, 1.0), strict=True))},
-}
 
 _RC: Mapping[str, Any] = {
     # Names of nets and arguments are text, whatever dollars and backslashes they hold.
@@ -87,8 +52,8 @@ _RC: Mapping[str, Any] = {
 _DEFAULTS = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
 
 _ATTRIBUTE = re.compile(r' (?:d|x|y|width|height|transform)="[^"]*"')
-#: Decimals beyond the second.
-_SURPLUS = re.compile(r"(\.\d\d)\d+")
+#: Decimals beyond the second; numbers below 1 are scales of letters.
+_SURPLUS = re.compile(r"([1-9]\d*\.\d\d)\d+")
 
 #: What XML cannot hold.
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -101,23 +66,6 @@ LEGEND: Mapping[str, Any] = {
     "handlelength": 1.8,
     "columnspacing": 1.2,
 }
-
-
-def shade(index: int, count: int) -> str:
-    """The colour of the index-th of `count` things with an order.
-
-    Args:
-        index: from 0.
-        count: number of things.
-
-    Returns:
-        A colour; that of the last is the strongest.
-
-    Example:
-        >>> shade(4, 5) == SHADES[-1]
-        True
-    """
-    return SHADES[-1] if count == 1 else SHADES[round(index * (len(SHADES) - 1) / (count - 1))]
 
 
 @contextmanager
@@ -200,6 +148,22 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
+@look()
+def pdf(figure: Figure) -> bytes:
+    """A figure as the bytes of a PDF file, for a paper: its letters can be searched.
+
+    Args:
+        figure: any figure.
+
+    Returns:
+        The whole file, the same for the same figure.
+    """
+    buffer = io.BytesIO()
+    with mpl.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+    return buffer.getvalue()
+
+
 def svg(figure: Figure) -> str:
     """A figure as an SVG file: letters are drawn, the ground is white; it looks alike everywhere.
 
@@ -209,30 +173,24 @@ def svg(figure: Figure) -> str:
     Returns:
         The file's text, the same for the same figure.
     """
-    text = _svg(figure, "subspace-nn", fonttype="path", transparent=False)
-    return _shorter(text)
+    return _shorter(_svg(figure))
 
 
-def inline_svg(figure: Figure, name: str) -> str:
-    """A figure as an element of a page, in the page's own letters and colours.
+def adaptive_svg(figure: Figure) -> str:
+    """The same in the colours of the reader's system, light or dark.
 
     Args:
         figure: any figure.
-        name: of the figure, unique in its page.
 
     Returns:
-        The element. Its colours are variables of the style sheet (`THEME`), with those for a
-        light ground to fall back on.
+        The file's text, the same for the same figure.
     """
-    text = _svg(figure, name, fonttype="none", transparent=True)
-    text = text[text.index("<svg") :]
-    # Names of groups are the same in every figure, and a page may hold each only once.
-    text = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text)
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = _shorter(text)
+    text = svg(figure)
     for variable, (light, _) in THEME.items():
         text = text.replace(light, f"var(--{variable}, {light})")
-    return text
+    return re.sub(
+        r"(<svg [^>]*>)", lambda found: f"{found[1]}\n<style>{style_sheet()}</style>", text, count=1
+    )
 
 
 def _shorter(text: str) -> str:
@@ -240,9 +198,9 @@ def _shorter(text: str) -> str:
     return _ATTRIBUTE.sub(lambda found: _SURPLUS.sub(r"\1", found[0]), text)
 
 
-def _svg(figure: Figure, salt: str, *, fonttype: str, transparent: bool) -> str:
+def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     # Without a salt the ids, and without this metadata the date, change with each run.
-    with look(), mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": fonttype}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=transparent)
+    with look(), mpl.rc_context({"svg.hashsalt": "subspace-nn", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return _NO_XML.sub("", buffer.getvalue())

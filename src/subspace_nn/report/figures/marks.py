@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.optimize import isotonic_regression
 
-from subspace_nn.report.theme import INK, LETTER, SOFT, panel_size
+from subspace_nn.report.colours import INK, SOFT
+from subspace_nn.report.figures.theme import LETTER, panel_size
 
 #: Height of a line of text in points, at the size of text used here.
 LINE = 11.0
