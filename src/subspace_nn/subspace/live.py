@@ -65,7 +65,7 @@ class Live(nn.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As the module's own; what it reads lives until it has run."""
         cores = self.__dict__[_LINK].cores
-        if torch.compiler.is_compiling() or _is_under_compiler() or not memory.opens(cores):
+        if torch.compiler.is_compiling() or not memory.opens(cores) or _is_under_compiler():
             return super().__call__(*args, **kwargs)
         with memory.calling(self, cores):
             return super().__call__(*args, **kwargs)

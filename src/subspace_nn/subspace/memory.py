@@ -245,8 +245,11 @@ def opens(cores: tuple[Weights, ...]) -> bool:
     Returns:
         True if `calling` has something to do.
     """
-    held = [scope.weights for scope in _THREAD.scopes]
-    return any(core.layered or core not in held for core in cores)
+    scopes = _THREAD.scopes
+    for core in cores:  # with no more work than is needed, for each layer asks
+        if core.layered or not any(scope.weights is core for scope in scopes):
+            return True
+    return False
 
 
 @contextmanager
