@@ -246,10 +246,7 @@ def opens(cores: tuple[Weights, ...]) -> bool:
         True if `calling` has something to do.
     """
     scopes = _THREAD.scopes
-    for core in cores:  # with no more work than is needed, for each layer asks
-        if core.layered or not any(scope.weights is core for scope in scopes):
-            return True
-    return False
+    return any(c.layered or not any(scope.weights is c for scope in scopes) for c in cores)
 
 
 @contextmanager
