@@ -10,11 +10,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from subspace_nn.report import colours, draw, pdf, png, svg
 from subspace_nn.report.chart import DIMS, Axis, Chart, Point, Rule, Series, axis_of
 from subspace_nn.report.figures import theme
-from subspace_nn.report.figures.panel import WIDE
+from subspace_nn.report.figures.panel import WIDE, draw_on
 from subspace_nn.report.figures.scales import accuracy_axis
 from subspace_nn.report.text import label
 
@@ -199,6 +200,13 @@ def test_files_are_the_same_for_the_same_figure_and_stand_alone(central):
     assert not re.findall(r'(?:href|src)="[^#"]', text)
     assert pdf(central) == pdf(central)
     assert pdf(central).startswith(b"%PDF")
+
+
+def test_a_chart_is_drawn_on_axes_of_a_users_own():
+    axes = Figure(figsize=(3, 3)).subplots()
+    draw_on(axes, dict(drawn())["rules"])
+    axes.legend()
+    assert [text.get_text() for text in axes.get_legend().texts] == ["threshold", "d_int", "fit"]
 
 
 def test_letters_keep_their_size(central):

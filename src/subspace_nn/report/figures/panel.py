@@ -40,7 +40,7 @@ def draw(chart: Chart, size: tuple[float, float] | None = None) -> Figure:
     names = dict.fromkeys(one.name for one in (*unnamed, *chart.rules) if one.name)
     columns = 2 if width < WIDE[0] or max(map(len, names), default=0) > 40 else 3
     legend = -(-len(names) // columns) if len(names) > 1 else 0
-    rows = [label(name, int(0.35 * width / LETTER)) for name in chart.rows]
+    rows = _rows(chart, width)
     letters = max((len(one.end) for one in chart.series), default=0)
     bottom = 40 + _LINE * legend
     if rows and size is None:
@@ -50,12 +50,7 @@ def draw(chart: Chart, size: tuple[float, float] | None = None) -> Figure:
         left=16 + 1.1 * LETTER * max(map(len, rows)) if rows else 52,
         right=20 + LETTER * letters if letters else 24, bottom=bottom,
     )  # fmt: skip
-    for rule in chart.rules:
-        _rule(axes, rule)
-    for one in chart.series:
-        _series(axes, one, across=bool(rows))
-    _axes(axes, chart, rows)
-    _labels(axes, chart)
+    draw_on(axes, chart)
     if legend:
         below = -34 / panel_size(axes)[1]
         place = (-0.05 if columns > 2 else -0.13, below)
@@ -67,9 +62,30 @@ def draw(chart: Chart, size: tuple[float, float] | None = None) -> Figure:
     return figure
 
 
-def _axes(axes: Axes, chart: Chart, rows: Sequence[str]) -> None:
+def draw_on(axes: Axes, chart: Chart) -> None:
+    """Draw a chart on axes of any figure; its title and its legend are the caller's.
+
+    Args:
+        axes: matplotlib's.
+        chart: what to draw.
+    """
+    for rule in chart.rules:
+        _rule(axes, rule)
+    for one in chart.series:
+        _series(axes, one, across=bool(chart.rows))
+    _axes(axes, chart)
+    _labels(axes, chart)
+
+
+def _rows(chart: Chart, width: float) -> list[str]:
+    """The names of rows, none longer than a good third of a figure."""
+    return [label(name, int(0.35 * width / LETTER)) for name in chart.rows]
+
+
+def _axes(axes: Axes, chart: Chart) -> None:
     axes.set_xlabel(chart.x.label)
-    if rows:
+    figure = axes.get_figure(root=True)
+    if rows := _rows(chart, 72 * figure.get_figwidth() if figure else WIDE[0]):
         _scale_x(axes, chart.x.scale, [p._replace(y=p.x) for p in chart.points])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_yticks(range(len(rows)), rows)
