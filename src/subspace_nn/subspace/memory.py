@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._C import _autograd
@@ -29,7 +30,7 @@ class _Thread(threading.local):
     """What one thread is in the middle of."""
 
     def __init__(self) -> None:
-        self.scopes: list[_Scope] = []
+        self.scopes: dict[Weights, _Scope] = {}
         self.watched: list[tuple[Weights, int, Tensor]] | None = None
 
 
@@ -103,12 +104,8 @@ class Weights:
         return self._read(index)
 
     def _read(self, index: int) -> Tensor:
-        for scope in reversed(_THREAD.scopes):
-            if scope.weights is self:
-                tensor = scope.read(index)
-                break
-        else:
-            tensor = self._read_alone(index)
+        scope = _THREAD.scopes.get(self)
+        tensor = self._read_alone(index) if scope is None else scope.read(index)
         if _THREAD.watched is not None:
             _THREAD.watched.append((self, index, tensor))
         return tensor
@@ -195,7 +192,7 @@ class _Kept:
         # By value: `omega.data` changes without a change of its version.
         same = self.omega.device == omega.device and self.omega.dtype == omega.dtype
         same = same and self.tensors[0].requires_grad == omega.requires_grad
-        return same and torch.equal(self.omega, omega) and self.origins == _versions(theta)
+        return same and _equal(self.omega, omega) and self.origins == _versions(theta)
 
 
 class _Scope:
@@ -246,7 +243,10 @@ def opens(cores: tuple[Weights, ...]) -> bool:
         True if `calling` has something to do.
     """
     scopes = _THREAD.scopes
-    return any(c.layered or not any(scope.weights is c for scope in scopes) for c in cores)
+    for core in cores:  # noqa: SIM110  # each layer asks, and a generator takes as long as all else
+        if core.layered or core not in scopes:
+            return True
+    return False
 
 
 @contextmanager
@@ -261,17 +261,17 @@ def calling(module: nn.Module, cores: tuple[Weights, ...]) -> Generator[None]:
         Nothing.
     """
     scopes = _THREAD.scopes
-    active = {id(scope.weights) for scope in scopes}
-    new = [
-        _Scope(core, whole=core.owner is module and not core.layered)
+    new = {
+        core: _Scope(core, whole=core.owner is module and not core.layered)
         for core in cores
-        if core.layered or id(core) not in active
-    ]
-    for scope in new:
-        if not scope.weights.layered:
-            scope.weights.check_unwritten()
-    scopes += new
-    streamed = [s for s in new if s.weights.layered and not _transforming()]
+        if core.layered or core not in scopes
+    }
+    for core in new:
+        if not core.layered:
+            core.check_unwritten()
+    around = {core: scopes[core] for core in new if core in scopes}
+    scopes.update(new)
+    streamed = [s for core, s in new.items() if core.layered and not _transforming()]
     try:
         if streamed and torch.is_grad_enabled():
             with saved_tensors_hooks(*_stream(streamed)):
@@ -279,9 +279,10 @@ def calling(module: nn.Module, cores: tuple[Weights, ...]) -> Generator[None]:
         else:
             yield
     finally:
-        del scopes[len(scopes) - len(new) :]
-        for scope in new:  # autograd keeps the hooks, which know the scope
-            scope.made = {}
+        for core, scope in new.items():
+            del scopes[core]
+            scope.made = {}  # autograd keeps the hooks, which know the scope
+        scopes.update(around)
 
 
 @contextmanager
@@ -394,6 +395,13 @@ def _leaves(theta: Theta, omega: Tensor, index: int | None = None) -> list[Tenso
     with torch.inference_mode(mode=False), torch.no_grad():
         tensors = theta.tensors(omega, index)
     return [tensor.data.requires_grad_(omega.requires_grad) for tensor in tensors]
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """As `torch.equal`, which compares the numbers one by one on a CPU."""
+    if one.is_cpu:
+        return np.array_equal(one.detach().numpy(), other.detach().numpy())
+    return torch.equal(one, other)
 
 
 def _top_hooks() -> tuple[Any, Any] | None:
