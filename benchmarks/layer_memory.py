@@ -33,6 +33,7 @@ from torch.nn import functional
 
 from benchmarks import output, timing
 from subspace_nn import Subspace
+from subspace_nn.projections import kernels
 
 COMMAND = "python -m benchmarks.layer_memory results/layer_memory.json"
 DIM = 10_000
@@ -125,7 +126,8 @@ def one(model: str, way: str) -> dict[str, Any]:
         A row of the results.
     """
     torch.set_num_threads(1)
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports more
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports more, as does the next line
+    kernels.usable(torch.device("cpu"))
     if model == "llama":
         import transformers.models.llama.modeling_llama  # noqa: F401, PLC0415
     before = _peak()
