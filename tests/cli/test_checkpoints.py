@@ -21,9 +21,12 @@ from tests.golden_cases import CASES, path_of
 from tests.tasks.test_classifier import subset
 
 NETS = """
+import torch
 from tests.golden_cases import CASES
 base, mlp, normed = (CASES[name].make for name in ("theta0-base", "hashed", "buffers"))
 number = lambda: 3
+rows = lambda: [torch.rand(4, 1, 28, 28)]
+single = lambda: torch.rand(1, 1, 28, 28)
 """
 
 
@@ -231,6 +234,18 @@ def test_export_computes_the_same(command):
     assert torch.allclose(torch.from_numpy(got), sn.load("conv").merge()(x), atol=1e-4)
 
 
+def test_export_with_omega_as_an_input(command):
+    code, out, err = command("export", "conv", "--omega", "input", "--example", "own_nets:rows")
+    assert (code, err) == (0, "")
+    assert float(re.findall(r"as PyTorch's to (\S+)", out)[0]) < 1e-4
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+    net, x = sn.load("conv"), torch.rand(7, 1, 28, 28)
+    net.omega.data.normal_()
+    (got,) = session.run(None, {"omega": net.omega.detach().numpy(), "input": x.numpy()})
+    assert torch.allclose(torch.from_numpy(got), net(x), atol=1e-4)
+
+
 HELD = "exists. Name another with --out, or overwrite it with --force."
 
 
@@ -252,6 +267,11 @@ HELD = "exists. Name another with --out, or overwrite it with --force."
     ("merge conv --module own_nets:mlp", ["conv: another architecture than"]),
     ("export conv --module own_nets:mlp", ["--shape: expected", "conv: another architecture"]),
     ("export conv --shape 3,28", ["The module takes no input of shape (2, 3, 28): "]),
+    ("export conv --example own_nets:rows --shape 1,28,28", ["give one of them"]),
+    ("export conv --example own_nets:number", ["number of rows, 2 or more; got int"]),
+    ("export conv --example own_nets:single", ["2 or more; got Tensor with [1] rows"]),
+    ("export conv --example own_nets:no", ["--example: expected package.module:function"]),
+    ("export conv --omega inputs", ["Unknown --omega 'inputs'. Did you mean 'input'?"]),
     ("export conv --shape 28x28", ["as in 1,28,28; got '28x28'"]),
     ("train --dtype int5", ["Unknown dtype 'int5'"]),
 ])  # fmt: skip

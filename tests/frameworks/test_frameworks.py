@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 import subspace_nn as sn
+from subspace_nn.checkpoint.export import onnx_bytes
 from tests.frameworks import pages
 from tests.frameworks.pages import data, loader, make_model
 
@@ -84,6 +86,24 @@ def test_compiled_and_exported():
     again = sn.Subspace(make_model(), 40)
     again(x).sum().backward()
     torch.testing.assert_close(gradient, again.omega.grad)
+
+
+def test_one_onnx_model_for_all_adapters():
+    pytest.importorskip("onnxruntime")
+    net, x = sn.Subspace(make_model(), 40, train="3").eval(), data(6)[0]
+    Path("model.onnx").write_bytes(onnx_bytes(net, {"input": x}))
+    expected = {}
+    for name in ("acme", "globex"):
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.normal_()
+        net.save(f"{name}.safetensors")
+        expected[name] = net(x)
+    left = pages.run("onnx", x=x.numpy())
+    assert left["inputs"] >= {"omega", "module.3.weight", "module.1.running_mean"}
+    (got,) = left["outputs"]
+    torch.testing.assert_close(torch.from_numpy(got), expected["globex"])
+    assert not torch.allclose(expected["acme"], expected["globex"])
 
 
 # Trainers

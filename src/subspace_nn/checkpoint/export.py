@@ -4,9 +4,10 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import json
 import logging
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from typing import cast
 
 import safetensors.torch
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.subspace import copies, live, saving
+from subspace_nn.subspace.wrapper import Subspace
 
 
 def state_bytes(module: nn.Module) -> bytes:
@@ -43,60 +46,83 @@ def state_bytes(module: nn.Module) -> bytes:
     return safetensors.torch.save(tensors, metadata={"format": "pt"})
 
 
-def onnx_bytes(
-    module: nn.Module,
-    example: Tensor,  # (n, …), n > 1
-) -> bytes:
+#: What a module is called with: one tensor, several, or several by the name of the argument.
+Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+
+
+def onnx_bytes(module: nn.Module, example: Inputs) -> bytes:
     """A module as an ONNX model, for any batch size.
 
+    A `Subspace` keeps ω, and all else that an adapter has, as inputs of the model, under the names
+    that the tensors have in a checkpoint: `omega`, and `module.…` for what trains with it and for
+    buffers. So one model, loaded once, computes with every adapter of its base. Its metadata
+    `subspace` is JSON of the fields of a checkpoint that must be an adapter's own.
+
     Args:
-        module: any module of one input, whose first dimension is the batch, and one output.
-        example: an input; its batch size has no effect but must be above 1.
+        module: any module, or a `Subspace`. It returns a tensor, several, or a mapping of them.
+        example: inputs, as in a call: the first dimension of each is the batch, of 2 or more rows.
+            Any other size is the same for all inputs of the model.
 
     Returns:
-        The whole file; the input's name is `input` and the output's `output`.
+        The whole file. An input is called `input`, several `input_0`, … or as the arguments; the
+        outputs likewise.
 
     Raises:
         InputError: if the packages of the extra `onnx` are not installed, the module does not
-            take the example or returns something else than a tensor, or PyTorch cannot export it.
+            take the example or returns something else than tensors, or PyTorch cannot export it.
+
+    Example:
+        >>> import onnxruntime
+        >>> net = Subspace(nn.Linear(20, 10), dim=15)
+        >>> session = onnxruntime.InferenceSession(onnx_bytes(net, torch.rand(2, 20)))
+        >>> [value.name for value in session.get_inputs()]
+        ['omega', 'input']
     """
     _need("onnx", "onnxscript")
-    module = module.eval()
+    call, own = _Call(module), {n: t.detach().clone() for n, t in adapter_tensors(module).items()}
+    args, kwargs = _split(example)
     try:
         with torch.no_grad():
-            output = module(example)
+            outputs = call.outputs(own, kwargs, args)
+    except InputError:
+        raise
     except Exception as error:
-        shape = tuple(example.shape)
-        raise InputError(f"The module takes no input of shape {shape}: {_line(error)}") from error
-    if not isinstance(output, Tensor):
-        raise InputError(
-            f"Expected a module that returns one tensor, got {type(output).__name__}. Wrap it in "
-            "one that picks the tensor."
-        )
+        shapes = ", ".join(str(tuple(x.shape)) for x in (*args, *kwargs.values()))
+        raise InputError(f"The module takes no input of shape {shapes}: {_line(error)}") from error
+    batch = {0: torch.export.Dim("batch")}
     with _quiet():
         try:
             program = torch.onnx.export(
-                module,
-                (example,),
-                input_names=["input"],
-                output_names=["output"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                call,
+                (own, kwargs, args),  # PyTorch takes a mapping at the end for keywords
+                input_names=[*own, *_named("input", kwargs or args)],
+                output_names=[*outputs],
+                dynamic_shapes=(
+                    dict.fromkeys(own), dict.fromkeys(kwargs, batch), [batch] * len(args),
+                ),
                 dynamo=True,
                 verbose=False,
-            )
+            )  # fmt: skip
         except Exception as error:
             reason = _line(error.__cause__ or error)
             raise InputError(f"PyTorch cannot export this module to ONNX: {reason}") from error
-    return cast("torch.onnx.ONNXProgram", program).model_proto.SerializeToString()
+    model = cast("torch.onnx.ONNXProgram", program).model_proto
+    for part in (*model.graph.node, *model.graph.value_info, *model.functions):
+        part.ClearField("metadata_props")  # the exporter's notes, with names of files
+    if isinstance(module, Subspace):
+        model.metadata_props.add(key="subspace", value=json.dumps(saving.identity(module)))
+    return model.SerializeToString()
 
 
-def onnx_difference(content: bytes, module: nn.Module, x: Tensor) -> float:
+def onnx_difference(content: bytes, module: nn.Module, example: Inputs) -> float:
     """How far the outputs of an ONNX model are from those of the module it was made of.
+
+    The inputs get one row more, for another size of the batch than the model was made with.
 
     Args:
         content: the file, from `onnx_bytes`.
         module: the module.
-        x: an input.
+        example: inputs, as for `onnx_bytes`.
 
     Returns:
         The largest absolute difference.
@@ -107,10 +133,87 @@ def onnx_difference(content: bytes, module: nn.Module, x: Tensor) -> float:
     _need("onnxruntime")
     runtime = importlib.import_module("onnxruntime")
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (got,) = session.run(None, {"input": x.numpy()})
+    args, kwargs = _split(example)
+    args = [torch.cat((x, x[:1])) for x in args]
+    kwargs = {name: torch.cat((x, x[:1])) for name, x in kwargs.items()}
+    own, call = adapter_tensors(module), _Call(module)
+    feeds = own | _named("input", kwargs or args)
+    used = {value.name for value in session.get_inputs()}
+    outputs = session.run(None, {n: t.detach().numpy() for n, t in feeds.items() if n in used})
     with torch.no_grad():
-        expected = module.eval()(x)
-    return float((torch.from_numpy(got) - expected).abs().max())
+        expected = call(own, kwargs, args)
+    pairs = zip(map(torch.from_numpy, outputs), expected, strict=True)
+    return max(float((got.double() - want.double()).abs().max()) for got, want in pairs)
+
+
+def adapter_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """What an adapter holds, by the names that the tensors have in a checkpoint.
+
+    Args:
+        module: any module.
+
+    Returns:
+        Of a `Subspace` ω, what trains with it, and floating-point buffers that are saved; of
+        another module nothing.
+    """
+    if not isinstance(module, Subspace):
+        return {}
+    held = copies.state(module.module)
+    fixed = saving.frozen(module)
+    rest = {f"module.{n}": t for n, t in held.items() if t.is_floating_point()}
+    return {"omega": held[live.OMEGA]} | {
+        n: t for n, t in rest.items() if n not in fixed and n != f"module.{live.OMEGA}"
+    }
+
+
+class _Call(nn.Module):
+    """A call of a module with the tensors of an adapter."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.net = [module] if isinstance(module, Subspace) else []  # a list is no submodule
+        self.module = (module.module if isinstance(module, Subspace) else module).eval()
+        named = (*self.module.named_parameters(), *self.module.named_buffers())
+        self.names = {f"module.{copies.canonical(name)}": name for name, _ in named}
+        self.names["omega"] = live.OMEGA
+
+    def outputs(
+        self, own: dict[str, Tensor], kwargs: dict[str, Tensor], args: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """The outputs by name."""
+        values = {self.names[name]: tensor for name, tensor in own.items()}
+        with self.net[0].adapter(None) if self.net else contextlib.nullcontext():
+            found = torch.func.functional_call(self.module, values, tuple(args), kwargs)
+        several = isinstance(found, (tuple, list, dict))
+        named = _named("output", found) if several or isinstance(found, Tensor) else {}
+        if not named or not all(isinstance(value, Tensor) for value in named.values()):
+            raise InputError(
+                "Expected a module that returns a tensor, several, or a mapping of them, got "
+                f"{type(found).__name__}. Wrap it in one that picks the tensors."
+            )
+        return named
+
+    def forward(
+        self, own: dict[str, Tensor], kwargs: dict[str, Tensor], args: list[Tensor]
+    ) -> list[Tensor]:
+        return [*self.outputs(own, kwargs, args).values()]
+
+
+def _split(example: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Positional arguments, and keywords."""
+    if isinstance(example, Mapping):
+        return [], dict(example)
+    return ([example] if isinstance(example, Tensor) else [*example]), {}
+
+
+def _named(what: str, values: Inputs) -> dict[str, Tensor]:
+    """Tensors by their own names, or by numbers; one alone needs none."""
+    if isinstance(values, Mapping):
+        return dict(values)
+    if isinstance(values, Tensor):
+        return {what: values}
+    numbered = {f"{what}_{number}": value for number, value in enumerate(values)}
+    return {what: values[0]} if len(values) == 1 else numbered
 
 
 def _line(error: BaseException) -> str:
@@ -139,4 +242,4 @@ def _need(*names: str) -> None:
         raise InputError(f"This needs {', '.join(missing)}: pip install 'subspace-nn[onnx]'.")
 
 
-__all__ = ["onnx_bytes", "onnx_difference", "state_bytes"]
+__all__ = ["Inputs", "adapter_tensors", "onnx_bytes", "onnx_difference", "state_bytes"]

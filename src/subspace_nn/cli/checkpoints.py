@@ -14,7 +14,12 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
-from subspace_nn.checkpoint.export import onnx_bytes, onnx_difference, state_bytes
+from subspace_nn.checkpoint.export import (
+    Inputs,
+    onnx_bytes,
+    onnx_difference,
+    state_bytes,
+)
 from subspace_nn.checkpoint.hub import CHECKPOINT
 from subspace_nn.checkpoint.loading import MAX_ENTRIES, load
 from subspace_nn.cli import display
@@ -29,6 +34,7 @@ from subspace_nn.cli._app import (
     set_threads,
 )
 from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.checks import one_of, require
 from subspace_nn.common.errors import InputError
 from subspace_nn.common.modules import import_named
 from subspace_nn.format import container
@@ -211,24 +217,37 @@ def export(
     file: File,
     *,
     out: Annotated[Path, Parameter(help="The ONNX file.")] = Path("model.onnx"),
+    omega: Annotated[
+        str, Parameter(help="merged, or input: then one model computes with all adapters.")
+    ] = "merged",
     module: Module = None,
     shape: Annotated[
         str | None,
         Parameter(help="Of one input, without the batch; 1,28,28 for the package's nets."),
+    ] = None,
+    example: Annotated[
+        str | None,
+        Parameter(
+            help="package.module:function that makes inputs of 2 or more rows: a tensor, several, "
+            "or a dict of them by argument; in place of --shape."
+        ),
     ] = None,
     trust: Trust = False,
     force: Force = False,
 ) -> None:
     """Write an ONNX model, and compare its outputs with PyTorch's (needs the extra `onnx`)."""
     checked = gather(
-        sizes=lambda: _DIGIT if module is None and shape is None else _sizes(shape or ""),
+        omega=lambda: require(one_of("--omega", omega, ("merged", "input"))),
+        inputs=lambda: _inputs(module, shape, example),
         net=lambda: _net_for(file, out, module, trust=trust, force=force),
     )
-    plain, sizes = checked["net"].merge(), checked["sizes"]
-    x = torch.rand(3, *sizes, generator=torch.Generator().manual_seed(0), device="cpu")
-    x = x.to(next(plain.parameters()).dtype)
-    content = onnx_bytes(plain, x[:2])
-    difference = onnx_difference(content, plain, x)
+    net: Subspace = checked["net"]
+    inputs = checked["inputs"]
+    if example is None:
+        inputs = inputs.to(next(iter(net.theta0().values())).dtype)
+    exported = net if omega == "input" else net.merge()
+    content = onnx_bytes(exported, inputs)
+    difference = onnx_difference(content, exported, inputs)
     write_atomically(out, content)
     Terminal().print(
         f"{out}, {len(content):,} bytes; outputs as PyTorch's to {difference:.1g}", **_PLAIN
@@ -374,16 +393,40 @@ def _load(file: Path, module: str | None, *, trust: bool) -> Subspace:
 
 def _make(name: str) -> nn.Module:
     """The module that a function of the user's makes."""
+    made = _called("--module", name)
+    if not isinstance(made, nn.Module):
+        raise InputError(f"--module: {name} must return a torch.nn.Module, got {type(made)}.")
+    return made
+
+
+def _called(option: str, name: str) -> Any:
+    """What a function of the user's returns."""
     path, _, function = name.partition(":")
     try:
-        made = getattr(import_named(path), function)()
+        return getattr(import_named(path), function)()
     except Exception as error:  # it is the user's own, and may fail in any way
         what = f"{type(error).__name__}: {error}"
         raise InputError(
-            f"--module: expected package.module:function, got {name!r}, which fails: {what}."
+            f"{option}: expected package.module:function, got {name!r}, which fails: {what}."
         ) from error
-    if not isinstance(made, nn.Module):
-        raise InputError(f"--module: {name} must return a torch.nn.Module, got {type(made)}.")
+
+
+def _inputs(module: str | None, shape: str | None, example: str | None) -> Inputs:
+    """What the exported module is called with."""
+    if example is None:
+        sizes = _DIGIT if module is None and shape is None else _sizes(shape or "")
+        return torch.rand(2, *sizes, generator=torch.Generator().manual_seed(0), device="cpu")
+    if shape is not None:
+        raise InputError("--shape and --example both say what the inputs are: give one of them.")
+    made = _called("--example", example)
+    several = made.values() if isinstance(made, dict) else made
+    tensors = several if isinstance(made, (list, tuple, dict)) else [made]
+    rows = {len(x) if isinstance(x, Tensor) and x.dim() else 0 for x in tensors}
+    if len(rows) != 1 or max(rows) < 2:
+        raise InputError(
+            f"--example: {example} must return a tensor, several, or a dict of them, all with the "
+            f"same number of rows, 2 or more; got {type(made).__name__} with {sorted(rows)} rows."
+        )
     return made
 
 

@@ -101,10 +101,14 @@ def written_out(x: Tensor, rows: Sequence[int], *, transposed: bool) -> Tensor:
         written = projection._gathered(rows_) or _dense(projection, rows_)
     if isinstance(written, Tensor):
         return x @ (written if transposed else written.T).to(x.dtype)
-    index, factor = written[0], written[1].to(x.dtype)
+    index, norm = written[0], written[1].to(x.dtype)
+    places = index.to(torch.int32)  # the program holds fewer bytes of each
     if not transposed:
-        return x.index_select(-1, index) * factor
-    return x.new_zeros((*x.shape[:-1], projection.dim)).index_add(-1, index, x * factor)
+        scaled = x * norm
+        return torch.cat((scaled, -scaled), dim=-1).index_select(-1, places)
+    sums = x.new_zeros((*x.shape[:-1], 2 * projection.dim)).index_add(-1, places, x)
+    plus, minus = sums.split(projection.dim, dim=-1)
+    return (plus - minus) * norm
 
 
 def _dense(projection: "Projection", rows: slice) -> Tensor:

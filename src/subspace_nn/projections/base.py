@@ -230,7 +230,7 @@ class Projection(LinearMap):
         return None
 
     def _gathered(self, rows: slice) -> tuple[Tensor, Tensor] | None:  # noqa: ARG002
-        """Column and value of the one entry of each row, where rows have no more than one."""
+        """An index i and n where P[rows] ω is [n ω, -n ω] at i; None for a kind of another form."""
         return None
 
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:

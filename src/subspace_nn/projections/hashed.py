@@ -139,12 +139,11 @@ class Hashed(Storable):
         return functools.reduce(torch.add, sums)
 
     def _gathered(self, rows: slice) -> tuple[Tensor, Tensor]:
-        index = torch.empty(rows.stop - rows.start, dtype=torch.int64, device="cpu")
+        dtype = torch.int16 if 2 * self.dim <= 1 << 15 else torch.int32
+        index = torch.empty(rows.stop - rows.start, dtype=dtype, device="cpu")
         for weights, part in self._hash.indices(index.device, rows):
-            index[_within(weights, rows)] = part
-        sign = torch.where(index < 2 * self.dim, 1.0, -1.0)
-        index %= self.dim
-        return index, self._norm(index.device)[index] * sign
+            index[_within(weights, rows)] = part % self.dim + self.dim * (part >= 2 * self.dim)
+        return index, self._norm(index.device)
 
     def _add(
         self,

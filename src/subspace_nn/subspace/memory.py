@@ -98,7 +98,7 @@ class Weights:
             InputError: if a weight that was read before has been written to.
         """
         if torch.compiler.is_compiling():
-            if isinstance(self.owner, Chosen):
+            if isinstance(self.owner, Chosen) and not torch.compiler.is_exporting():
                 return _read_uncompiled(self, index)
             return self.theta.tensors(self.omega, index)[0]
         return self._read(index)
