@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from subspace_nn.certificates.certificate import Certificate, certify
     from subspace_nn.checkpoint.hub import from_pretrained, push_to_hub, save_pretrained
     from subspace_nn.checkpoint.loading import load
     from subspace_nn.common.errors import CheckpointError, DataError, InputError
@@ -12,10 +13,12 @@ if TYPE_CHECKING:
     from subspace_nn.subspace.wrapper import Subspace
 
 __all__ = [
+    "Certificate",
     "CheckpointError",
     "DataError",
     "InputError",
     "Subspace",
+    "certify",
     "from_pretrained",
     "load",
     "measure",
@@ -27,10 +30,12 @@ __all__ = [
 #: Where each name is. It is imported when it is asked for: PyTorch takes seconds to import, and
 #: the command line answers before.
 _HOMES = {
+    "Certificate": "certificates.certificate",
     "CheckpointError": "common.errors",
     "DataError": "common.errors",
     "InputError": "common.errors",
     "Subspace": "subspace.wrapper",
+    "certify": "certificates.certificate",
     "from_pretrained": "checkpoint.hub",
     "load": "checkpoint.loading",
     "measure": "dimension.measurement",

@@ -91,9 +91,9 @@ class Certificate:
         """
         own = json.loads(self.to_json())
         return [
-            f"{name}: expected {own.get(name)!r}, got {other.get(name)!r}."
+            f"{name}: expected {own.get(name, 'nothing')!r}, got {other.get(name, 'nothing')!r}."
             for name in sorted({*own, *other})
-            if not _alike(own.get(name), other.get(name))
+            if not _alike(own.get(name, "nothing"), other.get(name, "nothing"))
         ]
 
 
@@ -157,7 +157,7 @@ def certify(
         >>> net = Subspace(torch.nn.Linear(8, 2), dim=2)
         >>> certificate = certify(net, data)
         >>> certificate.n, certificate.bits, certificate.bound > certificate.train_error
-        (500, 37, True)
+        (500, 47, True)
     """
     require(number("delta", delta, above=0, below=1), whole("of", of, 1) if of else [])
     saved, content = _content(net, file)

@@ -10,6 +10,7 @@ __all__ = ["app", "main"]
 
 register("train", "training:train")
 register("evaluate", "checkpoints:evaluate")
+register("certify", "certify:certify_file")
 register("inspect", "checkpoints:inspect")
 register("verify", "checkpoints:verify")
 register("diff", "checkpoints:diff")

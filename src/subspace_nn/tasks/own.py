@@ -133,7 +133,7 @@ def train(
     """
     where = find_device(device)
     with seeded(seed, where):
-        made = _make(problem, seed, options)
+        made = make(problem, seed, options)
         net = _subspace(made.module, dim, projection, seed).to(where)
         recipe = Recipe(epochs, lr=lr, schedule=made.schedule, levels=levels, price=price)
         losses = _fit(net, made, recipe, seed, where)
@@ -149,7 +149,20 @@ def train(
     }
 
 
-def _make(problem: str, seed: int, options: Mapping[str, Any]) -> Problem:
+def make(problem: str, seed: int, options: Mapping[str, Any]) -> Problem:
+    """Call the function that gives a module and its data.
+
+    Args:
+        problem: `package.module:function`.
+        seed: given to the function if it takes one.
+        options: further arguments.
+
+    Returns:
+        The problem.
+
+    Raises:
+        InputError: if the function does not give one.
+    """
     function = find_task(problem)
     seeded = {"seed": seed} if "seed" in function.parameters else {}
     made: Any = function(**seeded, **options)
