@@ -559,6 +559,16 @@ def test_copies_have_values_and_no_history():
     assert isinstance(twin.layer.weight, nn.Parameter)
 
 
+def test_what_cannot_be_copied_is_taken_without_a_copy():
+    module = mlp()
+    module.lock = threading.Lock()
+    with pytest.raises(sn.InputError, match=r"cannot be copied \(TypeError.*lock.*copy=False"):
+        sn.Subspace(module, 9)
+    net = sn.Subspace(module, 9, copy=False)
+    assert net(torch.ones(1, 4)).shape == (1, 3)
+    assert net.release() is module
+
+
 # Compilers
 
 

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from subspace_nn.common.errors import InputError
+
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
@@ -34,14 +36,23 @@ def copied(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
     Returns:
         The copy.
 
+    Raises:
+        InputError: if some part of it cannot be copied, such as a lock, or what FSDP has sharded.
+
     Example:
         >>> module = nn.Linear(2, 1)
         >>> module.last = module(torch.ones(1, 2))
         >>> bool(copied(module).last == module.last)
         True
     """
-    with _WithoutHistory():
-        return copy.deepcopy(module, memo)
+    try:
+        with _WithoutHistory():
+            return copy.deepcopy(module, memo)
+    except Exception as error:
+        raise InputError(
+            f"The module cannot be copied ({type(error).__name__}: {error}). "
+            "Subspace(…, copy=False) takes it without a copy."
+        ) from error
 
 
 def canonical(name: str) -> str:
