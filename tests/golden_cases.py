@@ -18,6 +18,7 @@ from torch import nn
 import subspace_nn as sn
 from subspace_nn import models
 from subspace_nn.format import container
+from subspace_nn.projections import Columns, Dense, Pieces
 from tests.modules import Frozen
 
 FOLDER = Path(__file__).with_name("golden")
@@ -56,6 +57,12 @@ def filled(module):
     return module
 
 
+def matrix():
+    """Of shape (140, 9), with columns of unit norm: numbers of float32 exactly."""
+    one = torch.eye(140, dtype=torch.float32)
+    return (one[:, :9] + one[:, 20:29] + one[:, 40:49] - one[:, 60:69]) / 2
+
+
 @dataclass(frozen=True)
 class Golden:
     """How a file was made, and the module it is loaded into."""
@@ -67,13 +74,17 @@ class Golden:
     base: str | None = None
     build: Callable[[], nn.Module] | None = None  # where the file names the module itself
     suffix: str = ".safetensors"
+    seeds: tuple[int, ...] = ()  # of later stages
 
     def net(self):
         """The net that was saved; its ω are multiples of 1/64."""
         net = sn.Subspace((self.build or self.make)(), self.dim, **self.options)
         index = torch.arange(self.dim, dtype=torch.float64)
-        with torch.no_grad():
-            net.omega.copy_((index * 29 + 5) % 67 / 64 - 0.5)
+        for seed in (None, *self.seeds):
+            if seed is not None:
+                net.next_stage(seed)
+            with torch.no_grad():
+                net.omega.copy_((index * 29 + 5) % 67 / 64 - 0.5)
         return net
 
     def module(self):
@@ -114,6 +125,15 @@ CASES = {
     "compact-zoo": Golden(
         None, 30, dtype="coded", suffix=".snn", build=lambda: models.build("conv-6-6")
     ),
+    "stages": Golden(seeds=(7, 2**64 - 1)),
+    "stages-base": Golden(lambda: filled(Frozen()), 9, base="a-publisher/a-model", seeds=(1,)),
+    "stages-learned": Golden(lambda: mlp().double(), options={"scale": "learned"}, seeds=(1,)),
+    "stages-zoo": Golden(None, 30, seeds=(5,), build=lambda: models.build("conv-6-6")),
+    "dense": Golden(dim=9, options={"projection": Dense(matrix(), in_file=True)}),
+    "pieces": Golden(
+        dim=9, options={"projection": Pieces(torch.arange(1.0, 141), 9, 3, in_file=True)}
+    ),
+    "columns": Golden(dim=5, options={"projection": Columns(140, [0, 127, 3, 64, 65], 3)}),
     "zoo": Golden(None, 30, dtype="int8", build=lambda: models.build("conv-6-6")),
     "zoo-float16": Golden(None, 30, build=lambda: models.build("conv-6-6").half()),
 }

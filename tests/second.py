@@ -245,24 +245,30 @@ def theta_of(spec, tensors, described=None, dtype=None):
     bounds = [
         1 / math.sqrt(fan_in) for _, shape, fan_in in described for _ in range(math.prod(shape))
     ]
-    theta0 = [
+    theta = [
         rounded(bound * (2 * uniform(seed, "theta0", i) - 1), dtype)
         for i, bound in enumerate(bounds)
     ]
-    assert spec["theta0"] == digits(float64_bytes(theta0))
-    rows = [(k, int(math.copysign(1, value))) for k, value in reference_hashed(D, d, seed)]
-    counts = Counter(k for k, _ in rows)
-    norms = [1 / math.sqrt(counts[k]) for k in range(d)]
-    w = [uniform(0, "sketch/omega", k) - 0.5 for k in range(d)]
-    recipe = repr(("hashed", 1, D, d, seed)).encode()
-    assert spec["P"] == digits(recipe, float64_bytes([s * (w[k] * norms[k]) for k, s in rows]))
-    omega = omega_of(spec, tensors)
-    moved = [rounded(omega[k] * rounded(norms[k], wide), wide) for k in range(d)]
-    theta = []
-    for bound, start, (k, sign) in zip(bounds, theta0, rows, strict=True):
-        step = bound / math.sqrt(3) * math.sqrt(D / d) if spec.get("scale") != "none" else 1.0
-        move = rounded(rounded(step, wide) * (sign * moved[k]), wide)
-        theta.append(rounded(rounded(start + move, wide), dtype))
+    seeds, omegas = [seed, *spec.get("stages", [])], [omega_of(spec, tensors)]
+    if "stages" in spec:
+        kind, shape, content = tensors["stages"]
+        numbers = struct.unpack(f"<{math.prod(shape)}{LETTERS[kind]}", content)
+        omegas = [numbers[k * d : k * d + d] for k in range(shape[0])] + omegas
+    for stage, (own, omega) in enumerate(zip(seeds, omegas, strict=True), 1):
+        rows = [(k, int(math.copysign(1, value))) for k, value in reference_hashed(D, d, own)]
+        counts = Counter(k for k, _ in rows)
+        norms = [1 / math.sqrt(counts[k]) for k in range(d)]
+        if stage == len(seeds):
+            assert spec["theta0"] == digits(float64_bytes(theta))
+            w = [uniform(0, "sketch/omega", k) - 0.5 for k in range(d)]
+            recipe = repr(("hashed", 1, D, d, own)).encode()
+            P_w = [s * (w[k] * norms[k]) for k, s in rows]
+            assert spec["P"] == digits(recipe, float64_bytes(P_w))
+        moved = [rounded(omega[k] * rounded(norms[k], wide), wide) for k in range(d)]
+        for i, (bound, (k, sign)) in enumerate(zip(bounds, rows, strict=True)):
+            step = bound / math.sqrt(3) * math.sqrt(D / d) if spec.get("scale") != "none" else 1.0
+            move = rounded(rounded(step, wide) * (sign * moved[k]), wide)
+            theta[i] = rounded(rounded(theta[i] + move, wide), dtype)
     return theta
 
 

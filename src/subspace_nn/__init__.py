@@ -45,7 +45,7 @@ _HOMES = {
 }
 
 #: The modules that a user's program needs, as in `subspace_nn.models.build("conv")`.
-_MODULES = ("bits", "dimension", "models", "projections", "runs", "tasks", "testing")
+_MODULES = ("bits", "dimension", "models", "projections", "runs", "sources", "tasks", "testing")
 
 
 def __dir__() -> list[str]:

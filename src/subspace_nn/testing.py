@@ -495,6 +495,8 @@ def _given_bytes(P: Projection) -> int:
     """Bytes that a pickle may need for given matrices and for the recipes of parts."""
     if isinstance(P, Dense):
         return Dense(P.matrix).stored_bytes()
+    if P.numbers():
+        return 1000 + P.stored_bytes()
     if isinstance(P, Combination):
         return sum(1000 + 8 * part.D + _given_bytes(part) for part in P.parts)
     return 0

@@ -157,8 +157,8 @@ DAMAGE = {
     "a list": (lambda p: rewrite_metadata(p, lambda _: "[]"), "is not a JSON object"),
     "deep JSON": (lambda p: rewrite_metadata(p, lambda _: "[" * 100_000), "is not JSON"),
     "newer": (
-        lambda p: rewrite_metadata(p, with_field("format", 2)),
-        "of format 2, newer than 1, the newest this version reads. Upgrade",
+        lambda p: rewrite_metadata(p, with_field("format", container.FORMAT + 1)),
+        "the newest this version reads. Upgrade",
     ),
     "seed changed": (lambda p: rewrite_metadata(p, with_field("seed", 1)), "content was altered"),
     "unknown field": (lambda p: rewrite_metadata(p, with_field("x", 1)), "unknown field 'x'"),

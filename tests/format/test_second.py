@@ -36,7 +36,18 @@ def test_every_golden_file_is_read_and_written_to_the_byte(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["hashed", "scale-none", "float64", "bfloat16", "zoo", "zoo-float16", *ROUNDED]
+    "name",
+    [
+        "hashed",
+        "stages",
+        "stages-zoo",
+        "scale-none",
+        "float64",
+        "bfloat16",
+        "zoo",
+        "zoo-float16",
+        *ROUNDED,
+    ],
 )
 def test_theta_of_golden_files_to_the_bit(name):
     spec, tensors = second.read(path_of(name).read_bytes())

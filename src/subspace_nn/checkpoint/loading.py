@@ -1,6 +1,7 @@
 """From a checkpoint back to a subspace, verified on the way."""
 
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
@@ -45,7 +46,8 @@ def load(
         max_entries: how many entries that are drawn one by one P may have (`gaussian`,
             `orthonormal`, `sparse`), which takes time and memory: 2^28 by default, None for any
             number. For `orthonormal` an entry counts as 10, or more with d: by default P may
-            take 1 GB and about half a minute.
+            take 1 GB and about half a minute. Entries that the file holds count, too, and
+            each stage counts as D.
 
     Returns:
         The subspace, in evaluation mode.
@@ -55,7 +57,8 @@ def load(
             architecture, if θ0 or P come out different from those of the writer, or if P is
             larger than `max_entries`.
     """
-    saved = container.read(path, functools.partial(_check_fit, module))
+    limit = None if projection is not None else max_entries
+    saved = container.read(path, functools.partial(_check_fit, module, limit))
     saved = Checkpoint(saved.spec, {canonical(n): t for n, t in saved.tensors.items()})
     try:
         return _restore(saved, module, projection, max_entries)
@@ -77,22 +80,41 @@ def _restore(
     net = Subspace(
         module,
         spec["dim"],
-        projection or _expect_versions(spec["projection"]),
+        projection or _projection(saved, layout),
         seed=spec["seed"],
         theta0="seed" if drawn else "module",
         scale=spec.get("scale", "init"),
         **cast("dict[str, Any]", _selection(spec).recipe()),
     )
-    if projection is None:
-        _check_needs(net.projection, max_entries)
+    if projection is None and spec["projection"] not in projections.LEARNED:
+        _check_needs(net.projection, max_entries, 1 + len(spec.get("stages", ())))
+    for omega, seed in zip(saved.tensors.get("stages", ()), spec.get("stages", ()), strict=True):
+        net.omega.data = omega.to(net.omega.dtype)
+        net.next_stage(seed)
     net.base = spec.get("base")
-    if problems := list(differences(spec, identity(net))):
+    if problems := list(differences(spec, identity(net, base="base" in spec))):
         remedies = [f"Give the model {net.base!r}, load(path, module)."] if net.base else []
         remedies += [_OWN] if spec["P"] != net.projection.fingerprint() else []
         raise CheckpointError(*problems[:-1], " ".join((problems[-1], *remedies)))
     omega = saved.omega.to(net.omega.dtype) if "omega" in spec else saved.omega
     net.load_values({**saved.tensors, "omega": omega})
     return net.eval()
+
+
+def _projection(saved: Checkpoint, layout: Layout) -> str | Projection:
+    """The name of P, or P itself if the file holds it."""
+    spec = saved.spec
+    kind = projections.LEARNED.get(spec["projection"])
+    if kind is None:
+        return _expect_versions(spec["projection"])
+    prefix = "projection."
+    numbers = {n.removeprefix(prefix): t for n, t in saved.tensors.items() if n.startswith(prefix)}
+    return kind.restored(spec["D"], _columns(spec, layout), spec["seed"], numbers)
+
+
+def _columns(spec: Mapping[str, Any], layout: Layout) -> int:
+    """Columns of P: d, without the factors of tensors."""
+    return spec["dim"] - (len(layout.entries) if spec.get("scale") == "learned" else 0)
 
 
 def _target(spec: Mapping[str, Any], module: nn.Module | None) -> tuple[nn.Module, Layout]:
@@ -116,7 +138,10 @@ def _selection(spec: Mapping[str, Any]) -> Selection:
 
 
 def _check_fit(
-    module: nn.Module | None, spec: Mapping[str, Any], stated: Mapping[str, Stated]
+    module: nn.Module | None,
+    max_entries: int | None,
+    spec: Mapping[str, Any],
+    stated: Mapping[str, Stated],
 ) -> None:
     """Check from the header that the file is for the module."""
     try:
@@ -130,6 +155,12 @@ def _check_fit(
     if spec["theta0_from"] not in {STORED, BASE}:
         _expect("way of drawing θ0", spec["theta0_from"], DRAWN)
     expected = dict(_expected(spec, module, layout))
+    expected |= container.defining(spec, _columns(spec, layout))
+    if "stages" in expected:  # checked when the header was read, and of two dtypes
+        expected["stages"] = stated["stages"]
+    entries = sum(math.prod(t.shape) for n, t in stated.items() if n.startswith("projection."))
+    if max_entries is not None and entries > max_entries:
+        raise CheckpointError(_too_many(spec["projection"], entries, max_entries))
     if problems := [
         f"tensor {name!r}: expected {expected.get(name, 'none')}, got {stated.get(name, 'none')}."
         for name in sorted({*expected, *stated} - {"omega"})
@@ -222,11 +253,15 @@ def _with_weights(module: nn.Module, layout: Layout, tensors: Mapping[str, Tenso
     return filled
 
 
-def _check_needs(projection: Projection, limit: int | None) -> None:
-    if limit is None or (entries := _entries(projection)) <= limit:
-        return
-    raise CheckpointError(
-        f"its P ({projection.label}) takes as much as {entries:,} entries, more than {limit:,}: "
+def _check_needs(projection: Projection, limit: int | None, stages: int) -> None:
+    entries = stages * _entries(projection) + (stages - 1) * projection.D
+    if limit is not None and entries > limit:
+        raise CheckpointError(_too_many(projection.label, entries, limit))
+
+
+def _too_many(label: str, entries: int, limit: int) -> str:
+    return (
+        f"its P ({label}) takes as much as {entries:,} entries, more than {limit:,}: "
         "making it may take much time and memory. If you trust where the file is from, raise "
         "max_entries (--trust on the command line)."
     )

@@ -290,6 +290,9 @@ def _facts(saved: Checkpoint) -> dict[str, str]:
         "architecture": f"fingerprint {spec['architecture']}",
         "ω": f"{stored}, {saved.tensors['omega'].nbytes:,} bytes, root mean square {mean:.4g}",
     }
+    if "stages" in spec:
+        earlier = ", ".join(map(str, spec["stages"][:8])) + ", …" * (len(spec["stages"]) > 8)
+        rows["stages"] = f"{1 + len(spec['stages']):,}, of d numbers each; later seeds {earlier}"
     if "scale" in spec:
         rows["scale"] = spec["scale"]
     rows |= {
@@ -299,7 +302,8 @@ def _facts(saved: Checkpoint) -> dict[str, str]:
     shown = names[:4] + ([f"and {len(names) - 4:,} more"] if len(names) > 4 else [])
     size = sum(t.nbytes for name, t in saved.tensors.items() if name != "omega")
     others = f"{len(names):,}, {size:,} bytes: {', '.join(shown)}" if shown else "none"
-    return rows | {"other tensors": others}
+    stored = omega.numel() + sum(t.numel() for n, t in saved.tensors.items() if n != "omega")
+    return rows | {"other tensors": others, "stored numbers": f"{stored:,}"}
 
 
 def _origin(spec: Mapping[str, Any]) -> str:

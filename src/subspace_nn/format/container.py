@@ -26,9 +26,11 @@ from torch import Tensor
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.format import compact, packing
+from subspace_nn.projections import LEARNED
 
-#: The newest format this version reads; it writes format 2 for a coded ω, else format 1.
-FORMAT = 2
+#: The newest format this version reads; it writes format 3 for stages and for a P in the file,
+#: format 2 for a coded ω, else format 1.
+FORMAT = 3
 
 #: A header longer than this is refused before it is parsed, in bytes.
 MAX_HEADER = 2**20
@@ -41,6 +43,9 @@ MAX_TEXT = 1024
 
 #: A list of the specification is not longer than this.
 MAX_LIST = 64
+
+#: There are no more stages.
+MAX_STAGES = 4096
 
 #: Tensors of more bytes in all are not read where there is no module to compare them with.
 MAX_BYTES = 2**30
@@ -68,6 +73,7 @@ _OPTIONAL: dict[str, type] = {
     "omega": str,
     "scale": str,
     "sketch": list,
+    "stages": list,
     "train": list,
 }
 #: What a tensor may be of.
@@ -281,6 +287,8 @@ def _checkpoint(spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Check
 
 
 def _format(spec: Mapping[str, Any]) -> int:
+    if "stages" in spec or spec["projection"] in LEARNED:
+        return 3
     return 2 if spec.get("omega") == packing.CODED else 1
 
 
@@ -412,6 +420,16 @@ def _number_problems(spec: Mapping[str, Any]) -> Iterator[str]:
         yield f"expected 1 ≤ dim ≤ D < 2^63, got {got}."
     if not 0 <= spec["seed"] < 1 << 64:
         yield f"expected 0 ≤ seed < 2^64, got {_short(spec['seed'])}."
+    stages = spec.get("stages", [0])
+    if not (
+        1 <= len(stages) < MAX_STAGES
+        and all(type(seed) is int and 0 <= seed < 1 << 64 for seed in stages)
+    ):
+        yield (
+            f"field 'stages' must have 1 to {MAX_STAGES - 1:,} seeds from 0 to 2^64 - 1, "
+            f"got {len(stages):,}: {_short(stages)}. For more stages, store θ0: wrap what merge() "
+            "gives."
+        )
     sketch = spec.get("sketch", [0.0] * 4)
     if len(sketch) != 4 or not all(type(number) in {int, float} for number in sketch):
         yield f"field 'sketch' must have four numbers, got {_short(sketch)}."
@@ -448,8 +466,10 @@ def _company_problems(spec: Mapping[str, Any]) -> Iterator[str]:
         yield "field 'frozen' belongs to theta0_from='base' only."
     if "dtype" in spec and "model" not in spec:
         yield "field 'dtype' belongs to a 'model', and only to that."
+    if "stages" in spec and spec["theta0_from"] == "file":
+        yield "field 'stages' belongs to a θ0 that is not in the file."
     if spec["format"] != _format(spec):
-        yield "format 2 belongs to an 'omega' that is coded, and only to that."
+        yield f"expected format {_format(spec)} for its fields, got {_short(spec['format'])}."
 
 
 def _stated(tensor: Any) -> Stated:
@@ -470,6 +490,7 @@ def _check_stated(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None
         # An empty tensor may have other dimensions of any length, which overflow its strides.
         if math.prod(max(n, 1) for n in tensor.shape) >= 1 << 63:
             raise CheckpointError(f"tensor {name!r} has the shape {_short(tensor.shape)}.")
+    _check_defining(spec, stated)
     omega, dim = stated.get("omega"), spec["dim"]
     own = [Stated(dtype, (dim,)) for dtype in packing.FLOATS.values()]
     how = spec.get("omega")
@@ -487,8 +508,42 @@ def _check_stated(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None
         raise CheckpointError(f"expected the tensor 'omega' with {wanted}, got {omega or 'none'}.")
 
 
+def defining(spec: Mapping[str, Any], dim: int) -> dict[str, Stated]:
+    """The tensors that define P and the point, where no seed or not a seed alone does.
+
+    Args:
+        spec: the specification.
+        dim: number of columns of P.
+
+    Returns:
+        What they must be, by name; ω of earlier stages may also be of float64.
+    """
+    kind = LEARNED.get(spec["projection"])
+    numbers = kind.stated(spec["D"], dim) if kind else {}
+    found = {f"projection.{name}": Stated(*stated) for name, stated in numbers.items()}
+    if "stages" in spec:
+        found["stages"] = Stated(torch.float32, (len(spec["stages"]), spec["dim"]))
+    return found
+
+
+def _check_defining(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:
+    expected = defining(spec, spec["dim"])
+    got = {n: t for n, t in stated.items() if n == "stages" or n.startswith("projection.")}
+    for name in sorted({*expected, *got}):
+        one, other = expected.get(name), got.get(name)
+        if one is None or other is None:
+            raise CheckpointError(
+                f"tensor {name!r}: expected {one or 'none'}, got {other or 'none'}."
+            )
+        # With factors of tensors P has fewer columns; who has the module knows how many.
+        free = spec.get("scale") == "learned" and name != "stages"
+        double = name == "stages" and other == Stated(torch.float64, one.shape)
+        if not (free or double or one == other):
+            raise CheckpointError(f"tensor {name!r}: expected {one}, got {other}.")
+
+
 def _is_known(name: str) -> bool:
-    return name == "omega" or name.startswith(("module.", "theta0."))
+    return name in {"omega", "stages"} or name.startswith(("module.", "theta0.", "projection."))
 
 
 def _is_plain(text: object) -> bool:

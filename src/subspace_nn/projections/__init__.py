@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.projections.base import Needs, Projection, Rows, RowWise, check_sizes
+from subspace_nn.projections.base import STORED, Needs, Projection, Rows, RowWise, check_sizes
 from subspace_nn.projections.combine import BlockDiagonal, Composition, HStack, Sum
 from subspace_nn.projections.custom import Dense, Functions
 from subspace_nn.projections.fastfood import Fastfood
@@ -14,6 +14,7 @@ from subspace_nn.projections.hashed import Hashed
 from subspace_nn.projections.identity import Identity
 from subspace_nn.projections.kronecker import Kronecker
 from subspace_nn.projections.layerwise import Layerwise
+from subspace_nn.projections.learned import Columns, Pieces
 from subspace_nn.projections.linear import Transpose
 from subspace_nn.projections.orthonormal import Orthonormal
 from subspace_nn.projections.sparse import Sparse
@@ -32,6 +33,11 @@ KINDS: dict[str, type[Projection]] = {
         Layerwise,
         Identity,
     )
+}
+
+#: The kinds whose numbers a checkpoint may hold, by the name of P there.
+LEARNED: dict[str, type[Projection]] = {
+    f"{kind.kind}/{kind.version}{STORED}": kind for kind in (Dense, Pieces, Columns)
 }
 
 
@@ -95,7 +101,10 @@ def make(
 
 __all__ = [
     "KINDS",
+    "LEARNED",
+    "STORED",
     "BlockDiagonal",
+    "Columns",
     "Composition",
     "Dense",
     "Fastfood",
@@ -109,6 +118,7 @@ __all__ = [
     "Layerwise",
     "Needs",
     "Orthonormal",
+    "Pieces",
     "Projection",
     "RowWise",
     "Rows",

@@ -21,6 +21,8 @@ from subspace_nn.projections.pages import PAGES
 #: Every projection has a number of its own.
 _NUMBERS = itertools.count()
 
+#: What follows the name of a P whose numbers a checkpoint holds.
+STORED = ":stored"
 #: Bytes of the blocks that a kind works on, however small P is.
 BLOCKS = 1 << 25
 #: Weights that are placed at a time.
@@ -95,6 +97,8 @@ class Projection(LinearMap):
     takes_anchor: ClassVar[bool] = False
     #: Whether the kind takes `tensors`, the sizes of the tensors of θ by name, in order.
     takes_tensors: ClassVar[bool] = False
+    #: Whether a checkpoint holds the numbers of P that no seed makes; None: `save` must not decide.
+    in_file: bool | None = False
 
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
         self.D, self.dim = check_sizes(D, dim)
@@ -135,7 +139,46 @@ class Projection(LinearMap):
     @property
     def label(self) -> str:
         """The name of P in a checkpoint: as `make` takes it, each kind with its version."""
-        return f"{self.kind}/{self.version}"
+        return f"{self.kind}/{self.version}{STORED if self.in_file else ''}"
+
+    @classmethod
+    def stated(cls, D: int, dim: int) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:  # noqa: ARG003
+        """Dtype and shape of the numbers that no seed makes, by name: none for a kind of seeds.
+
+        Args:
+            D: number of weights.
+            dim: number of free parameters d.
+
+        Returns:
+            What `numbers` has.
+        """
+        return {}
+
+    def numbers(self) -> dict[str, Tensor]:
+        """The numbers that no seed makes, by name.
+
+        Returns:
+            Tensors on the CPU, not copied.
+        """
+        return {}
+
+    @classmethod
+    def restored(cls, D: int, dim: int, seed: int, numbers: Mapping[str, Tensor]) -> "Projection":  # noqa: ARG003
+        """P from the numbers that no seed makes.
+
+        Args:
+            D: number of weights.
+            dim: number of free parameters d.
+            seed: of P.
+            numbers: what `numbers` returned.
+
+        Returns:
+            The projection.
+
+        Raises:
+            InputError: if they are no numbers of such a P.
+        """
+        return cls(D, dim, seed)
 
     @property
     def distortion(self) -> float:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import torch
@@ -19,9 +19,10 @@ class Dense(RowWise):
     For example the leading directions of a training, or any map that no seed makes. Give its
     columns unit norm, `matrix / matrix.norm(dim=0)`, so that the learning rate keeps its meaning.
 
-    A checkpoint does not hold the matrix: pass it to `load(path, projection=Dense(matrix))`. As P
-    has no recipe, `fingerprint` distinguishes shapes and seeds only; `sketch` distinguishes
-    matrices, to a tolerance. A checkpoint holds and compares both. A pickle holds the matrix.
+    A checkpoint does not hold the matrix, unless it is to: pass it to `load(path,
+    projection=Dense(matrix))`. As P has no recipe, `fingerprint` distinguishes shapes and seeds
+    only; `sketch` distinguishes matrices, to a tolerance. A checkpoint holds and compares both. A
+    pickle holds the matrix.
 
     Cost: one product with the matrix forward and one backward, O(D d) or O(non-zero entries). The
     matrix is not copied and must not change; operands of another dtype or device need a second
@@ -32,6 +33,8 @@ class Dense(RowWise):
             is kept as coalesced COO.
         seed: seed from which a `Subspace` draws θ0; P does not depend on it.
         distortion: a bound on ‖PᵀP - I‖ in the spectral norm, 0 for orthonormal columns.
+        in_file: whether a checkpoint holds the D·d numbers of a dense matrix of float32; with None
+            `save` refuses, and says how many they are.
 
     Raises:
         InputError: if the matrix has another shape or dtype or is not finite, or another argument
@@ -45,17 +48,49 @@ class Dense(RowWise):
     kind = "dense"
     portable = False
 
-    def __init__(self, matrix: Tensor, seed: int = 0, *, distortion: float = 0.0) -> None:
+    def __init__(
+        self,
+        matrix: Tensor,
+        seed: int = 0,
+        *,
+        distortion: float = 0.0,
+        in_file: bool | None = False,
+    ) -> None:
         self.matrix = _check_matrix(matrix)
         D, dim = self.matrix.shape
         super().__init__(D, dim, seed)
         self._distortion = _check_distortion(distortion)
+        if in_file is not False and (matrix.is_sparse or matrix.dtype != torch.float32):
+            raise InputError(
+                f"in_file={in_file}: a checkpoint can hold a dense matrix of float32, "
+                f"got {matrix.dtype}, {matrix.layout}."
+            )
+        if in_file is not False:
+            self.matrix = self.matrix.contiguous()  # as a reader will have it: sums have its bits
+        self.in_file = in_file
         self._held = self.matrix
 
     @property
     def distortion(self) -> float:
         """The bound that was given."""
         return self._distortion
+
+    @classmethod
+    def stated(cls, D: int, dim: int) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+        """As `Projection` says."""
+        return {"matrix": (torch.float32, (D, dim))}
+
+    def numbers(self) -> dict[str, Tensor]:
+        """As `Projection` says."""
+        return {"matrix": self.matrix.cpu()}
+
+    @classmethod
+    def restored(cls, D: int, dim: int, seed: int, numbers: Mapping[str, Tensor]) -> "Dense":  # noqa: ARG003
+        """As `Projection` says; the distortion is computed."""
+        matrix = _check_matrix(numbers["matrix"])
+        gram = matrix.T @ matrix - torch.eye(dim, device="cpu")
+        distortion = float(torch.linalg.matrix_norm(gram, ord=2)) + 1e-6
+        return cls(matrix, seed, distortion=distortion, in_file=True)
 
     def stored_bytes(self) -> int:
         """Bytes of the matrix, and of the copy in the dtype and on the device last used."""
@@ -88,7 +123,7 @@ class Dense(RowWise):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the matrix."""
-        make = functools.partial(type(self), distortion=self.distortion)
+        make = functools.partial(type(self), distortion=self.distortion, in_file=self.in_file)
         return make, (self.matrix, self.seed)
 
 

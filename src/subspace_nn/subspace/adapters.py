@@ -15,7 +15,7 @@ from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.subspace import copies, live
 from subspace_nn.subspace.choice import LINK, Adapter, Adapters, Link
-from subspace_nn.subspace.saving import differences, frozen, identity
+from subspace_nn.subspace.saving import PROJECTION, differences, frozen, identity
 
 if TYPE_CHECKING:
     from subspace_nn.subspace.wrapper import Subspace
@@ -84,22 +84,27 @@ def read(net: "Subspace", path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         CheckpointError: if the file is damaged, or anything but its values is another than here.
     """
-    own, fixed = identity(net), frozen(net)
+    fixed = frozen(net)
 
     def check(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:
-        if problems := list(differences(spec, own)):
+        if problems := list(differences(spec, identity(net, base="base" in spec))):
             raise CheckpointError(*problems)
-        got = {copies.canonical(n): t for n, t in stated.items() if not n.startswith("theta0.")}
+        got = {copies.canonical(n): t for n, t in stated.items() if _is_own(n)}
         _check_tensors(net, fixed, spec, got)
 
     saved = container.read(path, check)
     tensors = {copies.canonical(n): t for n, t in saved.tensors.items()}
     held = {name: tensors.pop(name) for name in fixed if name in tensors}
-    if held and container.fingerprint(held) != own["frozen"]:
+    if held and container.fingerprint(held) != identity(net, base="base" in saved.spec)["frozen"]:
         raise CheckpointError(f"{path}: other values of frozen parameters than this net's.")
-    tensors = {n: t for n, t in tensors.items() if not n.startswith("theta0.")}
+    tensors = {n: t for n, t in tensors.items() if _is_own(n)}
     tensors["omega"] = saved.omega.to(net.omega.dtype)
     return Checkpoint(saved.spec, tensors)
+
+
+def _is_own(name: str) -> bool:
+    """Whether a tensor of a file is an adapter's, and not what defines the base and P."""
+    return name != "stages" and not name.startswith(("theta0.", PROJECTION))
 
 
 def release(adapters: Adapters) -> None:

@@ -118,7 +118,8 @@ class Live(nn.Module):
             if found is not None and not torch.equal(found.cpu(), link.recipe):
                 errors.append(
                     f"{prefix}{OMEGA} is of another subspace: of another seed, projection, scale, "
-                    "selection or architecture. Make the Subspace with the arguments of that one."
+                    "stage, selection or architecture. Make the Subspace with the arguments of "
+                    "that one."
                 )
             if prefix + OMEGA not in state_dict:
                 errors += misnamed(state_dict, prefix)
@@ -169,6 +170,16 @@ def install(
     module.__dict__[_LINK].recipe = recipe
     module._parameters[OMEGA] = omega
     return places
+
+
+def name(module: nn.Module, recipe: Tensor) -> None:
+    """Change what identifies the recipe.
+
+    Args:
+        module: the owner of ω.
+        recipe: 8 bytes.
+    """
+    module.__dict__[_LINK].recipe = recipe
 
 
 def _put_first(part: nn.Module, parameter: nn.Parameter) -> None:
@@ -438,6 +449,7 @@ __all__ = [
     "derive",
     "install",
     "misnamed",
+    "name",
     "release",
     "restore",
     "slots",

@@ -10,6 +10,7 @@ from subspace_nn import models
 from subspace_nn.common.errors import InputError
 from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint
+from subspace_nn.projections import Projection
 from subspace_nn.subspace import copies, live, theta0
 from subspace_nn.subspace import tensors as tensors_
 from subspace_nn.subspace.layout import Layout
@@ -23,6 +24,9 @@ DRAWN = f"seed/{theta0.VERSION}"
 STORED = "file"
 BASE = "base"
 
+#: What the names of tensors begin with that define a P which no seed makes.
+PROJECTION = "projection."
+
 #: Fields that decide what ω means, and what they are called.
 FIELDS = {
     "seed": "seed",
@@ -34,6 +38,7 @@ FIELDS = {
     "include": "selection (include)",
     "exclude": "selection (exclude)",
     "train": "selection (train)",
+    "stages": "seeds of later stages",
     "theta0": "θ0",
     "frozen": "set of frozen parameters",
     "P": "P",
@@ -94,26 +99,75 @@ def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
         source |= {"frozen": container.fingerprint(held)} if held else {}
     elif net.theta0_from == "module":
         tensors |= {f"theta0.{copies.canonical(n)}": t for n, t in net.theta0().items()}
-    return Checkpoint(identify(net) | source | _named(net), tensors)
+    if _needs_stages(net, base is not None):
+        if net.theta0_from == "module" and net._theta.is_cast:
+            raise InputError(
+                f"base={base!r}: the dtype of the weights was changed after the first stage, and "
+                "the base does not lead to them any more. Change it before, or save without a base."
+            )
+        tensors["stages"] = net._theta.past()
+    tensors |= {f"{PROJECTION}{n}": t for n, t in _numbers(net.projection).items()}
+    return Checkpoint(identify(net, base=base is not None) | source | _named(net), tensors)
 
 
-def identify(net: "Subspace") -> dict[str, Any]:
-    """The fields of a checkpoint that decide what ω means.
+def stored(net: "Subspace") -> dict[str, int]:
+    """How many numbers a checkpoint holds.
 
     Args:
         net: the net.
 
     Returns:
-        The fields, as for a file that holds θ0 if it was not drawn.
+        The number by part of the file, without those that are 0.
     """
-    projection = net.projection
+    state = copies.state(net.module)
+    counts = {
+        "omega": net.dim,
+        "stages": (net.stages - 1) * net.dim * _needs_stages(net, net.base is not None),
+        "theta0": net.D if net.theta0_from == "module" and net.base is None else 0,
+        "projection": sum(t.numel() for t in net.projection.numbers().values())
+        * (net.projection.in_file is not False),
+        "module": sum(t.numel() for n, t in state.items() if n != live.OMEGA),
+    }
+    return {part: count for part, count in counts.items() if count}
+
+
+def _needs_stages(net: "Subspace", base: bool) -> bool:  # noqa: FBT001
+    """Whether there are earlier stages, and the present θ0 is not in the file."""
+    return net.stages > 1 and (base or net.theta0_from == "seed")
+
+
+def _numbers(projection: Projection) -> Mapping[str, Tensor]:
+    """What the file holds of P."""
+    numbers = projection.numbers()
+    if numbers and projection.in_file is None:
+        count = sum(t.numel() for t in numbers.values())
+        size = sum(t.nbytes for t in numbers.values())
+        raise InputError(
+            f"Cannot be saved: P is defined by {count:,} numbers, {size:,} bytes, which no seed "
+            "makes. Set net.projection.in_file = True for a file that holds them, or False for "
+            "one that does not: whoever loads it gives the projection."
+        )
+    return numbers if projection.in_file else {}
+
+
+def identify(net: "Subspace", *, base: bool = False) -> dict[str, Any]:
+    """The fields of a checkpoint that decide what ω means.
+
+    Args:
+        net: the net.
+        base: whether the file names a base; without one it holds θ0 if that was not drawn.
+
+    Returns:
+        The fields.
+    """
+    projection, with_stages = net.projection, _needs_stages(net, base)
     spec: dict[str, Any] = {
         "D": net.D,
         "P": projection.fingerprint(),
         "architecture": net.layout.fingerprint(),
         "dim": net.dim,
         "projection": projection.label,
-        "seed": net.seed,
+        "seed": net.seed if with_stages else projection.seed,
         "theta0": theta0.fingerprint(net.layout, net.theta0()),
         "theta0_from": DRAWN if net.theta0_from == "seed" else STORED,
     }
@@ -121,24 +175,28 @@ def identify(net: "Subspace") -> dict[str, Any]:
         spec["sketch"] = list(projection.sketch())
     if net.scale != "init":
         spec["scale"] = net.scale
+    if with_stages:
+        spec["stages"] = [seed for _, seed in net._theta.stages]
     return spec | net.selection.recipe()
 
 
-def identity(net: "Subspace") -> dict[str, Any]:
+def identity(net: "Subspace", *, base: bool = False) -> dict[str, Any]:
     """As `identify`, with a fingerprint of the frozen parameters; computed once.
 
     Args:
         net: the net.
+        base: whether the file names a base.
 
     Returns:
         The fields. What is written through `.data` of θ0 is not noticed here; `save` does.
     """
     theta, held = net._theta, frozen(net)
     tensors = [*theta.origin.values(), *held.values()]
-    key = theta.moves, [(id(t), t.dtype, 0 if t.is_inference() else t._version) for t in tensors]
+    versions = [(id(t), t.dtype, 0 if t.is_inference() else t._version) for t in tensors]
+    key = base, theta.moves, net.stages, versions
     known = net.__dict__.get("_known", ((), {}))
     if known[0] != key:
-        spec = identify(net)
+        spec = identify(net, base=base)
         if held:
             spec["frozen"] = container.fingerprint({n: copies.dense(t) for n, t in held.items()})
         known = net.__dict__["_known"] = key, spec

@@ -1,5 +1,6 @@
 """θ from ω: everything that decides a subspace but ω, and the one place that computes weights."""
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -41,9 +42,14 @@ class Theta:
         sigma: σ by entry name.
         steps: factor before P ω by entry name.
         moves: how often a tensor of θ0 was moved or cast.
+        stages: the earlier stages: ω of each, and the seed of the P that followed. θ0 and P are
+            those of the present one.
     """
 
     moves = 0
+    stages: tuple[tuple[Tensor, int], ...] = ()
+    #: Whether θ0 was cast after a stage, so that the stages do not lead to it any more.
+    is_cast = False
 
     def __init__(
         self,
@@ -77,6 +83,15 @@ class Theta:
         for tensor in self.origin.values():
             dtype = torch.promote_types(dtype, tensor.dtype)
         return dtype
+
+    @property
+    def is_named(self) -> bool:
+        """Whether P is of a kind, not a given map."""
+        return not isinstance(self._given, Projection)
+
+    def past(self) -> Tensor:
+        """ω of the earlier stages, shape (K - 1, d)."""
+        return torch.stack([omega for omega, _ in self.stages])
 
     def dense(self) -> dict[str, Tensor]:
         """θ0 by entry name, as ordinary numbers: quantised tensors are what they stand for."""
@@ -131,6 +146,7 @@ class Theta:
             moved = fn(held.data)
         self.moves += 1
         self._stale |= moved.dtype != held.dtype
+        self.is_cast |= bool(self.stages) and moved.dtype != held.dtype
         if torch._has_compatible_shallow_copy_type(held, moved):
             held.data = moved
         else:
@@ -144,13 +160,35 @@ class Theta:
         """
         self.settle()
         sigma = theta0.scales(self.dense(), self.laws)
-        drawn = theta0.draw(self.layout, self.laws, self.seed) if self.laws else {}
+        again = self.origin
+        if self.laws:
+            twin = copy.copy(self)
+            twin.origin = {n: torch.nn.Parameter(torch.empty_like(t)) for n, t in again.items()}
+            twin._derive()
+            again = twin.origin
         return [
             name
             for name, held in self.origin.items()
             if not math.isclose(sigma[name], self.sigma[name], rel_tol=1e-9)
-            or (name in drawn and not torch.equal(drawn[name].to(held.dtype), held.detach().cpu()))
+            or not (again[name] is held or torch.equal(again[name], held))
         ]
+
+    @torch.no_grad()
+    def next_stage(self, omega: Tensor, seed: int) -> None:
+        """Make θ(ω) the point, and draw another P.
+
+        Args:
+            omega: of the stage that ends, shape (d,); copied.
+            seed: of the P that follows.
+        """
+        values = self.tensors(omega)
+        for name, value in zip(self.origin, values, strict=True):
+            # Not in place: the tensors may be the module's own, as it was before.
+            self.origin[name] = torch.nn.Parameter(value.detach().clone(), requires_grad=False)
+        self.stages = (*self.stages, (omega.detach().cpu().clone(), seed))
+        self.sigma = theta0.scales(self.dense(), self.laws)
+        self.projection = self._project()
+        self._finish()
 
     def settle(self) -> None:
         """Derive again what depends on θ0, if that has changed its dtype."""
@@ -159,7 +197,7 @@ class Theta:
         self._stale = False
         with _disable_current_modes():  # an exporter's tensors have no values
             self._derive()
-            if self.projection.anchored and not isinstance(self._given, Projection):
+            if self.projection.anchored and self.is_named:
                 self.projection = self._project()
             self._finish()
 
@@ -175,11 +213,18 @@ class Theta:
         return shifted(move, origin)
 
     def _derive(self) -> None:
-        """Draw θ0, where it is drawn, and measure σ."""
+        """Draw θ0, where it is drawn, and go through the stages from there; measure σ."""
         if self.laws:
             for name, values in theta0.draw(self.layout, self.laws, self.seed).items():
                 self.origin[name].data.copy_(values)
         self.sigma = theta0.scales(self.dense(), self.laws)
+        if self.laws and self.stages:
+            stages, self.stages = self.stages, ()
+            self.projection = self._project()
+            self._finish()
+            device = next(iter(self.origin.values())).device
+            for omega, seed in stages:
+                self.next_stage(omega.to(device, self.dtype), seed)
 
     def _project(self) -> Projection:
         given, D = self._given, self.layout.D
@@ -198,7 +243,8 @@ class Theta:
                 for name, tensor in self.dense().items()
             })  # fmt: skip
         tensors = {entry.name: entry.numel for entry in self.layout.entries}
-        return projections.make(given, D, self._rank, self.seed, tensors=tensors, **options)
+        seed = self.stages[-1][1] if self.stages else self.seed
+        return projections.make(given, D, self._rank, seed, tensors=tensors, **options)
 
     def _finish(self) -> None:
         """Set what follows from P."""

@@ -186,6 +186,57 @@ class Subspace(nn.Module):
         """Number of free parameters d."""
         return self.omega.numel()
 
+    @property
+    def stages(self) -> int:
+        """Number of stages: 1, and one more for each `next_stage`."""
+        return 1 + len(self._theta.stages)
+
+    @property
+    def stored(self) -> dict[str, int]:
+        """How many numbers a checkpoint of this net holds, by what they are.
+
+        The parts are those of `format.md`: "omega", which is d; "stages", the ω of earlier stages;
+        "theta0", the D weights that no seed draws, and which a `base` spares; "projection", what
+        defines a P that no seed makes; "module", buffers and parameters that are not in θ.
+        """
+        return saving.stored(self)
+
+    def next_stage(self, seed: int | None = None) -> None:
+        """Go on from here in another random subspace: K stages train K·d numbers.
+
+            θ = θ0 + Σ_k σ_k √(D/d) ⊙ P_k ω_k
+
+        The function stays the same, up to the rounding of weights; they are θ0 from now on, ω is
+        zero again, in the same parameter, and P is drawn from another seed. A checkpoint holds all
+        ω and seeds. If it holds θ0 anyway, which was not drawn, it holds the new one, no earlier ω,
+        and σ is that of the new one.
+
+        What an optimiser remembers of ω, such as Adam's moments, has no meaning in the next stage:
+        make a new one, or see `subspace_nn.tasks.staged.Staged`.
+
+        Args:
+            seed: of the new P; that of the last one, plus 1, by default.
+
+        Raises:
+            InputError: if the projection is not portable, or was not given by its name; the net
+                has adapters; or ω is sharded, or in a subspace itself.
+
+        Example:
+            >>> net = Subspace(nn.Linear(20, 10), dim=15)
+            >>> before = net.theta().detach()
+            >>> net.next_stage()
+            >>> net.stages, net.stored["stages"], torch.equal(net.theta(), before)
+            (2, 15, True)
+        """
+        theta = self._theta
+        seed = bits.check_seed((self.projection.seed + 1) % 2**64 if seed is None else seed)
+        require(_stage_problems(self))
+        theta.next_stage(self.omega, seed)
+        with torch.no_grad():
+            self.omega.copy_(theta.start())
+        self._weights.forget()
+        live.name(self.module, self._recipe(theta))
+
     def forward(self, /, *args: Any, **kwargs: Any) -> Any:
         """What the module computes.
 
@@ -381,7 +432,7 @@ class Subspace(nn.Module):
         """
         origin = self._theta.origin
         moved = [name for name, own in self._originals.items() if own is not origin[name]]
-        for name in moved if self._theta.laws else ():
+        for name in moved if self._theta.laws or self._theta.stages else ():
             like = origin[name]
             self._originals[name].data = self._originals[name].data.to(like.device, like.dtype)
         parameters = dict(enumerate(self._originals.values()))
@@ -502,6 +553,10 @@ class Subspace(nn.Module):
             text += f", beside={beside}"
         if self.adapters:
             text += f", adapters={len(self.adapters)}"
+        if self.stages > 1:
+            text += f", stages={self.stages}"
+        if (stored := sum(self.stored.values())) != self.dim:
+            text += f", stored={stored}"
         return text
 
     @property
@@ -516,7 +571,11 @@ class Subspace(nn.Module):
         return {e.name: t for e, t in zip(self.layout.entries, tensors, strict=True)}
 
     def _recipe(self, theta: Theta) -> Tensor:
-        parts = theta.projection._recipe(), self.scale, theta.source, self.layout.fingerprint()
+        parts: tuple[object, ...] = (
+            theta.projection._recipe(), self.scale, theta.source, self.layout.fingerprint()
+        )  # fmt: skip
+        if theta.stages:
+            parts += (container.fingerprint({"stages": theta.past()}),)
         digest = hashlib.sha256(repr(parts).encode()).digest()
         return torch.tensor(list(digest[:8]), dtype=torch.uint8, device="cpu")
 
@@ -549,6 +608,22 @@ class Subspace(nn.Module):
             self.module._parameters[live.OMEGA] = value
         else:
             super().__setattr__(name, value)
+
+
+def _stage_problems(net: Subspace) -> list[str]:
+    problems = []
+    if not net.projection.portable:
+        problems.append(
+            f"The bits of {net.projection.kind} are not the same everywhere, and errors of stages "
+            "would add up: take another projection, such as hashed."
+        )
+    if not net._theta.is_named:
+        problems.append("Another P can be drawn of a kind only: give the projection by its name.")
+    if net.adapters:
+        problems.append("A net with adapters has one θ0 for all of them: delete them first.")
+    if live.OMEGA not in net.module._parameters or copies.is_sharded(net.omega):
+        problems.append("ω must be a whole parameter of this subspace's own module.")
+    return problems
 
 
 def _own(originals: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:

@@ -1,0 +1,193 @@
+"""Where a subspace comes from: what the directions are, and that files hold them if asked."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import subspace_nn as sn
+from subspace_nn import bits, sources
+from subspace_nn.common.errors import CheckpointError, InputError
+from subspace_nn.format import container
+from subspace_nn.projections import Dense
+
+
+def full(module=None):
+    net = sn.Subspace(module or nn.Linear(5, 3), dim=18, projection="identity")
+    with torch.no_grad():
+        net.omega.copy_(bits.normal(1, "test", 0, 18))
+    return net
+
+
+def rows(count, D, seed=0):
+    return bits.normal(seed, "test/rows", 0, count * D).view(count, D).float()
+
+
+def share(P, vectors):
+    """Part of the vectors' squares that lies in the subspace."""
+    inside = vectors @ P.dense(torch.float32)
+    return float(inside.square().sum() / vectors.square().sum())
+
+
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_a_stream_of_a_few_dimensions_is_kept_whole(count, dim, seed):
+    vectors = rows(count, dim, seed) @ rows(dim, 50, seed + 1)
+    if count < dim:
+        with pytest.raises(InputError, match=f"at least {dim} independent directions"):
+            sources.trajectory(vectors, dim)
+        return
+    P = sources.trajectory(vectors, dim)
+    assert share(P, vectors) > 1 - 1e-4
+
+
+def test_the_leading_directions_are_nearly_those_of_all_vectors_at_once():
+    # Sizes that fall off, as those of a training do
+    vectors = rows(300, 40) * torch.arange(1, 41).float() ** -1 @ rows(40, 200, 1)
+    best = torch.linalg.svd(vectors, full_matrices=False)[2][:5].T.contiguous()
+    most = share(Dense(best), vectors)
+    assert share(sources.trajectory(vectors, 5, rank=10), vectors) > 0.999 * most
+
+
+def test_memory_is_that_of_the_rank():
+    recorder = sources.Recorder(dim=3, rank=4)
+    for vector in rows(100, 10):
+        recorder.add(vector)
+        assert len(recorder._rows) <= 8
+
+
+def test_a_recording_is_not_changed_by_the_training_that_goes_on():
+    recorder, state = sources.Recorder(dim=1), torch.tensor([1.0, 0.0])
+    recorder.add(state)
+    state.copy_(torch.tensor([0.0, 1.0]))
+    assert recorder.projection().matrix.abs().tolist() == [[1], [0]]
+
+
+def test_gradients_are_the_leading_ones():
+    net = full()
+    x = rows(6, 5)
+    P = sources.gradients(net, (net(one).square().sum() for one in x[:, None]), dim=4)
+    grads = torch.stack([torch.autograd.grad(net(one).square().sum(), net.omega)[0] for one in x])
+    best = torch.linalg.svd(grads, full_matrices=False)[2][:4].T.contiguous()
+    assert share(P, grads) == pytest.approx(share(Dense(best), grads), rel=1e-4)
+
+
+def test_the_end_of_the_run_is_in_the_subspace():
+    net = full()
+    end = net.omega.detach()
+    for P in (sources.lottery(end, 2), sources.trajectory([end, rows(1, 18)[0]], 2)):
+        other = sn.Subspace(nn.Linear(5, 3), 2, P)
+        with torch.no_grad():
+            other.omega.copy_(P.T @ end / other._theta.projection.widening(0, 18))
+        torch.testing.assert_close(other.theta(), net.theta(), rtol=0, atol=1e-5)
+
+
+def test_aligned_columns_hold_more_than_random_ones():
+    vector = bits.normal(3, "test", 0, 200)
+    P = sources.aligned(vector, 20)
+    sizes = (P._all.T @ vector).abs()
+    assert sizes[P.columns].min() >= sizes.topk(20).values.min()
+
+
+MADE = {
+    "trajectory": lambda seed, in_file: sources.trajectory(
+        rows(9, 18), 4, seed=seed, in_file=in_file
+    ),
+    "lottery": lambda seed, in_file: sources.lottery(rows(1, 18)[0], 4, seed=seed, in_file=in_file),
+    "aligned": lambda seed, in_file: sources.aligned(rows(1, 18)[0], 4, seed=seed),  # noqa: ARG005
+}
+STORED = {"trajectory": 72, "lottery": 18, "aligned": 4}
+
+
+@pytest.mark.parametrize("source", list(MADE))
+@pytest.mark.parametrize("scale", ["init", "learned"])
+def test_a_file_holds_the_projection(source, scale, tmp_path):
+    dim = 4 + 2 * (scale == "learned")
+    net = sn.Subspace(nn.Linear(5, 3), dim, MADE[source](6, True), scale=scale)
+    with torch.no_grad():
+        net.omega.normal_(generator=torch.Generator().manual_seed(1))
+    assert net.stored == {"omega": dim, "projection": STORED[source]}
+    net.save(tmp_path / "net.safetensors")
+    again = sn.load(tmp_path / "net.safetensors", nn.Linear(5, 3))
+    assert torch.equal(again.theta(), net.theta())
+    assert again.to_checkpoint().spec == net.to_checkpoint().spec
+    net.load_adapter("a", tmp_path / "net.safetensors")
+    with pytest.raises(InputError, match=r"not the same everywhere|by its name"):
+        again.next_stage()
+
+
+@pytest.mark.parametrize(("source", "size"), [("trajectory", "288"), ("lottery", "72")])
+def test_what_nobody_asked_for_is_not_written(source, size, tmp_path):
+    path = tmp_path / "net.safetensors"
+    net = sn.Subspace(nn.Linear(5, 3), 4, MADE[source](0, None))
+    with pytest.raises(InputError, match=f"{STORED[source]} numbers, {size} bytes"):
+        net.save(path)
+    net.projection.in_file = False
+    net.save(path)
+    with pytest.raises(CheckpointError, match="give it"):
+        sn.load(path, nn.Linear(5, 3))
+    again = sn.load(path, nn.Linear(5, 3), MADE[source](0, False))
+    assert torch.equal(again.theta(), net.theta())
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"projection.matrix": torch.zeros(18, 4).double()}, "projection.matrix"),
+        ({"projection.matrix": torch.zeros(18, 5)}, "projection.matrix"),
+        ({"projection.matrix": None}, "projection.matrix"),
+        ({"projection.columns": torch.zeros(4)}, "projection.columns"),
+        ({"stages": torch.zeros(1, 4)}, "stages"),
+    ],
+)
+def test_what_no_writer_writes_is_refused(tensors, message):
+    net = sn.Subspace(nn.Linear(5, 3), 4, MADE["trajectory"](0, True))
+    saved = net.to_checkpoint()
+    changed = {n: t for n, t in {**saved.tensors, **tensors}.items() if t is not None}
+    with pytest.raises(InputError, match=message):
+        container.encode(container.Checkpoint(saved.spec, changed))
+
+
+@pytest.mark.parametrize(
+    ("source", "tensors", "message"),
+    [
+        ("trajectory", {"projection.matrix": torch.full((18, 4), torch.nan)}, "finite"),
+        ("trajectory", {"projection.matrix": torch.eye(18)[:, :4].contiguous()}, "another P"),
+        ("lottery", {"projection.pieces": torch.zeros(18)}, "zero on"),
+        ("lottery", {"projection.pieces": torch.full((18,), 0.5)}, "another P"),
+        ("aligned", {"projection.columns": torch.tensor([0, 1, 2, 10**9])}, "from 0 to 15"),
+        ("aligned", {"projection.columns": torch.tensor([0, 0, 1, 2])}, "different"),
+        ("aligned", {"projection.columns": torch.tensor([0, 1, 2, 4])}, "another P"),
+    ],
+)
+def test_forged_numbers_are_refused(source, tensors, message, tmp_path):
+    net = sn.Subspace(nn.Linear(5, 3), 4, MADE[source](0, True))
+    saved = net.to_checkpoint()
+    path = tmp_path / "net.safetensors"
+    container.write(container.Checkpoint(saved.spec, {**saved.tensors, **tensors}), path)
+    with pytest.raises(CheckpointError, match=message):
+        sn.load(path, nn.Linear(5, 3))
+
+
+def test_a_large_projection_of_a_stranger_is_refused_before_it_is_read(tmp_path):
+    net = sn.Subspace(nn.Linear(5, 3), 4, MADE["trajectory"](0, True))
+    net.save(tmp_path / "net.safetensors")
+    with pytest.raises(CheckpointError, match="max_entries"):
+        sn.load(tmp_path / "net.safetensors", nn.Linear(5, 3), max_entries=71)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sources.Recorder(0), "dim must be"),
+        (lambda: sources.Recorder(3, rank=2), "at least dim"),
+        (lambda: sources.Recorder(3).projection(), "got 0"),
+        (lambda: sources.trajectory([torch.ones(3), torch.ones(4)], 1), "3 numbers"),
+        (lambda: sources.trajectory([torch.full((3,), torch.nan)], 1), "finite"),
+        (lambda: sources.aligned(torch.ones(6), 5), "at most 4"),
+    ],
+)
+def test_refuses(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
