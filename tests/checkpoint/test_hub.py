@@ -13,6 +13,7 @@ from torch import nn
 import subspace_nn as sn
 from subspace_nn import models
 from tests.golden_cases import CASES
+from tests.subspace.test_adapters import answers, made, trained
 
 hub = pytest.importorskip("huggingface_hub")
 
@@ -102,9 +103,16 @@ class Hub(BaseHTTPRequestHandler):
         if parts[0] == "api":
             name = "/".join(parts[2:4])
             known = name in self.repositories
+            if parts[4:5] == ["tree"]:
+                files = self.repositories.get(name, {}).items()
+                self.answer([
+                    {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
+                    for path, content in files
+                ])  # fmt: skip
+                return
             self.answer({"id": name, "sha": self.commit, "siblings": []}, 200 if known else 404)
             return
-        content = self.repositories.get("/".join(parts[:2]), {}).get(parts[-1])
+        content = self.repositories.get("/".join(parts[:2]), {}).get("/".join(parts[4:]))
         if content is None:
             self.answer({}, 404, {"X-Error-Code": "RepoNotFound"})
         else:
@@ -188,3 +196,60 @@ def test_without_the_extra(monkeypatch):
 def test_a_name_that_is_no_folder_is_refused(name):
     with pytest.raises(sn.InputError):
         sn.from_pretrained(name)
+
+
+ADAPTED = {"omega.safetensors", "config.json", "README.md", "adapters"}
+
+
+def test_a_folder_of_adapters(tmp_path):
+    net = trained()
+    about = {"base revision": "a1b2", "data": "one|two", "accuracy, %": 97.6}
+    sn.save_pretrained(net, tmp_path, base="lab/base", about=about)
+    assert {path.name for path in tmp_path.iterdir()} == ADAPTED
+    expected = answers(net)
+    for names, loaded in (("*", ("a", "b", "c")), ("b", ("b",)), (["c", "a"], ("c", "a"))):
+        again = sn.from_pretrained(tmp_path, made().release(), adapters=names)
+        assert again.adapters == loaded
+        for name, got in answers(again, (*loaded, None)).items():
+            assert torch.equal(got, expected[name])
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert config["adapters"] == ["a", "b", "c"]
+    assert config["about"]["accuracy, %"] == 97.6
+    card = (tmp_path / "README.md").read_text("utf-8")
+    for part in ('module=…, adapters="*")', "| adapters | 3: a, b, c |", "| data | one\\|two |",
+                 "| base revision | a1b2 |", f"| torch | {torch.__version__} |"):  # fmt: skip
+        assert part in card
+
+
+def test_each_adapter_of_a_folder_is_a_file_of_its_own(tmp_path):
+    net = trained()
+    sn.save_pretrained(net, tmp_path, base="lab/base")
+    net.save(tmp_path / "alone", adapter="b", base="lab/base")
+    assert (tmp_path / "adapters/b.safetensors").read_bytes() == (tmp_path / "alone").read_bytes()
+    sn.save_pretrained(trained(("d",)), tmp_path, base="lab/base")
+    assert sn.from_pretrained(tmp_path, made().release(), adapters="*").adapters == tuple("abcd")
+
+
+@pytest.mark.parametrize(("names", "message"), [
+    ("../x", "Expected a name of 1 to 128"), ("x", "No such file"), (["a", "a"], "There is an"),
+])  # fmt: skip
+def test_adapters_that_are_not_there(names, message, tmp_path):
+    sn.save_pretrained(trained(), tmp_path, base="lab/base")
+    with pytest.raises(sn.InputError, match=message):
+        sn.from_pretrained(tmp_path, made().release(), adapters=names)
+
+
+def test_a_folder_would_hold_its_base_many_times(tmp_path):
+    with pytest.raises(sn.InputError, match="Each adapter's file would hold all of θ0"):
+        sn.save_pretrained(trained(), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_hub_of_adapters(server):
+    net = trained()
+    sn.push_to_hub(net, "someone/many", base="lab/base")
+    server.repositories["someone/many"]["adapters/.x.safetensors"] = b"a stranger's"
+    again = sn.from_pretrained("someone/many", made().release(), adapters="*")
+    assert again.adapters == ("a", "b", "c")
+    for name, expected in answers(net).items():
+        assert torch.equal(answers(again)[name], expected)

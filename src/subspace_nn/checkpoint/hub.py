@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,14 @@ from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.format import container
 from subspace_nn.projections import Projection
+from subspace_nn.subspace import saving
+from subspace_nn.subspace.adapters import NAME, check_name
 from subspace_nn.subspace.wrapper import Subspace
 
 #: The one file of a folder that is read again.
 CHECKPOINT = "omega.safetensors"
+
+_FILE = re.compile(rf"adapters/({NAME})\.safetensors")
 
 #: For people and for the pages of a hub.
 CONFIG, CARD = "config.json", "README.md"
@@ -35,38 +39,60 @@ def save_pretrained(
     *,
     dtype: str | None = None,
     base: str | None = None,
+    about: Mapping[str, object] | None = None,
 ) -> None:
-    """Write a folder with the checkpoint, its specification and a card for people.
+    """Write a folder with the checkpoint, those of all adapters, and a card for people.
 
-    The checkpoint `omega.safetensors` is all that is read again. `config.json` repeats its
-    specification for programs that list models; `README.md` says how to load it, and is not
-    written where there is one already.
+    The checkpoint `omega.safetensors`, and `adapters/NAME.safetensors` for each adapter, are all
+    that is read again. `config.json` repeats the specification for programs that list models;
+    `README.md` says how to load the folder, and is not written where there is one already. Files
+    of other adapters that are in the folder stay.
 
     Args:
-        net: what to save.
+        net: what to save. `omega.safetensors` holds what the net has without a name, if it has
+            adapters.
         folder: made if it is not there.
         dtype: what ω is rounded to, as for `Subspace.save`.
         base: name of the model whose weights θ0 is, as for `Subspace.save`.
+        about: what the card says besides, such as the base's revision, the data and the metric.
 
     Raises:
-        InputError: as `Subspace.save`.
+        InputError: as `Subspace.save`; or if there are adapters, and each of their files would
+            hold all of θ0.
 
     Example:
         >>> import tempfile
         >>> net = Subspace(nn.Linear(6, 5), dim=3)
+        >>> net.add_adapter("acme")
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_pretrained(net, folder)
-        ...     sorted(os.listdir(folder)), from_pretrained(folder, nn.Linear(6, 5)).dim
-        (['README.md', 'config.json', 'omega.safetensors'], 3)
+        ...     save_pretrained(net, folder, about={"accuracy, %": 97.6})
+        ...     again = from_pretrained(folder, nn.Linear(6, 5), adapters="*")
+        >>> again.adapters
+        ('acme',)
     """
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    net.save(target / CHECKPOINT, dtype=dtype, base=base)
-    spec = container.read(target / CHECKPOINT, None).spec
-    config = {"library_name": "subspace-nn", "library_version": version("subspace-nn"), **spec}
-    write_atomically(target / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    target, base = Path(folder), base or net.base
+    if net.adapters and net.theta0_from == "module" and base is None:
+        raise InputError(
+            "Each adapter's file would hold all of θ0: name the model that it is of, "
+            "save_pretrained(…, base=…)."
+        )
+    spec = None
+    for name in (None, *net.adapters):
+        with net.adapter(name):
+            saved = saving.checkpoint(net, base, spec)
+        spec = saved.spec
+        path = target / (CHECKPOINT if name is None else _file_of(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        container.write(saved.rounded(dtype) if dtype else saved, path)
+    about = {**(about or {}), **_versions()}
+    config = {"library_name": "subspace-nn", "library_version": version("subspace-nn"),
+              **container.read(target / CHECKPOINT, None).spec, "about": about,
+              **({"adapters": [*net.adapters]} if net.adapters else {})}  # fmt: skip
+    text = json.dumps(config, indent=2, default=str) + "\n"
+    write_atomically(target / CONFIG, text.encode())
     if not (target / CARD).exists():
-        write_atomically(target / CARD, _card(spec, (target / CHECKPOINT).stat().st_size).encode())
+        size = (target / CHECKPOINT).stat().st_size
+        write_atomically(target / CARD, _card(config, net.adapters, size).encode())
 
 
 def from_pretrained(
@@ -76,10 +102,11 @@ def from_pretrained(
     *,
     revision: str | None = None,
     max_entries: int | None = MAX_ENTRIES,
+    adapters: str | Iterable[str] = (),
 ) -> Subspace:
     """Load a folder that `save_pretrained` wrote, or the like of it from the Hugging Face Hub.
 
-    Only its checkpoint is read, or fetched; nothing that it says makes anything else be fetched.
+    Only its checkpoints are read, or fetched; nothing that they say makes anything else be fetched.
 
     Args:
         source: a folder; or a repository of the hub, `owner/name`, where there is no such folder
@@ -88,6 +115,7 @@ def from_pretrained(
         projection: as for `load`.
         revision: a branch, a tag or a commit of the repository; its main branch by default.
         max_entries: as for `load`.
+        adapters: name or names of the adapters to load, too; "*" for all.
 
     Returns:
         The subspace.
@@ -101,12 +129,26 @@ def from_pretrained(
         is_folder = folder.is_dir()
     except OSError as error:  # its name is too long
         raise InputError(f"{source}: {error.strerror}.") from None
-    if is_folder:
-        return load(folder / CHECKPOINT, module, projection, max_entries=max_entries)
-    if not _REPOSITORY.fullmatch(str(source)):
+    if not is_folder and not _REPOSITORY.fullmatch(str(source)):
         raise InputError(f"{source} is neither a folder nor a repository's name, as in owner/name.")
-    path = _call_hub("hf_hub_download", str(source), CHECKPOINT, revision=revision)
-    return load(path, module, projection, max_entries=max_entries)
+
+    def path_of(file: str) -> str | Path:
+        if is_folder:
+            return folder / file
+        return _call_hub("hf_hub_download", str(source), file, revision=revision)
+
+    def files() -> Iterable[str]:
+        if is_folder:
+            return (path.relative_to(folder).as_posix() for path in folder.glob(_file_of("*")))
+        return _call_hub("list_repo_files", str(source), revision=revision)
+
+    net = load(path_of(CHECKPOINT), module, projection, max_entries=max_entries)
+    names = [adapters] if isinstance(adapters, str) else adapters
+    if adapters == "*":
+        names = sorted(match[1] for match in map(_FILE.fullmatch, files()) if match)
+    for name in names:
+        net.load_adapter(name, path_of(_file_of(check_name(name))))
+    return net
 
 
 def push_to_hub(
@@ -115,6 +157,7 @@ def push_to_hub(
     *,
     dtype: str | None = None,
     base: str | None = None,
+    about: Mapping[str, object] | None = None,
     private: bool | None = None,
     message: str = "Upload a subspace-nn checkpoint",
 ) -> str:
@@ -127,6 +170,7 @@ def push_to_hub(
         repository: its name, `owner/name`; made if it is not there.
         dtype: what ω is rounded to, as for `Subspace.save`.
         base: name of the model whose weights θ0 is, as for `Subspace.save`.
+        about: what the card says, as for `save_pretrained`.
         private: whether a repository that is made is private; the owner's default if None.
         message: of the commit.
 
@@ -139,7 +183,7 @@ def push_to_hub(
     if not _REPOSITORY.fullmatch(repository):
         raise InputError(f"Expected a repository's name, as in owner/name, got {repository!r}.")
     with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(net, folder, dtype=dtype, base=base)
+        save_pretrained(net, folder, dtype=dtype, base=base, about=about)
         _call_hub("create_repo", repository, private=private, exist_ok=True)
         done = _call_hub(
             "upload_folder", repo_id=repository, folder_path=folder, commit_message=message
@@ -157,10 +201,22 @@ def _call_hub(function: str, *args: Any, **kwargs: Any) -> Any:
         raise InputError(f"The hub's {function} failed: {error}") from error
 
 
-def _card(spec: Mapping[str, Any], size: int) -> str:
-    base = spec.get("base", "")
+def _file_of(name: str) -> str:
+    return f"adapters/{name}.safetensors"
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in ("subspace-nn", "torch")}
+
+
+def _card(config: Mapping[str, Any], adapters: Sequence[str], size: int) -> str:
+    base = config.get("base", "")
     known = _REPOSITORY.fullmatch(base)
-    given = "" if "model" in spec and not base else ", module=…"
+    given = "" if "model" in config and not base else ", module=…"
+    given += ', adapters="*"' if adapters else ""
+    some = ", ".join(adapters[:5]) + (" …" if len(adapters) > 5 else "")
+    rows = {"base": base, "adapters": f"{len(adapters):,}: {some}" if adapters else ""}
+    rows = {name: value for name, value in rows.items() if value} | config["about"]
     return "\n".join([
         "---",
         "library_name: subspace-nn",
@@ -168,7 +224,7 @@ def _card(spec: Mapping[str, Any], size: int) -> str:
         *([f"base_model: {base}"] if known else []),
         "---",
         "",
-        f"{spec['dim']:,} free parameters for {spec['D']:,} weights, in {size:,} bytes.",
+        f"{config['dim']:,} free parameters for {config['D']:,} weights, in {size:,} bytes.",
         "",
         "```python",
         "import subspace_nn as sn",
@@ -177,7 +233,15 @@ def _card(spec: Mapping[str, Any], size: int) -> str:
         "```",
         "",
         *([f"θ0 is the weights of `{base}`: give that model as `module`.", ""] if base else []),
+        "| | |",
+        "| --- | --- |",
+        *(f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items()),
+        "",
     ])  # fmt: skip
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).replace("|", "\\|").split())
 
 
 __all__ = ["from_pretrained", "push_to_hub", "save_pretrained"]
