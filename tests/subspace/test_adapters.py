@@ -514,6 +514,18 @@ def test_a_base_that_was_changed_and_back_is_seen(path):
         net.load_adapter("b", path)
 
 
+def test_the_dtype_of_the_base_is_named(path):
+    made(torch.bfloat16, train=(), exclude="3").save(path)
+    net = made(train=(), exclude="3")
+    with pytest.raises(sn.CheckpointError, match=r"tensor 'module\.3\.weight': expected"):
+        made(train=(), exclude="3").bfloat16().float().load_adapter("a", path)
+    with pytest.raises(sn.CheckpointError, match=r"that of this base in bfloat16: net.to\(torch.b"):
+        net.load_adapter("a", path)
+    net.save(path)
+    with pytest.raises(sn.CheckpointError, match="Here it is of dtype bfloat16"):
+        made(torch.bfloat16, train=(), exclude="3").load_adapter("a", path)
+
+
 def test_a_newer_file_takes_the_place_of_an_older_one(path):
     net = trained()
     expected = answers(net)

@@ -18,7 +18,7 @@ from subspace_nn.projections.base import Needs
 from subspace_nn.subspace import live
 from subspace_nn.subspace.copies import canonical, copied, state
 from subspace_nn.subspace.layout import Layout
-from subspace_nn.subspace.saving import BASE, DRAWN, STORED, compare, differences, identity
+from subspace_nn.subspace.saving import BASE, DRAWN, STORED, described, problems
 from subspace_nn.subspace.selection import Selection
 from subspace_nn.subspace.wrapper import Subspace
 
@@ -92,10 +92,10 @@ def _restore(
         net.omega.data = omega.to(net.omega.dtype)
         net.next_stage(seed)
     net.base = spec.get("base")
-    if problems := list(differences(spec, identity(net, base="base" in spec))):
+    if found := problems(spec, net):
         remedies = [f"Give the model {net.base!r}, load(path, module)."] if net.base else []
         remedies += [_OWN] if spec["P"] != net.projection.fingerprint() else []
-        raise CheckpointError(*problems[:-1], " ".join((problems[-1], *remedies)))
+        raise CheckpointError(*found[:-1], " ".join((found[-1], *remedies)))
     omega = saved.omega.to(net.omega.dtype) if "omega" in spec else saved.omega
     net.load_values({**saved.tensors, "omega": omega})
     return net.eval()
@@ -192,7 +192,7 @@ def _explain(
     spec: Mapping[str, Any], module: nn.Module, layout: Layout, stated: Mapping[str, Stated]
 ) -> Iterator[str]:
     """Sentences about a module of another architecture: what the file says of the writer's."""
-    yield from compare("architecture", spec["architecture"], layout.fingerprint())
+    yield described(("architecture", spec["architecture"], layout.fingerprint()))
     if any(isinstance(part, live.Live) for part in module.modules()):
         yield "The module is in a subspace already: give it as it was before."
         return
@@ -275,8 +275,8 @@ def _entries(projection: Projection) -> int:
 
 
 def _expect(what: str, expected: object, got: object) -> None:
-    if problems := list(compare(what, expected, got)):
-        raise CheckpointError(*problems)
+    if expected != got:
+        raise CheckpointError(described((what, expected, got)))
 
 
 def _expect_versions(label: str) -> str:

@@ -15,13 +15,13 @@ from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.subspace import copies, live
 from subspace_nn.subspace.choice import LINK, Adapter, Adapters, Link
-from subspace_nn.subspace.saving import PROJECTION, differences, frozen, identity
+from subspace_nn.subspace.saving import PROJECTION, frozen, identity, problems
 
 if TYPE_CHECKING:
     from subspace_nn.subspace.wrapper import Subspace
 
-#: Names are names of files, too, on every system.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+#: Names are names of files, too.
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 
 def check_name(name: object) -> str:
@@ -36,7 +36,7 @@ def check_name(name: object) -> str:
     Raises:
         InputError: if it is something else.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
         raise InputError(
             "Expected a name of 1 to 128 letters (a-z, A-Z), digits and _ . -, that begins with a "
             f"letter, a digit or _; got {name!r}."
@@ -87,8 +87,8 @@ def read(net: "Subspace", path: str | os.PathLike[str]) -> Checkpoint:
     fixed = frozen(net)
 
     def check(spec: Mapping[str, Any], stated: Mapping[str, Stated]) -> None:
-        if problems := list(differences(spec, identity(net, base="base" in spec))):
-            raise CheckpointError(*problems)
+        if found := problems(spec, net):
+            raise CheckpointError(*found)
         got = {copies.canonical(n): t for n, t in stated.items() if _is_own(n)}
         _check_tensors(net, fixed, spec, got)
 
@@ -261,4 +261,4 @@ def _joined(outputs: Sequence[Any], rows: Sequence[Tensor]) -> Any:
     return pytree.tree_unflatten(joined, specs[0])
 
 
-__all__ = ["call", "check_name", "make", "read", "release"]
+__all__ = ["NAME", "call", "check_name", "make", "read", "release"]

@@ -45,12 +45,16 @@ FIELDS = {
 }
 
 
-def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
+def checkpoint(
+    net: "Subspace", base: str | None = None, spec: Mapping[str, Any] | None = None
+) -> Checkpoint:
     """What `save` writes.
 
     Args:
         net: the net.
         base: as for `save`; None puts θ0 into it, where it was not drawn from the seed.
+        spec: the specification of another adapter of this net with this base, which is the same
+            and takes long to make; None to make it.
 
     Returns:
         The specification and the tensors.
@@ -60,21 +64,8 @@ def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
             for trains; θ0 was written to; the module has other tensors than when it was
             wrapped; or it is in evaluation mode and has folded weights for that.
     """
-    if base is not None and net.theta0_from == "seed":
-        raise InputError(
-            f"base={base!r}: θ0 was drawn from the seed, it is no model's weights. Leave the "
-            'base out, or make the subspace with theta0="module".'
-        )
-    if problems := tensors_.changes(net._tensors_then, tensors_.tensors(net.module)):
-        raise InputError(
-            "Cannot be saved: the module is another than when it was wrapped. "
-            f"{' '.join(problems)} Change the module first, then make the Subspace."
-        )
-    if changed := net._theta.changed():
-        raise InputError(
-            "Cannot be saved: θ0 was written to after the module was wrapped, "
-            f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
-        )
+    if spec is None:
+        _check_origin(net, base)
     _check_folded(net.module)
     state = copies.state(net.module)
     quantised = [n for n, t in (state | net._theta.origin).items() if copies.is_quantised(t)]
@@ -86,7 +77,7 @@ def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
     values = {name: copies.dense(copies.whole(tensor)) for name, tensor in state.items()}
     tensors = {"omega": values.pop(live.OMEGA).detach()}
     tensors |= {f"module.{name}": tensor for name, tensor in values.items()}
-    source: dict[str, Any] = {}
+    held: dict[str, Tensor] = {}
     if base is not None:
         if training := [name for name, p in frozen(net).items() if p.requires_grad]:
             raise InputError(
@@ -95,8 +86,6 @@ def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
                 "set requires_grad=False, or save without a base."
             )
         held = {name: tensors.pop(name) for name in frozen(net)}
-        source = {"theta0_from": BASE, "base": base}
-        source |= {"frozen": container.fingerprint(held)} if held else {}
     elif net.theta0_from == "module":
         tensors |= {f"theta0.{copies.canonical(n)}": t for n, t in net.theta0().items()}
     if _needs_stages(net, base is not None):
@@ -107,7 +96,30 @@ def checkpoint(net: "Subspace", base: str | None = None) -> Checkpoint:
             )
         tensors["stages"] = net._theta.past()
     tensors |= {f"{PROJECTION}{n}": t for n, t in _numbers(net.projection).items()}
-    return Checkpoint(identify(net, base=base is not None) | source | _named(net), tensors)
+    if spec is None:
+        source = {} if base is None else {"theta0_from": BASE, "base": base}
+        source |= {"frozen": container.fingerprint(held)} if held else {}
+        spec = identify(net, base=base is not None) | source | _named(net)
+    return Checkpoint(spec, tensors)
+
+
+def _check_origin(net: "Subspace", base: str | None) -> None:
+    """Refuse to save a net whose θ0 or tensors are not what they were, or no base's."""
+    if base is not None and net.theta0_from == "seed":
+        raise InputError(
+            f"base={base!r}: θ0 was drawn from the seed, it is no model's weights. Leave the "
+            'base out, or make the subspace with theta0="module".'
+        )
+    if apart := tensors_.changes(net._tensors_then, tensors_.tensors(net.module)):
+        raise InputError(
+            "Cannot be saved: the module is another than when it was wrapped. "
+            f"{' '.join(apart)} Change the module first, then make the Subspace."
+        )
+    if changed := net._theta.changed():
+        raise InputError(
+            "Cannot be saved: θ0 was written to after the module was wrapped, "
+            f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
+        )
 
 
 def stored(net: "Subspace") -> dict[str, int]:
@@ -203,7 +215,11 @@ def identity(net: "Subspace", *, base: bool = False) -> dict[str, Any]:
     return known[1]
 
 
-def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
+#: What differs, what it is in a file, and what it is elsewhere.
+Difference = tuple[str, object, object]
+
+
+def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Difference]:
     """What decides what ω means and is not the same, field by field.
 
     Args:
@@ -211,7 +227,7 @@ def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[st
         own: that of another, or the `identity` of a net.
 
     Yields:
-        Sentences.
+        What differs.
     """
     skipped = set[str]()
     if any(saved[name] != own[name] for name in ("seed", "projection", "dim", "D")):
@@ -220,39 +236,63 @@ def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[st
     if all(is_drawn) and saved["seed"] != own["seed"]:
         skipped |= {"theta0"}
     if is_drawn[0] != is_drawn[1]:
-        yield from compare("way of making θ0", saved["theta0_from"], own["theta0_from"])
+        yield "way of making θ0", saved["theta0_from"], own["theta0_from"]
     if "base" not in saved:
         skipped |= {"frozen"}  # its file holds them
     for field, what in FIELDS.items():
-        if field not in skipped:
-            yield from compare(what, saved.get(field), own.get(field))
-    yield from _compare_sketches(saved.get("sketch"), own.get("sketch"))
+        if field not in skipped and saved.get(field) != own.get(field):
+            yield what, saved.get(field), own.get(field)
+    if not _are_close(saved.get("sketch"), own.get("sketch")):
+        yield "sketch of P", saved.get("sketch"), own.get("sketch")
 
 
-def compare(what: str, expected: object, got: object) -> Iterator[str]:
-    """A sentence if two things differ.
+def described(difference: Difference) -> str:
+    """A difference from what was saved, as a sentence.
 
     Args:
-        what: their name.
-        expected: what the file says.
-        got: what is here.
+        difference: what, what the file says of it, and what it is here.
 
-    Yields:
+    Returns:
         The sentence.
     """
-    if expected != got:
-        yield f"another {what} than the one it was saved with: expected {expected}, got {got}."
+    what, saved, own = difference
+    return f"another {what} than the one it was saved with: expected {saved}, got {own}."
 
 
-def _compare_sketches(saved: object, got: object) -> Iterator[str]:
-    """P through LAPACK is the same to a tolerance only."""
-    close = saved is got
-    if isinstance(saved, list) and isinstance(got, list):
-        close = len(saved) == len(got) and all(
-            isinstance(a, float) and abs(a - b) < 1e-4 for a, b in zip(saved, got, strict=True)
-        )
-    if not close:
-        yield f"another P than the one saved: expected sketch {saved}, got {got}."
+def problems(saved: Mapping[str, Any], net: "Subspace") -> list[str]:
+    """Why a file is not for a net, in sentences.
+
+    Args:
+        saved: the specification of the file.
+        net: the net.
+
+    Returns:
+        None if what ω means is the same.
+    """
+    return [
+        described(found) + (f" {_dtype_of(saved, net)}" if found[0] == "θ0" else "")
+        for found in differences(saved, identity(net, base="base" in saved))
+    ]
+
+
+def _are_close(saved: object, own: object) -> bool:
+    """Whether two sketches are of one P, which is portable to a tolerance only."""
+    if not (isinstance(saved, list) and isinstance(own, list)):
+        return saved is own
+    return len(saved) == len(own) and all(
+        isinstance(a, float) and abs(a - b) < 1e-4 for a, b in zip(saved, own, strict=True)
+    )
+
+
+def _dtype_of(saved: Mapping[str, Any], net: "Subspace") -> str:
+    """Whether θ0 would be the file's in another dtype."""
+    own = net.theta0()
+    for name, dtype in packing.FLOATS.items():
+        cast = {entry: tensor.to(dtype) for entry, tensor in own.items()}
+        if theta0.fingerprint(net.layout, cast) == saved["theta0"]:
+            return f"It is that of this base in {name}: net.to(torch.{name})."
+    got = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in own.values()}))
+    return f"Here it is of dtype {got}."
 
 
 def frozen(net: "Subspace") -> dict[str, Tensor]:

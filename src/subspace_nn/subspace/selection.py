@@ -92,6 +92,17 @@ class Selection:
         parts = {key: self._part([*map(canonical, several)]) for key, several in names.items()}
         return {name: parts[key] for key, several in names.items() for name in several}
 
+    def trains(self, name: str) -> bool:
+        """Whether `train` matches a name.
+
+        Args:
+            name: of a parameter.
+
+        Returns:
+            True if it does.
+        """
+        return _any_matches(self.train, [name])
+
     def recipe(self) -> dict[str, list[str]]:
         """What a checkpoint says of it.
 
