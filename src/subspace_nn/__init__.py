@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from subspace_nn.certificates.certificate import Certificate, certify
+    from subspace_nn.checkpoint.arithmetic import combine
     from subspace_nn.checkpoint.hub import from_pretrained, push_to_hub, save_pretrained
     from subspace_nn.checkpoint.loading import load
     from subspace_nn.common.errors import CheckpointError, DataError, InputError
@@ -19,6 +20,7 @@ __all__ = [
     "InputError",
     "Subspace",
     "certify",
+    "combine",
     "from_pretrained",
     "load",
     "measure",
@@ -36,6 +38,7 @@ _HOMES = {
     "InputError": "common.errors",
     "Subspace": "subspace.wrapper",
     "certify": "certificates.certificate",
+    "combine": "checkpoint.arithmetic",
     "from_pretrained": "checkpoint.hub",
     "load": "checkpoint.loading",
     "measure": "dimension.measurement",

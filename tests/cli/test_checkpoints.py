@@ -375,3 +375,28 @@ def test_a_d_beyond_any_number_is_refused(verb, command, here):
     code, _, err = command(verb, "huge")
     assert code == 2
     assert "D < 2^63" in err
+
+
+def test_combine_writes_a_mean_or_a_sum(command, here):
+    net = sn.load(here / "conv")
+    net.omega.data.mul_(3)
+    net.save(here / "other")
+    code, out, err = command("combine", "conv", "other", "--out", "mean")
+    assert (code, err) == (0, "")
+    assert "mean = 0.5 · conv + 0.5 · other" in out
+    torch.testing.assert_close(sn.load(here / "mean").omega, 2 * net.omega / 3)
+    code, out, _ = command("combine", "conv", "other", "--weights=-1,2", "--out", "sum")
+    assert code == 0
+    torch.testing.assert_close(sn.load(here / "sum").omega, 5 * net.omega / 3)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ("combine conv conv --weights=1 --out x", "expected 2 numbers, one for each file"),
+    ("combine conv conv --weights=1,a --out x", "expected 2 numbers, one for each file"),
+    ("combine --out x", "at least one file"),
+    ("combine conv --out conv", "exists"),
+])  # fmt: skip
+def test_mistakes_of_combine(words, message, command):
+    code, out, err = command(*words.split())
+    assert (code, out) == (2, "")
+    assert message in err.replace("\n", " ")

@@ -1,5 +1,6 @@
-"""The verbs of a checkpoint: evaluate, inspect, verify, diff, convert, merge and export."""
+"""The verbs of a checkpoint: evaluate, inspect, verify, diff, convert, combine, merge, export."""
 
+import contextlib
 import json
 import re
 import sys
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
+from subspace_nn.checkpoint.arithmetic import combine as write_sum
 from subspace_nn.checkpoint.export import (
     Inputs,
     onnx_bytes,
@@ -171,6 +173,26 @@ def convert(
         )
         rows["test accuracy"] = accuracy_change(before, after, len(test.labels))
     display.facts(Terminal(), rows, title=str(out))
+
+
+def combine(
+    *files: Annotated[
+        Path, Parameter(help="Checkpoints that share θ0 and P.", converter=_checkpoint)
+    ],
+    weights: Annotated[
+        str | None,
+        Parameter(help="One number for each, as in --weights=0.7,0.3 or --weights=1,-1."),
+    ] = None,
+    out: Annotated[Path, Parameter(help="The new checkpoint.")],
+    force: Force = False,
+) -> None:
+    """Write the weighted sum of checkpoints: their mean, unless weights are given."""
+    checked = gather(
+        weights=lambda: _weights(weights, len(files)), out=lambda: _check_out(out, force=force)
+    )
+    write_sum(dict(zip(files, checked["weights"], strict=True)), out)
+    terms = " + ".join(f"{w:g} · {f}" for f, w in zip(files, checked["weights"], strict=True))
+    Terminal().print(f"{out} = {terms}, {out.stat().st_size:,} bytes", **_PLAIN)
 
 
 def evaluate(
@@ -441,6 +463,20 @@ def _sizes(shape: str) -> list[int]:
             f"got {shape!r}."
         )
     return [int(number) for number in shape.split(",")]
+
+
+def _weights(text: str | None, count: int) -> list[float]:
+    if text is None:
+        return [1 / max(count, 1)] * count
+    weights: list[float] = []
+    with contextlib.suppress(ValueError):
+        weights = [float(word) for word in text.split(",")]
+    if len(weights) != count:
+        raise InputError(
+            f"--weights: expected {count} numbers, one for each file, as in "
+            f"--weights={','.join(['0.5'] * max(count, 1))}; got {text!r}."
+        )
+    return weights
 
 
 def _check_out(out: Path, *, force: bool) -> None:
