@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help train test lint types docs check bench results report evidence clean
+.PHONY: help train test lint types docs notebook check bench results report evidence clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -26,6 +26,7 @@ lint: $(INSTALLED) ## style, and imports that go down the layers only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	git ls-files -z '*.md' '*.py' '*.toml' '*.js' '*.css' '*.j2' Makefile | xargs -0 $(BIN)/codespell
 
 types: $(INSTALLED) ## strict types, warnings as errors
 	$(BIN)/pyrefly check --min-severity=warn
@@ -33,6 +34,13 @@ types: $(INSTALLED) ## strict types, warnings as errors
 docs: $(INSTALLED) ## the documentation in docs/_build/html, its examples run, warnings as errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b doctest -D nb_execution_mode=off docs docs/_build/doctest
+
+notebook: $(INSTALLED) ## open the notebooks of 2017 in Jupyter
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
+	mkdir -p runs/notebooks
+	for name in conv fc zoo; do \
+		$(BIN)/jupytext --quiet --to ipynb --output runs/notebooks/$$name.ipynb notebooks/$$name.py || exit; done
+	$(BIN)/jupyter notebook runs/notebooks
 
 check: lint types docs test ## what CI runs
 
@@ -56,4 +64,4 @@ evidence: $(INSTALLED) ## claims, damaged files, kills, coverage of intervals, i
 	$(BIN)/python -m tests.conformance.table
 
 clean: ## remove the environment and what was built
-	rm -rf .venv docs/_build docs/_static docs/results .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv docs/_build docs/_static docs/cli.md docs/results .pytest_cache .ruff_cache .hypothesis

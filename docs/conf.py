@@ -6,7 +6,10 @@ from importlib.metadata import version as _version
 from pathlib import Path
 from typing import Any
 
+import jupytext
 from sphinx.application import Sphinx
+
+from subspace_nn import cli, play
 
 _ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(_ROOT))
@@ -24,12 +27,12 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
 ]
-exclude_patterns = ["_build", "conf.py"]
+exclude_patterns = ["_build", "_static", "conf.py"]
 default_role = "code"  # docstrings write `code` with single backticks
 
 html_theme = "furo"
-html_static_path = ["_static"]
-html_css_files = ["charts.css"]
+html_static_path = ["_static", "docs.css"]
+html_css_files = ["charts.css", "docs.css"]
 html_title = f"subspace-nn {version}"
 
 # Formulas are Unicode text: LaTeX would need MathJax from a server, so dollarmath stays off.
@@ -90,7 +93,26 @@ def _write_results(app: Sphinx) -> None:
     documents.write(_ROOT / "results", Path(app.srcdir) / "results")
 
 
+def _write_built(folder: Path) -> None:
+    """What is made of the code: the demo, the notebooks as files, the options of each verb."""
+    static = folder / "_static"
+    documents.write_assets(static)
+    (static / "play.html").write_text(play.page(), encoding="utf-8")
+    (static / "notebooks").mkdir(exist_ok=True)
+    for path in (_ROOT / "notebooks").glob("*.py"):
+        jupytext.write(jupytext.read(path), static / "notebooks" / f"{path.stem}.ipynb")
+    verbs = cli.app.generate_docs(output_format="markdown")
+    verbs = verbs.replace("# subspace-nn", "# Every command", 1)
+    (folder / "cli.md").write_text(_OF_EACH.sub("", verbs), encoding="utf-8")
+
+
+#: An option of every verb, and a list of links that the page has at its side.
+_OF_EACH = re.compile(
+    r"^## Table of Contents\n(?:.*\n)*?(?=\*\*Commands)|^\* `--config PATH`.*\n", re.MULTILINE
+)
+
+
 def setup(app: Sphinx) -> None:
-    documents.write_assets(Path(app.srcdir) / "_static")
+    _write_built(Path(app.srcdir))
     app.connect("builder-inited", _write_results)
     app.connect("autodoc-process-docstring", _as_rst, priority=400)  # before napoleon

@@ -18,5 +18,5 @@ def test_no_source_is_ignored():
     words = [*command, "src", "tests", "docs", "evidence", "experiments", "benchmarks"]
     ignored = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
     sources = [path for path in ignored if path.endswith((".py", ".toml", ".md", ".j2"))]
-    built = ("docs/_build/", "docs/results/")  # by `make docs`
+    built = ("docs/_build/", "docs/results/", "docs/cli.md")  # by `make docs`
     assert not [path for path in sources if not path.startswith(built)]

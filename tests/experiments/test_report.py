@@ -213,7 +213,7 @@ def test_the_central_figure_has_every_net():
     assert [point[:2] for point in conv.points] == [(100, 91), (1000, 93), (3000, 95)]
     assert "subspaces of fc, 199,210 weights" in lines
     assert [point.label for point in chart.points if point.label] == ["conv-6-6"]
-    assert chart.message == "1,000 numbers instead of 21,840 weights: 93.0 % on MNIST"
+    assert chart.message == "1,000 numbers instead of 21,840 weights: 93.0 % on MNIST, in 10 epochs"
     figure = draw(chart)
     assert [text.get_text() for text in figure.axes[0].texts] == ["conv-6-6"]
     assert figure.texts[0].get_text() == chart.message

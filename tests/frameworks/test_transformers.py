@@ -132,8 +132,8 @@ def test_a_language_model_generates_after_training():
     assert torch.equal(got, net.merge().eval().generate(prompt, **options))
 
 
-def test_the_ten_lines_of_the_readme():
-    block = next(b for b in pages.blocks(pages.ROOT / "README.md") if "from_pretrained" in b)
+def test_the_ten_lines_of_adapters():
+    (block,) = pages.blocks(pages.ROOT / "docs" / "adapters.md")
     assert len(block.splitlines()) <= 10
     left = {"data": texts()}
     exec(block, left)  # noqa: S102

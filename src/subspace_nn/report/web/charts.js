@@ -178,7 +178,7 @@
     };
     const height = rows
       ? data.rows.length * (above ? 38 : 22) + 56
-      : Math.round(data.wide ? Math.min(440, Math.max(300, width * 0.52)) : Math.max(280, width * 0.72));
+      : Math.round(data.wide ? Math.min(440, Math.max(300, width * 0.52)) : Math.min(400, Math.max(280, width * 0.72)));
     const across = width - margin.marginLeft - margin.marginRight;
     const up = height - margin.marginTop - margin.marginBottom;
     const xs = all.flatMap((p) => (rows ? [p.x, p.low, p.high] : [p.x]))
