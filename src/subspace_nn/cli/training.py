@@ -190,11 +190,13 @@ def _write(folder: Path, config: RunConfig, net: Subspace, history: History) -> 
 
 
 def _summary(net: Subspace, history: History, folder: Path) -> dict[str, str]:
-    last = history.evaluations[-1]
+    last, stored = history.evaluations[-1], sum(net.stored.values())
+    more = {"stored numbers": f"{stored:,}"} if stored != net.dim else {}
     return {
         "D (weights)": f"{net.D:,}",
         "d (free parameters)": f"{net.dim:,}",
         "D/d": f"{net.D / net.dim:,.1f}",
+        **more,
         "test accuracy": f"{last.test_accuracy:.2f} % ({last.test_correct:,} images right)",
         "time": f"{last.seconds:.1f} s",
         "checkpoint": f"{folder / CHECKPOINT}, {(folder / CHECKPOINT).stat().st_size:,} bytes",

@@ -215,11 +215,12 @@ class Subspace(nn.Module):
         make a new one, or see `subspace_nn.tasks.staged.Staged`.
 
         Args:
-            seed: of the new P; that of the last one, plus 1, by default.
+            seed: of the new P. By default that of the last one plus 2^32, so that it is no other
+                run's, whose seeds are small.
 
         Raises:
             InputError: if the projection is not portable, or was not given by its name; the net
-                has adapters; or ω is sharded, or in a subspace itself.
+                has adapters; or ω is not finite, sharded, or in a subspace itself.
 
         Example:
             >>> net = Subspace(nn.Linear(20, 10), dim=15)
@@ -229,8 +230,8 @@ class Subspace(nn.Module):
             (2, 15, True)
         """
         theta = self._theta
-        seed = bits.check_seed((self.projection.seed + 1) % 2**64 if seed is None else seed)
-        require(_stage_problems(self))
+        seed = bits.check_seed((self.projection.seed + 2**32) % 2**64 if seed is None else seed)
+        require(stage_problems(self))
         theta.next_stage(self.omega, seed)
         with torch.no_grad():
             self.omega.copy_(theta.start())
@@ -610,7 +611,15 @@ class Subspace(nn.Module):
             super().__setattr__(name, value)
 
 
-def _stage_problems(net: Subspace) -> list[str]:
+def stage_problems(net: Subspace) -> list[str]:
+    """Why a net cannot go on in another stage.
+
+    Args:
+        net: the net.
+
+    Returns:
+        A sentence for each reason.
+    """
     problems = []
     if not net.projection.portable:
         problems.append(
@@ -621,6 +630,8 @@ def _stage_problems(net: Subspace) -> list[str]:
         problems.append("Another P can be drawn of a kind only: give the projection by its name.")
     if net.adapters:
         problems.append("A net with adapters has one θ0 for all of them: delete them first.")
+    if not bool(net.omega.isfinite().all()):
+        problems.append("ω is not finite.")
     if live.OMEGA not in net.module._parameters or copies.is_sharded(net.omega):
         problems.append("ω must be a whole parameter of this subspace's own module.")
     return problems

@@ -16,6 +16,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.data import Dataset, Split
 from subspace_nn.tasks.loop import find_device, seeded, steps
 from subspace_nn.tasks.recipe import Method, Recipe
+from subspace_nn.tasks.staged import Staged
 
 #: Number of steps between two looks at the losses, which wait for the device.
 _CHECK = 10
@@ -218,6 +219,7 @@ class _Training:
         self.optimizer = recipe.optimizer(net, seed, self.history.steps)
         self.scheduler = recipe.scheduler(self.optimizer, self.history.steps)
         self.unread: list[Tensor] = []
+        self.stage = 0
         self.best: tuple[float, dict[str, Any]] = (float("inf"), self._snapshot())
         self.clock, self.start = clock, clock()
 
@@ -260,6 +262,7 @@ class _Training:
 
     def _check(self, epoch: int) -> None:
         """Read the latest losses; remember the weights if they are the best so far."""
+        self._follow()
         latest = torch.stack(self.unread).tolist() if self.unread else []
         self.unread.clear()
         for loss in latest:
@@ -287,7 +290,14 @@ class _Training:
             self.history,
         )
 
+    def _follow(self) -> None:
+        """In another stage the ω from before are other weights: forget them."""
+        stage = self.optimizer.stage if isinstance(self.optimizer, Staged) else 0
+        if stage != self.stage:
+            self.stage, self.best = stage, (float("inf"), self._snapshot())
+
     def _restore(self, why: str) -> None:
+        self._follow()
         self.history.stopped = why
         self.net.load_state_dict(self.best[1])
         ends = itertools.accumulate(self.lengths)

@@ -16,12 +16,12 @@ from subspace_nn.runs.task import configured
 from subspace_nn.tasks.classifier import fit
 from subspace_nn.tasks.config import FULL, RunConfig
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, find_fashion_mnist, mnist
-from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS
+from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, Zeroth
 from subspace_nn.tasks.recipe import Method
 
 Source = Literal["mnist", "fashion-mnist"]
 Shuffled = Literal["nothing", "pixels", "labels"]
-Optimiser = Literal["adam", "l-bfgs", "cma-es"]
+Optimiser = Literal["adam", "l-bfgs", "cma-es", "spsa"]
 
 #: An epoch of an optimiser without epochs: generations of CMA-ES.
 _GENERATIONS = 50
@@ -36,8 +36,8 @@ class ImagesConfig(RunConfig):
         shuffled: nothing; pixels (the same way in all images); or labels of the training images,
             with which the net is then evaluated: it can only memorise them.
         images: Number of training images (the first n).
-        optimiser: adam; l-bfgs (an epoch is a round on 8,192 images); or cma-es (an epoch is 50
-            generations).
+        optimiser: adam; l-bfgs (an epoch is a round on 8,192 images); cma-es (an epoch is 50
+            generations); or spsa (two forward passes a step, with its own learning rate).
 
     Example:
         >>> ImagesConfig(shuffled="pixel").problems()
@@ -81,6 +81,8 @@ class ImagesConfig(RunConfig):
             return LBFGS(rounds=self.epochs)
         if self.optimiser == "cma-es":
             return CMAES(generations=_GENERATIONS * self.epochs)
+        if self.optimiser == "spsa":
+            return Zeroth(self.epochs, self.batch_size)
         return self
 
 

@@ -1,4 +1,4 @@
-"""Optimisers for few free parameters, other than Adam: L-BFGS and CMA-ES."""
+"""Optimisers for few free parameters, other than Adam: L-BFGS, CMA-ES and SPSA."""
 
 import importlib
 import math
@@ -10,16 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from subspace_nn import bits
 from subspace_nn.common.checks import number, whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.tasks.recipe import Method
+from subspace_nn.tasks.recipe import Method, Recipe
 
 #: CMA-ES holds a d × d matrix, and needs about 10 d evaluations or more to learn it.
 CMAES_MOST = 1000
 #: Number of iterations of L-BFGS in a step: the time is checked between steps.
 _CHUNK = 5
+#: Decay per step of the mean square of SPSA's slopes, and the least that it is divided by.
+_DECAY, _TINY = 0.99, 1e-30
 #: Number of evaluations in a training with CMA-ES.
 _EVALUATIONS = 10
 
@@ -124,6 +127,141 @@ class CMAES(Method):
         return CMA(
             net.parameters(), self.sigma, population=self.population, generator=_generator(seed)
         )
+
+
+@dataclass(frozen=True)
+class Zeroth(Method):
+    """How to train with `SPSA`: two forward passes a step, and no gradient.
+
+    Attributes:
+        epochs: passes over the training examples.
+        batch_size: examples per step.
+        lr: step, in standard deviations of the initial weights; it falls to 0 along a cosine.
+        epsilon: distance at which losses are compared, in the same unit.
+    """
+
+    epochs: int = 5
+    batch_size: int = 256
+    lr: float = 0.03
+    epsilon: float = 0.01
+
+    remedy: ClassVar[str] = "Try a smaller lr."
+
+    def problems(self) -> list[str]:
+        """As `Method` says."""
+        sizes = Recipe(self.epochs, self.batch_size, self.lr).problems()
+        return [*sizes, *number("epsilon", self.epsilon, above=0)]
+
+    def lengths(self, count: int) -> list[int]:
+        """As `Method` says."""
+        return Recipe(self.epochs, self.batch_size).lengths(count)
+
+    def rows(self, epoch: int, count: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+        """As those of `Recipe`."""
+        return Recipe(self.epochs, self.batch_size).rows(epoch, count, seed, device)
+
+    def optimizer(self, net: nn.Module, seed: int, steps: int) -> torch.optim.Optimizer:  # noqa: ARG002
+        """SPSA."""
+        return SPSA(net.parameters(), self.lr, epsilon=self.epsilon, seed=seed)
+
+    def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
+        """As `Method` says."""
+        return CosineAnnealingLR(optimizer, steps)
+
+
+class SPSA(torch.optim.Optimizer):
+    """Simultaneous perturbation: the loss at two points gives the slope in a random direction.
+
+        g = (L(ω + ε z) - L(ω - ε z)) / 2 ε,    ω ← ω - lr g z / √v
+
+    v is the mean of g² over the last hundred steps or so, so that lr means what it means for Adam.
+
+    (Spall, "Multivariate stochastic approximation using a simultaneous perturbation gradient
+    approximation", 1992; on whole models, Malladi et al., "Fine-tuning language models with just
+    forward passes", 2023.) The signs z = ±1 are drawn from the seed and the number of the step, so
+    a training is the seed and one number per step, `slopes`: `replay` repeats it. No gradient is
+    computed, and nothing of the size of the model is kept.
+
+    Args:
+        params: the parameters.
+        lr: in a `Subspace`, in units of standard deviations of the initial weights.
+        epsilon: distance ε at which the losses are compared.
+        seed: of the directions.
+
+    Attributes:
+        slopes: lr · g / √v of each step.
+
+    Example:
+        >>> import torch
+        >>> x = torch.nn.Parameter(torch.ones(3))
+        >>> optimizer = SPSA([x], 0.05)
+        >>> losses = [float(optimizer.step(lambda: x.square().sum())) for _ in range(100)]
+        >>> y = torch.nn.Parameter(torch.ones(3))
+        >>> SPSA([y]).replay(optimizer.slopes)
+        >>> losses[-1] < 0.1, torch.equal(x, y)
+        (True, True)
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 0.03, *, epsilon: float = 0.01, seed: int = 0
+    ) -> None:
+        super().__init__(params, {"lr": lr})
+        self._parameters = [p for group in self.param_groups for p in group["params"]]
+        self.slopes: list[float] = []
+        self._square = 0.0
+        self._epsilon, self._seed = epsilon, bits.check_seed(seed)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Compare two points, and move.
+
+        Args:
+            closure: computes the loss at the present parameters.
+
+        Returns:
+            The mean of the two losses.
+
+        Raises:
+            InputError: if there is no closure.
+        """
+        if closure is None:
+            raise InputError("SPSA needs step(closure): it compares losses.")
+        before = [p.clone() for p in self._parameters]
+        signs: list[Tensor] = self._signs()
+        losses: list[Tensor] = []
+        for side in (self._epsilon, -self._epsilon):
+            self._move(signs, side)
+            losses.append(closure().detach())
+            for p, value in zip(self._parameters, before, strict=True):
+                p.copy_(value)
+        slope = float(losses[0] - losses[1]) / (2 * self._epsilon)
+        self._square = _DECAY * self._square + (1 - _DECAY) * slope**2
+        mean = self._square / (1 - _DECAY ** (len(self.slopes) + 1))
+        self.slopes.append(self.param_groups[0]["lr"] * slope / max(math.sqrt(mean), _TINY))
+        self._move(signs, -self.slopes[-1])
+        return (losses[0] + losses[1]) / 2
+
+    @torch.no_grad()
+    def replay(self, slopes: Iterable[float]) -> None:
+        """Repeat the steps of another training, from its first parameters on.
+
+        Args:
+            slopes: of that training, with the same seed.
+        """
+        for slope in slopes:
+            signs = self._signs()
+            self.slopes.append(slope)
+            self._move(signs, -slope)
+
+    def _signs(self) -> list[Tensor]:
+        """The direction of this step, parameter by parameter."""
+        sizes = [p.numel() for p in self._parameters]
+        pieces = bits.signs(self._seed, f"spsa/{len(self.slopes)}", 0, sum(sizes)).split(sizes)
+        return [z.to(p).view_as(p) for z, p in zip(pieces, self._parameters, strict=True)]
+
+    def _move(self, signs: list[Tensor], by: float) -> None:
+        for p, z in zip(self._parameters, signs, strict=True):
+            p.add_(z, alpha=by)
 
 
 class CMA(torch.optim.Optimizer):

@@ -16,7 +16,7 @@ from subspace_nn.runs.task import VARIADIC, checked
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.loop import find_device, on_cpu, seeded, steps
-from subspace_nn.tasks.recipe import Recipe, Schedule, grid_problems
+from subspace_nn.tasks.recipe import Recipe, Schedule, grid_problems, stage_problems
 
 #: A message names the types of at most this many parts.
 _FEW = 5
@@ -61,6 +61,7 @@ def _check(arguments: Mapping[str, Any]) -> list[str]:
         *whole("epochs", arguments["epochs"], 1),
         *number("lr", lr, above=0),
         *grid_problems(arguments["levels"], arguments["price"]),
+        *stage_problems(arguments["stages"], arguments["levels"]),
         *whole("seed", arguments["seed"], 0, 2**64 - 1),
         *problems_of(lambda: parse(arguments["projection"])),
     ]
@@ -99,6 +100,7 @@ def train(
     lr: float = Recipe.lr,
     levels: int = Recipe.levels,
     price: float = Recipe.price,
+    stages: int = Recipe.stages,
     device: str = "auto",
     seed: int = 0,
     **options: Any,
@@ -119,6 +121,7 @@ def train(
         lr: peak learning rate; with Adam, initial standard deviations per step.
         levels: as for `Recipe`; 0 for no grid.
         price: as for `Recipe`.
+        stages: as for `Recipe`.
         device: "auto", "cpu", "cuda", …
         seed: of P, θ0, and PyTorch's generator.
         **options: further arguments of the function.
@@ -135,7 +138,8 @@ def train(
     with seeded(seed, where):
         made = make(problem, seed, options)
         net = _subspace(made.module, dim, projection, seed).to(where)
-        recipe = Recipe(epochs, lr=lr, schedule=made.schedule, levels=levels, price=price)
+        grid = {"levels": levels, "price": price}
+        recipe = Recipe(epochs, lr=lr, schedule=made.schedule, stages=stages, **grid)
         losses = _fit(net, made, recipe, seed, where)
         outputs, targets = _outputs(net, made.test, where)
     last = losses[-(len(losses) // epochs) :]
@@ -256,8 +260,8 @@ def _optimizer(
 ) -> torch.optim.Optimizer:
     if made.optimizer is None:
         return recipe.optimizer(net, seed, count)
-    if recipe.levels:
-        raise InputError("levels is for Adam: give the Problem no optimizer of its own.")
+    if recipe.levels or recipe.stages > 1:
+        raise InputError("levels and stages are for Adam: give the Problem no optimizer.")
     try:
         optimizer: Any = made.optimizer(net.parameters(), recipe.lr)
     except TypeError as error:

@@ -12,8 +12,10 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from subspace_nn import bits
 from subspace_nn.common.checks import number, one_of, whole
+from subspace_nn.format.container import MAX_STAGES
 from subspace_nn.format.packing import MOST_LEVELS
 from subspace_nn.tasks.quantise import Quantised
+from subspace_nn.tasks.staged import Staged
 
 Schedule = Literal["one-cycle", "constant"]
 
@@ -111,6 +113,7 @@ class Recipe(Method):
         schedule: Schedule of the learning rate: one-cycle or constant.
         levels: Levels of the grid that ω is trained on, from 2 to 256 (5 is -2 … 2); 0 for none.
         price: Price of a bit of ω's code on the grid, in nats of the loss; 1e-4 is a lot.
+        stages: Number of random subspaces, one after another, with d numbers each.
 
     Example:
         >>> Recipe(lr=-1, epochs=0).problems()[0]
@@ -124,9 +127,10 @@ class Recipe(Method):
     schedule: Schedule = "one-cycle"
     levels: int = 0
     price: float = 0.0
+    stages: int = 1
 
     #: Settings that are younger than records without them: absent from a run at their default.
-    later: ClassVar[tuple[str, ...]] = ("levels", "price")
+    later: ClassVar[tuple[str, ...]] = ("levels", "price", "stages")
     remedy: ClassVar[str] = "Try a smaller lr."
     #: Largest valid lr.
     most_lr: ClassVar[float] = math.inf
@@ -145,6 +149,7 @@ class Recipe(Method):
             *number("lr", self.lr, above=0, most=self.most_lr),
             *number("beta2", self.beta2, least=0, below=1),
             *grid_problems(self.levels, self.price),
+            *stage_problems(self.stages, self.levels),
         ]
 
     def lengths(self, count: int) -> list[int]:
@@ -157,10 +162,12 @@ class Recipe(Method):
         return iter(order.split(self.batch_size))
 
     def optimizer(self, net: nn.Module, seed: int, steps: int) -> torch.optim.Optimizer:  # noqa: ARG002
-        """Adam, on a grid if there are levels."""
+        """Adam, on a grid if there are levels, in stages if there are several."""
         betas = (0.9, self.beta2)
         if self.levels:
             return Quantised(net, self.levels, steps, price=self.price, lr=self.lr, betas=betas)
+        if self.stages > 1:
+            return Staged(net, max(1, -(-steps // self.stages)), lr=self.lr, betas=betas)
         return torch.optim.Adam(net.parameters(), lr=self.lr, betas=betas)
 
     def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
@@ -168,6 +175,21 @@ class Recipe(Method):
         if self.schedule == "constant":
             return None
         return OneCycleLR(optimizer, max_lr=self.lr, total_steps=steps, cycle_momentum=False)
+
+
+def stage_problems(stages: object, levels: object) -> list[str]:
+    """Check the number of stages.
+
+    Args:
+        stages: as for `Recipe`.
+        levels: as for `Recipe`.
+
+    Returns:
+        One sentence for each value that is wrong.
+    """
+    if levels and stages != 1:
+        return ["levels and stages exclude each other: the ω of earlier stages are not rounded."]
+    return whole("stages", stages, 1, MAX_STAGES)
 
 
 def grid_problems(levels: object, price: object) -> list[str]:
