@@ -564,7 +564,7 @@ UNREADABLE = [
     ("random", "truncated, or not a safetensors file"),
     ("foreign", "a safetensors file, but not a checkpoint of subspace-nn"),
     ("altered", "its content was altered"),
-    ("newer", "of format 99, newer than 2"),
+    ("newer", "of format 99, newer than 3"),
     ("nothing", "expected 1 ≤ dim ≤ D < 2^63, got 0"),
 ]
 MISFITS = [

@@ -1,4 +1,4 @@
-"""L-BFGS and CMA-ES."""
+"""L-BFGS, CMA-ES and SPSA."""
 
 import collections
 import itertools
@@ -14,11 +14,12 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.classifier import DivergedError, as_input, count_correct, fit
 from subspace_nn.tasks.data import Split, mnist
 from subspace_nn.tasks.loop import steps
-from subspace_nn.tasks.optimise import CMA, CMAES, LBFGS
+from subspace_nn.tasks.optimise import CMA, CMAES, LBFGS, SPSA, Zeroth
 
 RECIPES = [
     pytest.param(LBFGS(rounds=2, images=300, iterations=10), id="l-bfgs"),
     pytest.param(CMAES(generations=20, images=100), id="cma-es"),
+    pytest.param(Zeroth(epochs=20, batch_size=100, lr=0.3), id="spsa"),
 ]
 
 
@@ -140,3 +141,36 @@ def test_l_bfgs_of_each_round_starts_without_memory(digits):
                 steps(apart, [(x, y)], nn.functional.cross_entropy, optimizer), maxlen=0
             )
     assert torch.equal(together.omega, apart.omega)
+
+
+def test_spsa_is_the_seed_and_a_number_per_step(digits):
+    subspace = net()
+    x, y = as_input(digits.train.images[:100]), digits.train.labels[:100].long()
+    calls = []
+
+    def closure():
+        calls.append(torch.is_grad_enabled())
+        return nn.functional.cross_entropy(subspace(x), y)
+
+    optimizer = SPSA([subspace.omega], 0.1, seed=3)
+    for _ in range(15):
+        optimizer.step(closure)
+    assert calls == [False] * 30  # two forward passes, and no graph
+    again = net()
+    SPSA([again.omega], seed=3).replay(optimizer.slopes)
+    assert torch.equal(again.omega, subspace.omega)
+    with pytest.raises(InputError, match="SPSA needs"):
+        optimizer.step()
+
+
+def test_spsa_goes_along_the_slope():
+    """One direction: the step is lr, against the sign of the derivative."""
+    x = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
+    optimizer = SPSA([x], 0.1)
+    assert float(optimizer.step(lambda: x.square().sum())) == pytest.approx(4 + 0.05**2)
+    assert x.item() == pytest.approx(1.9)
+
+
+def test_zeroth_says_what_is_wrong():
+    found = " ".join(Zeroth(epochs=0, lr=-1, epsilon=0).problems())
+    assert all(name in found for name in ("epochs", "lr", "epsilon"))

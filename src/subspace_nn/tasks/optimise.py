@@ -142,8 +142,8 @@ class Zeroth(Method):
 
     epochs: int = 5
     batch_size: int = 256
-    lr: float = 0.03
-    epsilon: float = 0.01
+    lr: float = 0.1
+    epsilon: float = 0.05
 
     remedy: ClassVar[str] = "Try a smaller lr."
 
@@ -184,7 +184,7 @@ class SPSA(torch.optim.Optimizer):
 
     Args:
         params: the parameters.
-        lr: in a `Subspace`, in units of standard deviations of the initial weights.
+        lr: step of each parameter; in a `Subspace`, in standard deviations of the initial weights.
         epsilon: distance ε at which the losses are compared.
         seed: of the directions.
 
@@ -203,7 +203,7 @@ class SPSA(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 0.03, *, epsilon: float = 0.01, seed: int = 0
+        self, params: Iterable[Tensor], lr: float = 0.1, *, epsilon: float = 0.05, seed: int = 0
     ) -> None:
         super().__init__(params, {"lr": lr})
         self._parameters = [p for group in self.param_groups for p in group["params"]]
