@@ -26,7 +26,7 @@ lint: $(INSTALLED) ## style, and imports that go down the layers only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	git ls-files -z '*.md' '*.py' '*.toml' '*.js' '*.css' '*.j2' Makefile | xargs -0 $(BIN)/codespell
+	git ls-files -z '*.md' '*.py' '*.toml' '*.js' '*.css' '*.j2' Makefile | xargs -0 $(BIN)/python -m codespell_lib
 
 types: $(INSTALLED) ## strict types, warnings as errors
 	$(BIN)/pyrefly check --min-severity=warn

@@ -23,6 +23,8 @@ from subspace_nn.report.parts import measurements
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "measure", "results")]
+#: Of the picture, in points: its letters can be read on a phone.
+SIZE = (600.0, 430.0)
 PICTURE = ROOT / "docs" / "figures" / "free-parameters.svg"
 
 
@@ -34,7 +36,7 @@ def main() -> None:
         write_atomically(path, fill(page, lambda name: TABLES[name](results)).encode())
     (section,) = free_parameters.sections(_findings(results))
     (picture,) = section.pictures
-    write_atomically(PICTURE, adaptive_svg(draw(picture.chart)).encode())
+    write_atomically(PICTURE, adaptive_svg(draw(picture.chart, SIZE)).encode())
 
 
 @lru_cache(maxsize=1)

@@ -52,8 +52,8 @@ def draw(chart: Chart, size: tuple[float, float] | None = None) -> Figure:
     )  # fmt: skip
     draw_on(axes, chart)
     if legend:
-        below = -34 / panel_size(axes)[1]
-        place = (-0.05 if columns > 2 else -0.13, below)
+        across, up = panel_size(axes)
+        place = (-40 / across, -34 / up)
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         axes.legend(
             handles.values(), handles, **LEGEND, ncols=columns, loc="upper left",

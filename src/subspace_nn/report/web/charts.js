@@ -169,6 +169,7 @@
     const rules = data.rules.filter((r) => !state.hidden.has(r.name));
     const all = shown.flatMap((s) => s.points);
     const rows = data.rows.length > 0;
+    const most = Math.floor(width / 6.4); // letters of a row's name above its line
     const letters = Math.max(0, ...shown.map((s) => s.end.length));
     const longest = Math.max(0, ...data.rows.map((r) => r.length));
     const above = rows && (narrow || longest * 6.4 > 0.45 * width); // names over their lines
@@ -204,7 +205,8 @@
         Plot.axisY(y.places, { text: y.format || plain, tickSize: 0, label: null }),
         ...rules.flatMap(rule),
         ...shown.flatMap((s) => marks(s, rows)),
-        ...(above ? [Plot.text(data.rows, { x: () => d3.min(xs), y: (_, i) => i, text: (r) => r,
+        ...(above ? [Plot.text(data.rows, { x: () => d3.min(xs), y: (_, i) => i,
+          text: (r) => (r.length > most ? `${r.slice(0, most - 1)}…` : r),
           frameAnchor: "left", dy: -12, textAnchor: "start", fill: "var(--ink)" })] : []),
         Plot.tip(all.filter((p) => p.note), Plot.pointer({ x: "x", y: "y", title: "note",
           maxRadius: 40, lineWidth: narrow ? 20 : 34, fill: "var(--ground)", stroke: "var(--soft)" })),
