@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from subspace_nn.report.chart import Point
+from subspace_nn.report.figures.scales import accuracy_axis, loss_axis
 from subspace_nn.report.figures.theme import look
 from subspace_nn.report.text import label
 
@@ -29,29 +32,32 @@ def curve(history: "History", title: str) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     figure.suptitle(label(title, 120), color=_INK)
-    steps = range(1, len(history.losses) + 1)
-    left.semilogy(steps, history.losses, color=_BLUE, alpha=0.25, linewidth=0.6, label="each step")
-    left.semilogy(steps, _running_mean(history.losses), color=_BLUE, label="mean of 50 steps")
+    losses = np.asarray(history.losses, dtype=float)
+    steps = np.arange(1, len(losses) + 1)
+    left.plot(steps, losses, color=_BLUE, alpha=0.25, linewidth=0.6, label="each step")
+    left.plot(steps, _running_mean(losses), color=_BLUE, label="mean of 50 steps")
     left.set(xlabel="step", ylabel="training loss (nats)")
-    if history.losses:
+    if len(losses):
         left.legend(frameon=False)
+    loss_axis(left, [Point.of(step, loss) for step, loss in enumerate(history.losses, 1)])
     done = history.evaluations
     right.plot([e.step for e in done], [e.test_accuracy for e in done], "o-", color=_ORANGE)
-    if done:
-        _label_last(right, done[-1].step, done[-1].test_accuracy)
     right.set(xlabel="step", ylabel="test accuracy (%)", xlim=(0, history.steps * 1.04))
+    if done:
+        accuracy_axis(right, [Point.of(e.step, e.test_accuracy) for e in done])
+        _label_last(right, done[-1].step, done[-1].test_accuracy)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     return figure
 
 
-def _running_mean(values: list[float], window: int = 50) -> list[float]:
-    means = []
-    for end in range(1, len(values) + 1):
-        recent = values[max(0, end - window) : end]
-        means.append(sum(recent) / len(recent))
-    return means
+def _running_mean(losses: np.ndarray, window: int = 50) -> np.ndarray:
+    """The mean of the losses around each step; of those there are, at the ends."""
+    if not len(losses):
+        return losses
+    box = np.ones(min(window, len(losses)))
+    return np.convolve(losses, box, "same") / np.convolve(np.ones_like(losses), box, "same")
 
 
 def _label_last(axes: Axes, step: int, accuracy: float) -> None:
@@ -59,7 +65,8 @@ def _label_last(axes: Axes, step: int, accuracy: float) -> None:
         f"{accuracy:.2f} %",
         (step, accuracy),
         textcoords="offset points",
-        xytext=(0, -26),
+        xytext=(4, -16),
         ha="right",
         color=_INK,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )
