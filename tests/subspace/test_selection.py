@@ -3,8 +3,10 @@
 import time
 
 import pytest
+import torch
 from torch import nn
 
+import subspace_nn as sn
 from subspace_nn.common.errors import InputError
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.selection import Selection
@@ -105,3 +107,78 @@ def test_the_layout_tells_the_parts():
 def test_theta_must_not_be_empty():
     with pytest.raises(InputError, match="none that include matches and exclude and train do not"):
         Layout.of(net(), Selection.of(exclude="*"))
+
+
+class SelfAttention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Linear(4, 4)
+        self.LayerNorm = nn.LayerNorm(4)
+
+
+class OddRMSNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+
+def encoder():
+    layer = nn.ModuleDict({
+        "attention": SelfAttention(), "dense": nn.Linear(4, 4), "norm": OddRMSNorm(),
+    })  # fmt: skip
+    return nn.ModuleDict({
+        "embeddings": nn.Embedding(9, 4), "layer": layer,
+        "other": nn.TransformerEncoderLayer(4, 2, 8),
+        "classifier": nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)),
+    })  # fmt: skip
+
+
+OF = {
+    "@norms": {"layer.attention.LayerNorm", "layer.norm", "other.norm1", "other.norm2"},
+    "@attention": {"layer.attention.query", "layer.attention.LayerNorm", "other.self_attn"},
+    "@head": {"classifier"},
+    "@mlp": {"layer.dense", "other.linear1", "other.linear2"},
+}
+
+
+@pytest.mark.parametrize("group", list(OF))
+def test_groups_are_parameters_by_what_they_do(group):
+    every = dict(encoder().named_parameters())
+    expected = [n for n in every if any(n.startswith(f"{part}.") for part in OF[group])]
+    assert names("theta", encoder(), include=group) == expected
+
+
+def test_biases_are_those_of_all_parts():
+    found = names("theta", encoder(), include="@biases")
+    assert found == [n for n, _ in encoder().named_parameters() if "bias" in n.rpartition(".")[2]]
+    assert "other.self_attn.in_proj_bias" in found
+
+
+@pytest.mark.parametrize(("module", "head"), [
+    (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.Softmax(1)), "2"),
+    (nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))), "0.1"),
+    (nn.Linear(3, 4), ""),
+])  # fmt: skip
+def test_the_head_is_the_last_part(module, head):
+    found = names("theta", module, include="@head")
+    assert found == [f"{head}.{name}".lstrip(".") for name in ("weight", "bias")]
+
+
+def test_groups_go_with_patterns_and_files_hold_them(tmp_path):
+    patterns = {"include": ["@attention", "@norms"], "exclude": "@biases", "train": "@head"}
+    made = sn.Subspace(encoder(), dim=5, **patterns)
+    assert {e.name for e in made.layout.entries} == {
+        n for n, _ in encoder().named_parameters()
+        if any(n.startswith(f"{part}.") for part in OF["@attention"] | OF["@norms"])
+        and "bias" not in n
+    }  # fmt: skip
+    made.save(tmp_path / "net.safetensors")
+    assert sn.load(tmp_path / "net.safetensors", encoder()).selection == made.selection
+
+
+def test_a_group_is_no_name_and_no_name_a_group():
+    with pytest.raises(InputError, match=r"'@norm' matches no parameter.*such as @norms"):
+        names("theta", net(), include=["@norm", "@norms"])
+    with pytest.raises(InputError, match="'norms' matches no parameter"):
+        names("theta", net(), include="norms")
+    assert len(names("theta", net(), include=["@norms", "*.weight"])) == 6

@@ -1,4 +1,7 @@
-"""Patterns of names: the parameters of a module that are in θ, and those that train with ω."""
+"""Patterns of names: the parameters of a module that are in θ, and those that train with ω.
+
+A pattern that begins with @ is no name but a group of parameters, by what they do.
+"""
 
 import difflib
 import fnmatch
@@ -13,6 +16,10 @@ from subspace_nn.subspace.copies import canonical
 
 Patterns = str | Iterable[str]
 
+#: What a group begins with: no name of a parameter does.
+_MARK = "@"
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -22,6 +29,16 @@ class Selection:
     for any characters, dots included, `?` for one, `[ab]` for one of these. A pattern that matches
     the name of a module stands for all parameters in it. A parameter is matched if any of its
     names is: tied ones have several.
+
+    Groups stand for parameters by what they do, in any module:
+
+    - `@norms`: those of normalisations: modules of PyTorch's classes for these, or whose class is
+      named …Norm.
+    - `@biases`: those whose own name has "bias" in it.
+    - `@attention`: those in modules whose class, or own name, has "attention" or "attn" in it.
+    - `@head`: those of the last part with parameters among the module's own parts; of its last part
+      where it has only one.
+    - `@mlp`: those of linear and convolutional layers that are in no attention, and not the head.
 
     What `train` matches trains with ω. Of the rest, θ is what `include` matches and `exclude`
     does not. All else is held. Parameters with `requires_grad=False` are none of these.
@@ -39,6 +56,8 @@ class Selection:
         >>> parts = Selection.of(exclude="*.bias", train="head").sort(module)
         >>> [parts[name] for name in ("body.weight", "body.bias", "head.weight", "head.bias")]
         ['theta', 'held', 'beside', 'beside']
+        >>> [n for n, part in Selection.of("@head").sort(module).items() if part == "theta"]
+        ['head.weight', 'head.bias']
     """
 
     include: tuple[str, ...] = ("*",)
@@ -86,11 +105,20 @@ class Selection:
         for name, parameter in module.named_parameters(remove_duplicate=False):
             if parameter.requires_grad:
                 names.setdefault(id(parameter), []).append(name)
+        patterns = (*self.include, *self.exclude, *self.train)
+        if any(pattern.startswith(_MARK) for pattern in patterns):
+            for key, groups in _groups(module).items():
+                names.get(key, []).extend(sorted(groups))
         every = [canonical(name) for several in names.values() for name in several]
         if problems := list(self._unmatched(every)):
             raise InputError(*problems)
         parts = {key: self._part([*map(canonical, several)]) for key, several in names.items()}
-        return {name: parts[key] for key, several in names.items() for name in several}
+        return {
+            name: parts[key]
+            for key, several in names.items()
+            for name in several
+            if not name.startswith(_MARK)
+        }
 
     def trains(self, name: str) -> bool:
         """Whether `train` matches a name.
@@ -141,11 +169,47 @@ class Selection:
 
 
 def _any_matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
-    return any(
-        fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*")
-        for pattern in patterns
-        for name in names
-    )
+    return any(_matches(pattern, name) for pattern in patterns for name in names)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    if name.startswith(_MARK):
+        return pattern == name
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*")
+
+
+def _groups(module: nn.Module) -> dict[int, set[str]]:
+    """The groups of each parameter, by its identity."""
+    head = {id(p) for p in _head(module).parameters()}
+    found: dict[int, set[str]] = {key: {"@head"} for key in head}
+    attention = set[int]()
+    for path, part in module.named_modules(remove_duplicate=False):
+        own = {name: id(p) for name, p in part.named_parameters(recurse=False)}
+        called = f"{path.rpartition('.')[2]} {type(part).__name__}".lower()
+        if "attention" in called or "attn" in called:
+            attention |= {id(p) for p in part.parameters()}
+        if isinstance(part, _NORMS) or type(part).__name__.lower().endswith("norm"):
+            _add(found, "@norms", own.values())
+        elif isinstance(part, nn.Linear | nn.modules.conv._ConvNd) or called.endswith(" conv1d"):
+            _add(found, "@mlp", own.values())
+        _add(found, "@biases", (key for name, key in own.items() if "bias" in name))
+    _add(found, "@attention", attention)
+    for key in head | attention:
+        found[key].discard("@mlp")
+    return found
+
+
+def _add(found: dict[int, set[str]], group: str, keys: Iterable[int]) -> None:
+    for key in keys:
+        found.setdefault(key, set()).add(group)
+
+
+def _head(module: nn.Module) -> nn.Module:
+    """The last part that has parameters; of the only one, its last."""
+    parts = [part for part in module.children() if any(True for _ in part.parameters())]
+    if not parts:
+        return module
+    return _head(parts[0]) if len(parts) == 1 else parts[-1]
 
 
 def _several(patterns: Patterns) -> tuple[str, ...]:
