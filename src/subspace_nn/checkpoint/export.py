@@ -171,7 +171,6 @@ class _Call(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.net = [module] if isinstance(module, Subspace) else []  # a list is no submodule
         self.module = (module.module if isinstance(module, Subspace) else module).eval()
         named = (*self.module.named_parameters(), *self.module.named_buffers())
         self.names = {f"module.{copies.canonical(name)}": name for name, _ in named}
@@ -182,8 +181,7 @@ class _Call(nn.Module):
     ) -> dict[str, Tensor]:
         """The outputs by name."""
         values = {self.names[name]: tensor for name, tensor in own.items()}
-        with self.net[0].adapter(None) if self.net else contextlib.nullcontext():
-            found = torch.func.functional_call(self.module, values, tuple(args), kwargs)
+        found = torch.func.functional_call(self.module, values, tuple(args), kwargs)
         several = isinstance(found, (tuple, list, dict))
         named = _named("output", found) if several or isinstance(found, Tensor) else {}
         if not named or not all(isinstance(value, Tensor) for value in named.values()):
