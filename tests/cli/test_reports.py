@@ -148,14 +148,14 @@ from subspace_nn.cli import main
 try:
     main()
 finally:
-    print("torch" in sys.modules or "matplotlib" in sys.modules)
+    print(any(name in sys.modules for name in ("torch", "matplotlib", "scipy")))
 """
 
 
 @pytest.mark.parametrize(
     ("before", "code", "message"),
     [("", 0, ""), ("sys.modules['pandas'] = None", 2, "pip install 'subspace-nn[report]'")],
-    ids=["without PyTorch and matplotlib", "without pandas"],
+    ids=["without PyTorch, matplotlib and SciPy", "without pandas"],
 )
 def test_what_a_report_imports(results, before, code, message):
     """Reading builds no net, no P and no figure: it does not even import what would."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from subspace_nn.dimension.crossing import cross
 from subspace_nn.dimension.doubts import Doubt, are_two_kinds, largest_fall
@@ -290,6 +289,8 @@ class _Curve:
         return int(first), int(last), float(np.exp(width))
 
     def points(self) -> tuple[Point, ...]:
+        from scipy.optimize import isotonic_regression  # noqa: PLC0415  # readers of answers need none
+
         fit = isotonic_regression(self.means, weights=self.counts).x if self.dims else self.means
         return tuple(
             Point(dim, len(group), float(mean), _std(group), float(fitted))

@@ -5,8 +5,6 @@ import math
 import statistics
 from typing import Literal
 
-from scipy.special import stdtrit
-
 from subspace_nn.dimension.estimate import Estimate
 from subspace_nn.dimension.noise import MANY
 from subspace_nn.dimension.results import Results
@@ -219,4 +217,6 @@ def _full_matters(runs: dict[int, int], full: int, factor: float, found: Estimat
 
 def _quantile(freedom: int) -> float:
     """The 97.5 % quantile of Student's t: with few runs the noise itself is uncertain."""
+    from scipy.special import stdtrit  # noqa: PLC0415  # readers of answers need none
+
     return float(stdtrit(max(freedom, 1), 0.975))

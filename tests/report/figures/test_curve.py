@@ -46,7 +46,7 @@ def test_left_panel_has_each_loss_and_the_mean_of_50(panels):
 def test_right_panel_has_each_evaluation_and_says_the_last(panels):
     (line,) = panels[1].lines
     np.testing.assert_array_equal(line.get_xydata().T, [[60, 120, 180], [90.01, 90.02, 90.03]])
-    assert [text.get_text() for text in panels[1].texts] == ["90.03 %"]
+    assert panels[1].get_title(loc="right") == "90.03 % at the end"
 
 
 def test_axes_say_what_they_show(panels):

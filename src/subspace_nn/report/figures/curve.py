@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from subspace_nn.report.chart import Point
-from subspace_nn.report.figures.scales import accuracy_axis, loss_axis
+from subspace_nn.report.figures.scales import loss_axis
 from subspace_nn.report.figures.theme import look
 from subspace_nn.report.text import label
 
@@ -44,8 +43,7 @@ def curve(history: "History", title: str) -> Figure:
     right.plot([e.step for e in done], [e.test_accuracy for e in done], "o-", color=_ORANGE)
     right.set(xlabel="step", ylabel="test accuracy (%)", xlim=(0, history.steps * 1.04))
     if done:
-        accuracy_axis(right, [Point.of(e.step, e.test_accuracy) for e in done])
-        _label_last(right, done[-1].step, done[-1].test_accuracy)
+        right.set_title(f"{done[-1].test_accuracy:.2f} % at the end", loc="right", fontsize=10)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
@@ -58,15 +56,3 @@ def _running_mean(losses: np.ndarray, window: int = 50) -> np.ndarray:
         return losses
     box = np.ones(min(window, len(losses)))
     return np.convolve(losses, box, "same") / np.convolve(np.ones_like(losses), box, "same")
-
-
-def _label_last(axes: Axes, step: int, accuracy: float) -> None:
-    axes.annotate(
-        f"{accuracy:.2f} %",
-        (step, accuracy),
-        textcoords="offset points",
-        xytext=(4, -16),
-        ha="right",
-        color=_INK,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-    )

@@ -147,25 +147,6 @@ def beside(axes: Axes, marks: Sequence[Mark], taken: Sequence[tuple[float, float
     return left_out
 
 
-def is_free(
-    axes: Axes, taken: Sequence[tuple[float, float]], *, width: float, height: float
-) -> bool:
-    """Whether the lower right corner of a panel is empty.
-
-    Args:
-        axes: the panel, with its limits and scales set.
-        taken: points, in units of the axes.
-        width: of the corner, in points.
-        height: likewise.
-
-    Returns:
-        True if no point lies in it.
-    """
-    across, up = panel_size(axes)
-    places = [_to_panel(axes, Mark(x, y, "")) for x, y in taken]
-    return not any(x * across > across - width and y * up < height for x, y in places)
-
-
 def _candidates(
     x: float, y: float, width: float, height: float
 ) -> list[tuple[float, float, float, float]]:
