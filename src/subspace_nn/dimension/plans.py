@@ -28,7 +28,7 @@ class Planned:
     budget: int = BUDGET
 
 
-_FLOATS = frozenset(("threshold", "precision", "confidence"))
+_FLOATS = frozenset(("threshold", "precision", "confidence", "probe"))
 
 
 def folder_of(task: str) -> Path:
