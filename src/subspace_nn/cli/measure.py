@@ -108,7 +108,8 @@ def _run(one: Planned, workers: Mapping[str, Any]) -> None:
             asked, one.folder, budget=one.budget, on_progress=interruptible(show), **workers
         )
     place = one.folder / ANSWERS
-    write_atomically(place / f"{asked.name}.png", png(draw(measured.chart(answer, title))))
+    picture = draw(measured.chart(answer, title), measured.SIZE)
+    write_atomically(place / f"{asked.name}.png", png(picture))
     files = f"{place / asked.name}.json and .png"
     display.facts(console, view.summary(answer) | {"answer": files})
 

@@ -4,6 +4,9 @@ from subspace_nn.common import numbers
 from subspace_nn.dimension import Answer, published
 from subspace_nn.report.chart import DIMS, Axis, Chart, Point, Rule, Series, axis_of
 
+#: Of the picture that a measurement leaves, in points.
+SIZE = (520.0, 360.0)
+
 
 def chart(answer: Answer, title: str = "") -> Chart:
     """Results against d, and the intrinsic dimension that follows from them.

@@ -102,6 +102,14 @@ def test_a_row_has_its_spread_across():
     _, _, (segments,) = bars.lines
     assert next(tuple(map(tuple, one)) for one in segments.get_segments()) == ((5, 0), (20, 0))
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is at the top
+    assert axes.get_xlim()[0] < 5  # where the spread begins
+
+
+def test_a_short_axis_of_logarithms_has_numbers():
+    figure = draw(dict(drawn())["rates"])
+    FigureCanvasAgg(figure).draw()
+    texts = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert {"0.1", "0.2"} <= set(texts)
 
 
 def test_courses_have_a_line_a_band_and_a_name_for_each_course():

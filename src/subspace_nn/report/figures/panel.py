@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from subspace_nn.report.chart import Chart, Point, Rule, Scale, Series
 from subspace_nn.report.colours import SOFT, THEME
@@ -86,7 +86,8 @@ def _axes(axes: Axes, chart: Chart) -> None:
     axes.set_xlabel(chart.x.label)
     figure = axes.get_figure(root=True)
     if rows := _rows(chart, 72 * figure.get_figwidth() if figure else WIDE[0]):
-        _scale_x(axes, chart.x.scale, [p._replace(y=p.x) for p in chart.points])
+        ends = [Point.of(x, 0) for p in chart.points for x in (p.low, p.x, p.high)]
+        _scale_x(axes, chart.x.scale, ends)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_yticks(range(len(rows)), rows)
         return
@@ -110,6 +111,7 @@ def _scale_x(axes: Axes, scale: Scale, points: Sequence[Point]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     elif scale == "log":
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(scales.plain))
         axes.xaxis.set_minor_formatter(NullFormatter())
 
