@@ -400,3 +400,29 @@ def test_mistakes_of_combine(words, message, command):
     code, out, err = command(*words.split())
     assert (code, out) == (2, "")
     assert message in err.replace("\n", " ")
+
+
+def test_a_file_of_stages_is_told_verified_and_compared(command, here):
+    net = sn.load(here / "conv")
+    net.next_stage(7)
+    with torch.no_grad():
+        net.omega.fill_(0.25)
+    net.save("stages.safetensors")
+    shown = command("inspect", "stages.safetensors")[1]
+    assert "2, of d numbers each; later seeds 7" in shown
+    assert re.search(r"stored numbers +40\b", shown)
+    assert "as saved" in command("verify", "stages.safetensors")[1]
+    net.next_stage()
+    net.save("more.safetensors")
+    code, compared, err = command("diff", "stages.safetensors", "more.safetensors")
+    assert (code, err) == (1, "")
+    assert "[7, 4294967303]" in compared
+    assert re.search(r"stages +float32 \(1, 20\) +float32 \(2, 20\)", compared)
+
+
+def test_a_file_of_a_learned_projection_is_told_and_trusted(command):
+    path = str(path_of("dense"))
+    shown = command("inspect", path)[1]
+    assert "dense/1:stored" in shown
+    assert "projection.matrix float32 (140, 9)" in shown
+    assert "as saved" in command("verify", path, "--module", "own_nets:mlp")[1]
