@@ -93,7 +93,7 @@ class Recorder:
                 f"Expected at least {self.dim} independent directions, got {found}: record more, "
                 "or take a smaller dim."
             )
-        basis = torch.linalg.qr(directions[: self.dim].T.double().cpu())[0]
+        basis = torch.linalg.qr(directions[: self.dim].cpu().double().T)[0]
         return Dense(basis.float(), seed, distortion=1e-6, in_file=in_file)
 
     def _directions(self) -> tuple[Tensor, Tensor]:
