@@ -49,8 +49,8 @@ bench: $(INSTALLED) ## every benchmark, into results/ and docs/benchmarks.md
 		$(BIN)/python -m benchmarks.$$name results/$$name.json || exit; done
 	$(MAKE) report
 
-results: $(INSTALLED) ## every sweep and every measurement of experiments/; finished runs are kept (a day and a half of one core)
-	for file in experiments/*.toml; do $(BIN)/subspace-nn sweep $$file || exit; done
+results: $(INSTALLED) ## every packaged sweep and every measurement of experiments/; finished runs are kept (a day and a half of one core)
+	for file in src/subspace_nn/runs/sweeps/*.toml; do $(BIN)/subspace-nn sweep $$(basename $$file .toml) || exit; done
 	for file in experiments/measure/*.toml; do $(BIN)/subspace-nn measure $$file || exit; done
 
 report: $(INSTALLED) ## the page runs/report.html, and the tables of docs/

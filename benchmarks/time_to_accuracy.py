@@ -112,7 +112,7 @@ def committed(dim: int) -> list[list[dict[str, float]]]:
     if not found:
         raise InputError(
             f"{RECORDS} has no finished run of d = {dim:,}: "
-            "subspace-nn sweep experiments/conv-large-2017.toml makes it."
+            "subspace-nn sweep conv-large-2017 makes it."
         )
     return found
 

@@ -14,11 +14,11 @@ from subspace_nn.tasks.images import prepared
 from subspace_nn.tasks.recipe import Recipe
 
 #: The largest dim of the sweep: one recording serves all of them.
-_RANK = 32
+_RANK = 128
 
 
 def learned(
-    source: str = "trajectory", dim: int = 32, first: int = 3, epochs: int = 1, seed: int = 0
+    source: str = "trajectory", dim: int = 32, first: int = 10, epochs: int = 2, seed: int = 0
 ) -> dict[str, Any]:
     """Train d numbers in a subspace from a training of all weights.
 

@@ -122,5 +122,5 @@ os.remove("omega.safetensors")
 print(f"{size:,} bytes for d = {net.dim}; the {net.D:,} weights would take {4 * net.D:,}")
 
 # %% [markdown]
-# The sweeps `experiments/conv-small-2017.toml` and `experiments/conv-large-2017.toml` repeat the
+# The sweeps `conv-small-2017` and `conv-large-2017` repeat the
 # experiments of 2017 with the original projection and recipe; `subspace-nn sweep` runs them.

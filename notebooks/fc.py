@@ -121,5 +121,5 @@ Markdown(
 )
 
 # %% [markdown]
-# These are single runs. The sweeps `experiments/fc-2017.toml` and `experiments/fc-hashed.toml` have
+# These are single runs. The sweeps `fc-2017` and `fc-hashed` have
 # five seeds per d; `subspace-nn sweep` runs them.

@@ -128,5 +128,5 @@ axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
 figure.tight_layout()
 
 # %% [markdown]
-# The sweeps in `experiments/` answer the same question for all nets of the tutorials, with several
-# seeds; `subspace-nn report` draws them.
+# The packaged sweeps, such as `subspace-nn sweep tutorials`, answer the same question for all nets
+# of the tutorials, with several seeds; `subspace-nn report` draws them.

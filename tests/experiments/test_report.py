@@ -12,7 +12,7 @@ from subspace_nn.projections import KINDS
 from subspace_nn.report import draw
 from subspace_nn.report.build import build
 from subspace_nn.report.frame import curves
-from subspace_nn.runs.sweep import parse
+from subspace_nn.runs.grid import parse, read
 from subspace_nn.tasks.config import RunConfig
 from tests.report import records as r
 
@@ -180,7 +180,7 @@ def test_the_experiments_of_this_project_are_shown():
     done = {
         name: [
             r.record(90.0, D=weights[run.arguments["model"]], **run.arguments)
-            for run in parse((ROOT / "experiments" / f"{name}.toml").read_text("utf-8"), seeds)
+            for run in parse(read(Path(name)), seeds)
         ]
         for name, seeds in (("kinds", {"seed": [0, 1]}), ("learning-rates", {"seed": 0}))
     }
@@ -236,7 +236,7 @@ WITH_VALUES = [name for name, experiment in EXPERIMENTS.items() if experiment.va
 
 @pytest.mark.parametrize("name", WITH_VALUES)
 def test_every_published_value_belongs_to_a_run_of_its_experiment(name):
-    text = (ROOT / "experiments" / f"{name}.toml").read_text("utf-8")
+    text = read(Path(name))
     runs = [r.record(90.0, **run.arguments) for run in parse(text)]
     known = EXPERIMENTS[name]
     shown = {published(known, one) for one in mnist(r.findings(mine=runs))} - {""}

@@ -1,6 +1,5 @@
 """Folders of records become one table, with the answers of measurements."""
 
-import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from subspace_nn.dimension import Answer, answers
 from subspace_nn.report import frame
 from subspace_nn.report.frame import Choice, Runs
 from subspace_nn.report.text import slug, unique
+from subspace_nn.runs import grid
 from subspace_nn.runs.store import Store, stores
 
 
@@ -116,9 +116,10 @@ def _read(store: Store) -> tuple[Sweep, Sequence[frame.Record], Sequence[str]]:
 
 def _comment(name: str, commands: Collection[str | None]) -> str:
     """The comment that a sweep file opens with, if the records name that file."""
-    file = Path("experiments") / f"{name}.toml"
-    if commands != {f"subspace-nn sweep {file.as_posix()}"} or not file.is_file():
+    (command,) = commands if len(commands) == 1 else (None,)
+    if command not in {f"subspace-nn sweep experiments/{name}.toml", f"subspace-nn sweep {name}"}:
         return ""
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    opening = itertools.takewhile(lambda line: line.startswith("#"), lines)
-    return " ".join(line.lstrip("# ") for line in opening)
+    try:
+        return grid.opening(grid.read(Path("experiments") / f"{name}.toml"))
+    except InputError:
+        return ""

@@ -7,6 +7,8 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
@@ -17,6 +19,58 @@ MAX_RUNS = 1_000_000
 
 _RANGE = re.compile(r"range\((\d{1,19}), *(\d{1,19})\)")
 _KEYS = ("task", "defaults", "grid")
+
+
+#: The sweeps of the package, which go by a name: `subspace-nn sweep conv-small-2017`.
+_PACKAGED = files("subspace_nn.runs") / "sweeps"
+
+
+def packaged() -> list[str]:
+    """The names of the packaged sweeps.
+
+    Returns:
+        The names, sorted.
+
+    Example:
+        >>> "conv-small-2017" in packaged()
+        True
+    """
+    return sorted(file.name.removesuffix(".toml") for file in _PACKAGED.iterdir())
+
+
+def read(path: Path) -> str:
+    """The content of a sweep file: the user's own, or a packaged one by its name.
+
+    Args:
+        path: of a file; or NAME, NAME.toml or experiments/NAME.toml for a packaged one.
+
+    Returns:
+        Its text.
+
+    Raises:
+        InputError: if there is none, or it cannot be read.
+    """
+    name = path.name.removesuffix(".toml")
+    own = path.exists() or path.parent.as_posix() not in {".", "experiments"}
+    if not own and name in packaged():
+        return (_PACKAGED / f"{name}.toml").read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The sweep file {path} cannot be read: {error}.") from None
+
+
+def opening(text: str) -> str:
+    """The comment that a sweep file opens with.
+
+    Args:
+        text: content of the file.
+
+    Returns:
+        One line; empty if it opens with none.
+    """
+    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.lstrip("# ") for line in lines)
 
 
 def parse(
@@ -95,6 +149,23 @@ def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
     return {name: _value(value) for name, value in pairs}
 
 
+def is_axis(text: str | None) -> bool:
+    """Whether a value of the command line stands for several.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        Whether it is a list or a range.
+
+    Example:
+        >>> is_axis("10,30"), is_axis("range(0, 3)"), is_axis("layerwise:hashed")
+        (True, True, False)
+    """
+    value = None if text is None else _value(text)
+    return isinstance(value, list) or _range(value) is not None
+
+
 def as_word(value: Any) -> str:
     """Write a value so that `parse_assignments` reads it; a text without quotes if possible.
 
@@ -147,14 +218,14 @@ def expand(task: str, grids: Iterable[Mapping[str, Any]]) -> list[Run]:
 
 
 def _combinations(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    axes = [[(name, value) for value in _axis(values)] for name, values in grid.items()]
+    axes = [[(name, value) for value in axis(values)] for name, values in grid.items()]
     return (dict(choice) for choice in itertools.product(*axes))
 
 
 def _size(grid: Mapping[str, Any]) -> int:
     """Number of combinations, without making one."""
     lengths = (
-        int(found[2]) - int(found[1]) if (found := _range(values)) else len(_axis(values))
+        int(found[2]) - int(found[1]) if (found := _range(values)) else len(axis(values))
         for values in grid.values()
     )
     return math.prod(max(length, 0) for length in lengths)
@@ -164,7 +235,19 @@ def _range(values: Any) -> re.Match[str] | None:
     return _RANGE.fullmatch(values) if isinstance(values, str) else None
 
 
-def _axis(values: Any) -> Sequence[Any]:
+def axis(values: Any) -> Sequence[Any]:
+    """The values that one value of a grid stands for.
+
+    Args:
+        values: a list, the text "range(a, b)", or anything else.
+
+    Returns:
+        The values.
+
+    Example:
+        >>> list(axis("range(1, 4)")), axis(7)
+        ([1, 2, 3], [7])
+    """
     if found := _range(values):
         return range(int(found[1]), int(found[2]))
     return values if isinstance(values, list) else [values]

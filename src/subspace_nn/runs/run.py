@@ -15,6 +15,7 @@ from subspace_nn.common import environment, strict_json
 from subspace_nn.common.checks import plain
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.common.modules import import_named, share_current_folder
+from subspace_nn.runs import session
 from subspace_nn.runs.record import (
     DONE,
     FAILED,
@@ -23,7 +24,7 @@ from subspace_nn.runs.record import (
     result_problems,
     run_id,
 )
-from subspace_nn.runs.task import NAMED, OWN, PLACES, VARIADIC, Task, importable
+from subspace_nn.runs.task import CARRIED, NAMED, OWN, PLACES, VARIADIC, Task, importable
 
 #: The task that is being imported.
 _IMPORTED: ContextVar[str | None] = ContextVar("_IMPORTED", default=None)
@@ -113,11 +114,37 @@ class Run:
             task = find_task(self.task)
             share_current_folder(PLACES.get(self.task, self.task))
             record["result"] = _checked(task(**self.arguments))
+            record["environment"] |= environment.describe(session.used())
         except KeyboardInterrupt:
             raise
         except BaseException:  # noqa: BLE001  # whatever it is, the other runs go on
             record["status"], record["error"] = FAILED, _printable(traceback.format_exc())
         record["seconds"] = round(time.perf_counter() - clock, 3)
+        return record
+
+    def done(
+        self,
+        result: Mapping[str, Any],
+        started: datetime,
+        seconds: float,
+        device: str,
+        command: str,
+    ) -> Record:
+        """Make the record of a run that was made in another way than by `execute`.
+
+        Args:
+            result: what the task would have returned.
+            started: when it began, UTC.
+            seconds: wall time.
+            device: that computed.
+            command: as for `execute`.
+
+        Returns:
+            The record.
+        """
+        record = self._record(started, command)
+        record["result"], record["seconds"] = _checked(result), round(seconds, 3)
+        record["environment"] |= environment.describe(device)
         return record
 
     def failed(self, error: str, command: str = "") -> Record:
@@ -254,6 +281,13 @@ def find_task(name: str) -> Task:
         >>> find_task("subspace_nn.tasks.toy:train").defaults["dim"]
         10
     """
+    if name in CARRIED:
+        return Task.of(CARRIED[name])
+    if name.startswith("local:"):
+        raise InputError(
+            f"The task {name} is a function of a notebook, or one that another function made: only "
+            "the session that defined it can run it. Define and give it again."
+        )
     module, colon, function = PLACES.get(name, name).partition(":")
     if not colon:
         raise InputError(

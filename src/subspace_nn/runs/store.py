@@ -25,6 +25,12 @@ PACKED = ".jsonl"
 #: Folder of the answers of measurements, in the folder of their records; packed with these.
 ANSWERS = "measurements"
 
+#: Folders in one of records that hold weights, or what trackers write.
+_NO_RECORDS = frozenset(("weights", "tensorboard", "wandb", "mlruns"))
+
+#: What `train` writes next to its record, which a folder of records may hold.
+HISTORY = "history.json"
+
 _HEX = re.compile(r"[0-9a-f]{16}")
 
 
@@ -38,6 +44,10 @@ class Records(list[Record]):
     def __init__(self, records: Iterable[Record] = (), problems: Iterable[str] = ()) -> None:
         super().__init__(records)
         self.problems = list(problems)
+
+    def __repr__(self) -> str:
+        """Count them: a record alone fills a page."""
+        return f"<{len(self)} records>"
 
 
 class Store:
@@ -347,7 +357,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Store]:
     if store.holds_records():
         yield store
     inside = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
-    names = {entry.name for entry in inside if entry.is_dir()}
+    names = {entry.name for entry in inside if entry.is_dir() and entry.name not in _NO_RECORDS}
     names |= {e.name.removesuffix(PACKED) for e in inside if e.name.endswith(PACKED)} - {""}
     for name in sorted(names):
         yield from _walk(folder / name, seen)
@@ -376,4 +386,4 @@ def _content(path: Path) -> bytes:
 
 
 def _is_json(name: str) -> bool:
-    return name.endswith(".json") and not name.startswith(".")
+    return name.endswith(".json") and not name.startswith(".") and name != HISTORY

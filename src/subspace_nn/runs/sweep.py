@@ -1,6 +1,7 @@
 """A sweep: make the missing ones of many runs, and survive interruptions."""
 
 import collections
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +11,14 @@ import joblib
 
 from subspace_nn.common import environment
 from subspace_nn.common.atomic import try_writing
+from subspace_nn.common.checks import require
 from subspace_nn.common.errors import InputError
-from subspace_nn.runs import engines
+from subspace_nn.runs import engines, session
+from subspace_nn.runs.functions import carried_by
 from subspace_nn.runs.grid import as_word, expand, parse, parse_assignments
 from subspace_nn.runs.record import DONE, FAILED, Record
 from subspace_nn.runs.run import Run, being_imported
+from subspace_nn.runs.session import Session
 from subspace_nn.runs.store import Store
 
 __all__ = ["Status", "as_word", "complete", "expand", "parse", "parse_assignments", "sweep"]
@@ -59,6 +63,9 @@ def sweep(
     jobs: int = -1,
     address: str | None = None,
     options: Mapping[str, str | float] | None = None,
+    device: str = "auto",
+    threads: int = 1,
+    save: bool = False,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[Record]:
     """Make the runs that are not done yet.
@@ -75,6 +82,11 @@ def sweep(
         address: of a running dask scheduler or ray cluster; a local one is started if not given.
         options: requirements of one run: resources of dask's workers, options of a ray task,
             options of sbatch.
+        device: of each run, if it is not an argument of the task: "auto" (CUDA if available),
+            "cpu", "cuda", …; of several cards, "auto" and "cuda" take turns.
+        threads: CPU threads of each run.
+        save: keep each run's net as `weights/ID.safetensors` in the folder; a finished run without
+            one is run again.
         on_status: called at the start and after each run.
 
     Returns:
@@ -84,16 +96,19 @@ def sweep(
         InputError: if the engine is unknown, records cannot be written, or workers keep dying
             before they begin a run.
     """
+    surroundings = Session(device, threads, save)
+    require(surroundings.problems())
     folder = store.folder.absolute() / f".{engine}"
     setting = engines.Setting(jobs, address, options or {}, folder)
     with engines.start(engine, setting) as parallel:
-        return complete(runs, store, parallel, on_status=on_status)
+        return complete(runs, store, parallel, surroundings, on_status=on_status)
 
 
 def complete(
     runs: Sequence[Run],
     store: Store,
     parallel: engines.Parallel,
+    surroundings: Session = Session(),  # noqa: B008  # frozen
     *,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[Record]:
@@ -103,6 +118,7 @@ def complete(
         runs: all runs of the sweep.
         store: holds the records.
         parallel: the engine, from `engines.start`.
+        surroundings: device and threads of each run, and whether to keep its weights.
         on_status: called at the start and after each run.
 
     Returns:
@@ -117,7 +133,7 @@ def complete(
             f"The file of {task} starts runs when it is imported, and each worker imports it. Put "
             "that call under if __name__ == '__main__'."
         )
-    driver = _Driver(runs, store, on_status)
+    driver = _Driver(runs, store, surroundings, on_status)
     if driver.missing:
         try_writing(store.path("record"))
     there = Store(store.folder.absolute())  # a worker may be in another folder
@@ -136,10 +152,15 @@ class _Driver:
     """The state of a sweep. A status takes the same time however many runs have ended."""
 
     def __init__(
-        self, runs: Sequence[Run], store: Store, on_status: Callable[[Status], None]
+        self,
+        runs: Sequence[Run],
+        store: Store,
+        surroundings: Session,
+        on_status: Callable[[Status], None],
     ) -> None:
-        self.store, self.on_status = store, on_status
+        self.store, self.surroundings, self.on_status = store, surroundings, on_status
         self.missing = {run.id: run for run in runs}
+        self.numbers = {run_id: number for number, run_id in enumerate(self.missing)}
         self.total = len(self.missing)
         self.command = environment.command(sys.argv)
         self.records: dict[str, Record] = {}
@@ -151,7 +172,7 @@ class _Driver:
         for record in store.read():
             if record["status"] == FAILED:
                 self.failed_before[record["id"]] = record
-            else:
+            elif _is_whole(record["id"], store, surroundings):
                 self._count(record)
         if not self.missing:
             self._tell(None)
@@ -170,9 +191,12 @@ class _Driver:
             time.sleep(_POLL if self.missing else 0)
         return []
 
-    def known(self, run: Run) -> tuple[str, Record | None]:
+    def known(self, run: Run) -> tuple[Session, str, Record | None]:
         """Arguments of `_work` beyond the run and the store."""
-        return self.command, self.failed_before.get(run.id)
+        own = dataclasses.replace(
+            self.surroundings, number=self.numbers[run.id], functions=carried_by([run])
+        )
+        return own, self.command, self.failed_before.get(run.id)
 
     def ended(self, record: Record | None) -> None:
         """A worker has ended a run, or left it to another sweep."""
@@ -214,7 +238,8 @@ class _Driver:
         """Count what another sweep in the same folder has ended."""
         for run_id in self.missing.keys() & self.store.written():
             record = self.store.get(run_id)
-            if record is not None and _is_news(record, self.failed_before.get(run_id)):
+            is_news = record is not None and _is_news(record, self.failed_before.get(run_id))
+            if record is not None and is_news and _is_whole(run_id, self.store, self.surroundings):
                 self._count(record)
                 self._tell(record)
 
@@ -240,20 +265,26 @@ def _is_news(record: Record, failed_before: Record | None) -> bool:
     return record["status"] == DONE or record != failed_before
 
 
-def _work(run: Run, store: Store, command: str, failed_before: Record | None) -> Record | None:
-    """Execute one run on one thread and write its record; None if another process is at it."""
-    import torch  # noqa: PLC0415  # readers of records need none
+def _is_whole(run_id: str, store: Store, surroundings: Session) -> bool:
+    """Whether the weights of a run are there, if they are wanted."""
+    return not surroundings.save or session.weights_of(store.folder, run_id).is_file()
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with store.claim(run.id) as mine:
-            if not mine:
-                return None
-            record = store.get(run.id)
-            if record is None or not _is_news(record, failed_before):
-                record = run.execute(command)
-                store.write(record)
-    finally:
-        torch.set_num_threads(threads)
-    return record
+
+def _work(
+    run: Run,
+    store: Store,
+    surroundings: Session,
+    command: str,
+    failed_before: Record | None,
+) -> Record | None:
+    """Execute one run and write its record; None if another process is at it."""
+    weights = session.weights_of(store.folder, run.id)
+    with store.claim(run.id) as mine, session.running(surroundings, weights):
+        if not mine:
+            return None
+        record = store.get(run.id)
+        done = record is not None and _is_whole(run.id, store, surroundings)
+        if record is None or not done or not _is_news(record, failed_before):
+            record = run.execute(command)
+            store.write(record)
+        return record

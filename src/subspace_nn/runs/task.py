@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from subspace_nn.common.checks import require
-from subspace_nn.common.errors import InputError
+from subspace_nn.common.errors import InputError, unknown_name
 
 Result = Mapping[str, Any]
 Check = Callable[[Mapping[str, Any]], list[str]]
@@ -205,6 +205,9 @@ class Named:
 #: Where a task is that stands in the ids of runs under another name.
 PLACES = {"mnist": "subspace_nn.tasks.images:train_mnist"}
 
+#: Functions that this process has defined and no other can import, by the name in their runs.
+CARRIED: dict[str, Callable[..., Result]] = {}
+
 #: Trains what a function gives: a module and its data.
 OWN = "subspace_nn.tasks.own:train"
 
@@ -221,6 +224,45 @@ _RECIPE_2018 = {
     "batch_size": 128,
     "epochs": 100,
 }
+
+#: The recipe of 2017, for its conv net and its fc net ("Optimizing subspaces").
+_RECIPE_2017 = {
+    "projection": "orthonormal",
+    "init": "2017",
+    "scale": "none",
+    "lr": 0.003,
+    "beta2": 0.99,
+    "schedule": "constant",
+    "epochs": 10,
+}
+
+#: Recipes by name, as in `train --recipe 2017`: arguments of the task "mnist".
+RECIPES: Mapping[str, Mapping[str, Any]] = {"2017": _RECIPE_2017, "2018": _RECIPE_2018}
+
+
+def recipe(name: str, model: str) -> dict[str, Any]:
+    """The arguments that a recipe stands for.
+
+    Args:
+        name: a key of `RECIPES`.
+        model: name of the net that is trained: in 2017 conv had dropout, and fc had none.
+
+    Returns:
+        The arguments.
+
+    Raises:
+        InputError: if there is no such recipe.
+
+    Example:
+        >>> recipe("2017", "conv")["dropout"], "dropout" in recipe("2017", "fc")
+        (0.5, False)
+    """
+    if name not in RECIPES:
+        raise InputError(unknown_name("recipe", name, RECIPES))
+    dropout = {"dropout": 0.5} if (name, model) == ("2017", "conv") else {}
+    return {**RECIPES[name], **dropout}
+
+
 _ABSOLUTE_90 = {"threshold": 90.0, "kind": "absolute"}
 _BY_HEART = {"model": "fc", "shuffled": "labels", "images": 5000, "epochs": 100}
 

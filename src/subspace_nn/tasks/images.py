@@ -12,8 +12,10 @@ from subspace_nn.common.checks import one_of, whole
 from subspace_nn.common.errors import problems_of
 from subspace_nn.format import container
 from subspace_nn.runs.packed import averages
+from subspace_nn.runs.session import keep
 from subspace_nn.runs.task import configured
-from subspace_nn.tasks.classifier import fit
+from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.classifier import History, fit
 from subspace_nn.tasks.config import FULL, RunConfig
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, find_fashion_mnist, mnist
 from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, Zeroth
@@ -99,6 +101,20 @@ def train_mnist(config: RunConfig) -> dict[str, Any]:
     """
     net = config.build()
     history = fit(net, prepared("mnist", "nothing", 60_000), config, seed=config.seed)
+    keep(net)
+    return result(net, history)
+
+
+def result(net: Subspace, history: History) -> dict[str, Any]:
+    """What a record of the task "mnist" says of a training.
+
+    Args:
+        net: the trained net.
+        history: the course of its training.
+
+    Returns:
+        As `train_mnist`.
+    """
     last = history.evaluations[-1]
     return {
         "D": net.D,
@@ -127,6 +143,7 @@ def train(config: ImagesConfig) -> dict[str, Any]:
     net = config.build()
     data = prepared(config.data, config.shuffled, config.images)
     history = fit(net, data, config.method(), seed=config.seed)
+    keep(net)
     last = history.evaluations[-1]
     measured = "train_accuracy" if config.shuffled == "labels" else "test_accuracy"
     return {

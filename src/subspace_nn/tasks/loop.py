@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.runs import session
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -113,16 +114,17 @@ def find_device(name: str) -> torch.device:
         name: "auto", "cpu", "cuda", "cuda:1", "mps".
 
     Returns:
-        The device; for "auto" CUDA if available, else the CPU.
+        The device; for "auto" that of the sweep, or CUDA if available, else the CPU.
 
     Raises:
         InputError: if the name is unknown or the machine has no such device.
     """
+    name = session.device() if name == "auto" else name
     kind = name.partition(":")[0]
     if kind not in DEVICES or name.startswith("auto:"):
         raise InputError(unknown_name("device", name, DEVICES, _OTHER_NAMES.get(kind.lower())))
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -133,4 +135,5 @@ def find_device(name: str) -> torch.device:
         raise InputError(
             f"Device {name!r} cannot be used here: {reason}. Use auto or cpu."
         ) from None
+    session.computes_on(name)
     return device

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -12,6 +13,7 @@ from subspace_nn.common.checks import number, one_of, plain, require, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.projections import parse
 from subspace_nn.runs.run import find_task
+from subspace_nn.runs.session import keep
 from subspace_nn.runs.task import VARIADIC, checked
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Subspace
@@ -141,31 +143,45 @@ def train(
         grid = {"levels": levels, "price": price}
         recipe = Recipe(epochs, lr=lr, schedule=made.schedule, stages=stages, **grid)
         losses = _fit(net, made, recipe, seed, where)
-        outputs, targets = _outputs(net, made.test, where)
+        outputs, targets = outputs_of(net, made.test, where)
+    keep(net)
     last = losses[-(len(losses) // epochs) :]
     return {
         "D": net.D,
         "dim": net.dim,
         "steps": len(losses),
         "train_loss": sum(last) / len(last),
-        "test_loss": float(_loss(made)(outputs, targets)),
-        **_score(made, outputs, targets),
+        **judged(made, outputs, targets),
     }
 
 
-def make(problem: str, seed: int, options: Mapping[str, Any]) -> Problem:
-    """Call the function that gives a module and its data.
+def judged(made: Problem, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+    """The loss and the metric of a problem.
+
+    Args:
+        made: the problem.
+        outputs: of the whole test set.
+        targets: of the whole test set.
+
+    Returns:
+        `test_loss`, and `test_accuracy` in percent or `test_score`.
+    """
+    return {"test_loss": float(_loss(made)(outputs, targets)), **_score(made, outputs, targets)}
+
+
+def make(problem: str, seed: int = 0, options: Mapping[str, Any] = MappingProxyType({})) -> Problem:
+    """Call the function that gives a problem.
 
     Args:
         problem: `package.module:function`.
-        seed: given to the function if it takes one.
-        options: further arguments.
+        seed: for a function that takes one.
+        options: its other arguments.
 
     Returns:
         The problem.
 
     Raises:
-        InputError: if the function does not give one.
+        InputError: if it gives something else.
     """
     function = find_task(problem)
     seeded = {"seed": seed} if "seed" in function.parameters else {}
@@ -292,7 +308,20 @@ def _classify(outputs: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy(outputs, targets.long())
 
 
-def _outputs(net: Subspace, test: Batches, where: torch.device) -> tuple[Tensor, Tensor]:
+def outputs_of(net: nn.Module, test: Batches, where: torch.device) -> tuple[Tensor, Tensor]:
+    """What a net computes for the test set.
+
+    Args:
+        net: on the device; in evaluation mode afterwards.
+        test: batches of (inputs, targets).
+        where: the device.
+
+    Returns:
+        All outputs, and all targets.
+
+    Raises:
+        InputError: if there is no batch.
+    """
     net.eval()
     with torch.no_grad():
         pairs = [(net(x), y) for x, y in _pairs(test, where)]
@@ -302,7 +331,7 @@ def _outputs(net: Subspace, test: Batches, where: torch.device) -> tuple[Tensor,
     return torch.cat(outputs), torch.cat(targets)
 
 
-def _score(made: Problem, outputs: Tensor, targets: Tensor) -> dict[str, Any]:
+def _score(made: Problem, outputs: Tensor, targets: Tensor) -> dict[str, float]:
     """The test metric: the problem's own, or the accuracy in percent of a classifier."""
     if made.score is not None:
         return {"test_score": float(plain(made.score(outputs, targets)))}
