@@ -12,6 +12,7 @@ from subspace_nn.cli import measure_view as view
 from subspace_nn.common.errors import InputError
 from subspace_nn.dimension import Question, answers, command, label, measure, title
 from subspace_nn.dimension.answer import Notes, place, read
+from subspace_nn.dimension.words import summary
 from subspace_nn.runs.store import Store
 from tests.dimension import hostile
 
@@ -153,7 +154,7 @@ def test_two_hundred_hostile_files(block, measured, tmp_path):
     for answer in (answer for one in found for answer in one):  # what the views call
         words = [label(answer.question), title(answer.question), command(answer.question, "x")]
         words += [
-            *view.summary(answer).values(),
+            *summary(answer).values(),
             view.axis(answer.low, answer.low, answer.high, answer.D),
         ]
         assert all(isinstance(word, str) for word in words)

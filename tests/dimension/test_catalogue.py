@@ -42,7 +42,7 @@ def test_questions(asked, expected):
     (lambda: question("tyo"), "Unknown task 'tyo'. Did you mean 'toy'?"),
     (lambda: question("nowhere:train"), "cannot be imported"),
     (lambda: question("toy", thresh=1), "Unknown option 'thresh'. Did you mean 'threshold'?"),
-    (lambda: question(lambda dim, seed: dim + seed), "cannot be imported as"),
+    (lambda: question(object()), "A task is a name or a function, got object"),
 ])  # fmt: skip
 def test_mistakes(call, message):
     with pytest.raises(InputError) as caught:
@@ -91,9 +91,9 @@ def test_the_command_asks_the_same_again(asked):
 
 @pytest.mark.parametrize(("asked", "expected"), [
     (question("mnist-lenet"), "MNIST, LeNet"),
-    (question("mnist-lenet", {"epochs": 9}), "MNIST, LeNet, 9 epochs"),
+    (question("mnist-lenet", {"epochs": 9}), "MNIST, LeNet; epochs=9"),
     (question("mnist-lenet-2018"), "MNIST, LeNet, the recipe of 2018"),
-    (question("mnist", {"model": "lasagne-fc"}), "MNIST, model lasagne-fc"),
+    (question("mnist", {"model": "lasagne-fc"}), "MNIST; model=lasagne-fc"),
     (Question(SYNTHETIC), ""),
 ])  # fmt: skip
 def test_titles(asked, expected):

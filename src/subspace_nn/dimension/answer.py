@@ -1,6 +1,7 @@
 """The answer of a measurement, and its file: written atomically, checked when it is read."""
 
 import dataclasses
+import importlib
 import json
 import os
 import re
@@ -8,15 +9,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import is_number, is_whole
 from subspace_nn.common.errors import InputError
+from subspace_nn.dimension.catalogue import label
 from subspace_nn.dimension.doubts import Doubt
 from subspace_nn.dimension.plan import FULL_RUNS, Dim
 from subspace_nn.dimension.question import FULL, Question
 from subspace_nn.runs.store import ANSWERS, Store
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Why a measurement ended: the interval is as narrow as asked; it is so, but the results show why
 #: it cannot be trusted; the budget is exhausted; the full model itself does not reach an absolute
@@ -24,7 +29,7 @@ from subspace_nn.runs.store import ANSWERS, Store
 Stop = Literal["tight", "doubtful", "budget", "unreachable", "beyond"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """The answer of a measurement.
 
@@ -72,9 +77,37 @@ class Answer:
         return len(self.runs) - self.reused
 
     @property
+    def made_of(self) -> str:
+        """The number of runs, in words."""
+        return f"{len(self.runs)} run{'s' if len(self.runs) != 1 else ''}"
+
+    @property
     def bloat(self) -> float | None:
         """How many times more weights the model has than it needs: D / d_int."""
         return None if self.dim is None else self.D / self.dim
+
+    def __repr__(self) -> str:
+        """One line: what was asked, d_int with its interval, and on how many runs it rests."""
+        share = f"{100 * self.question.confidence:g} %"
+        found = "no d_int" if self.dim is None else f"d_int {self.dim:,}"
+        interval = f"({self.low:,} to {self.high:,}, {share})"
+        return f"Answer({label(self.question)}: {found} {interval}, {self.made_of}, {self.stopped})"
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the results against d, the threshold and the interval.
+
+        Args:
+            ax: matplotlib's axes to draw on; those of a new figure by default.
+
+        Returns:
+            The axes.
+        """
+        # The layer of figures is above this one.
+        return importlib.import_module("subspace_nn.report.measured").plot(self, ax)
+
+    def _repr_html_(self) -> str:
+        """The answer below a notebook's cell: its words and its figure."""
+        return importlib.import_module("subspace_nn.report.measured").html(self)
 
 
 @dataclass(frozen=True)

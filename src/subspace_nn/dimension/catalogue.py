@@ -1,19 +1,17 @@
 """Named tasks, and published values of their intrinsic dimensions."""
 
 import dataclasses
-import inspect
 import shlex
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.dimension.question import FULL, Question
-from subspace_nn.runs.run import find_task, resolve
+from subspace_nn.runs.functions import name_of
+from subspace_nn.runs.run import resolve
 from subspace_nn.runs.sweep import as_word
-from subspace_nn.runs.task import NAMED, OWN, Result, Task
+from subspace_nn.runs.task import NAMED, OWN, Result
 
 LI = "Li et al. 2018"
 
@@ -90,7 +88,7 @@ def question(
         task: a name of `KNOWN`; a task of `subspace_nn.runs`, which takes `dim` and `seed`; or a
             function without an argument `dim`, which gives a module and its data
             (`subspace_nn.tasks.own`). A function of the user's own is named
-            `package.module:function`, or given itself if it can be imported under its name.
+            `package.module:function`, or given itself.
         arguments: of the task, except for `dim` and `seed`; others keep their defaults.
         **definition: further fields of `Question`, such as threshold.
 
@@ -106,7 +104,7 @@ def question(
     """
     if odd := [name for name in definition if name not in _FLAGS]:
         raise InputError(*(unknown_name("option", name, _FLAGS) for name in odd))
-    base = _base(task if isinstance(task, str) else _name_of(task))
+    base = _base(task if isinstance(task, str) else name_of(task))
     return dataclasses.replace(
         base, arguments={**base.arguments, **(arguments or {})}, **definition
     )
@@ -255,48 +253,3 @@ def _base(task: str) -> Question:
     name, arguments = resolve(task, {"dim": FULL})
     del arguments["dim"]
     return Question(name, arguments)
-
-
-def _name_of(function: Callable[..., Result]) -> str:
-    """The name under which a worker can import a function."""
-    if isinstance(function, Task):
-        function = function.function
-    if not inspect.isroutine(function):
-        raise InputError(
-            "A task is a name or a function at the top level of a file, for workers import it; got "
-            f"{type(function).__name__}. Put the code that creates it into a function, such as one "
-            "that returns (module, train, test)."
-        )
-    module, name = function.__module__, function.__qualname__
-    if module == "__main__":
-        module = _script()
-    path = f"{module}:{name}"
-    try:
-        found = find_task(path)
-    except InputError as error:
-        raise InputError(
-            f"The function {name} cannot be imported as {path}, so that no worker could find it. "
-            "Put it at the top level of a file.",
-            *error.problems,
-        ) from None
-    if _file(found) != _file(function):
-        raise InputError(
-            f"{path}, which is what a worker would import for {name}, is in {_file(found)}, and "
-            f"the function in {_file(function)}. Give one of the two files another name."
-        )
-    return path
-
-
-def _script() -> str:
-    """The name under which others import a script: the argument of `python -m`, or its file's."""
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    return spec.name if spec else Path(getattr(main, "__file__", "")).stem
-
-
-def _file(function: Callable[..., Result]) -> str | None:
-    """Its source file, or that of the function it wraps; None if that is not known."""
-    try:
-        return inspect.getsourcefile(inspect.unwrap(function))
-    except TypeError:
-        return None

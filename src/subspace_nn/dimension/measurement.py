@@ -17,6 +17,7 @@ from subspace_nn.dimension.results import Results
 from subspace_nn.runs import engines
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run
+from subspace_nn.runs.session import Session
 from subspace_nn.runs.store import Store
 from subspace_nn.runs.sweep import Status, complete
 from subspace_nn.runs.task import Result
@@ -85,6 +86,9 @@ def measure(
     jobs: int = -1,
     address: str | None = None,
     options: Mapping[str, str | float] | None = None,
+    first: Sequence[int] = (),
+    device: str = "auto",
+    threads: int = 1,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Answer:
     """Measure the intrinsic dimension of a task in as few runs as it takes.
@@ -104,6 +108,9 @@ def measure(
         jobs: number of workers; -1 is one a core.
         address: of a running cluster.
         options: resources of a run, in the words of the cluster.
+        first: dimensions to try before those that are planned, one run each.
+        device: of each run, as for `sweep`.
+        threads: CPU threads of each run.
         on_progress: called before each batch, after each run, and at the end.
 
     Returns:
@@ -115,15 +122,18 @@ def measure(
     if not isinstance(question, Question):
         question = ask(question)
     check(question, budget)
+    surroundings = Session(device, threads)
+    require(surroundings.problems())
     store = Store(folder)
     notes = _notes(question, store)
     setting = engines.Setting(jobs, address, options or {}, store.folder.absolute() / f".{engine}")
     with engines.start(engine, setting) as parallel:
-        while runs := _next(now := _look(notes, store, budget)):
+        while runs := _next(now := _look(notes, store, budget), first):
             _check_done(runs, store, question.metric)
             notes = dataclasses.replace(notes, planned=tuple(map(_place_of, runs)), answer=None)
             notes.write(store.folder)
-            done = complete(runs, store, parallel, on_status=_reporting(now, runs, on_progress))
+            report = _reporting(now, runs, on_progress)
+            done = complete(runs, store, parallel, surroundings, on_status=report)
             _check_finished(done, store, question)
             notes = dataclasses.replace(notes, made=(*notes.made, *_new(notes, runs)), planned=())
     answer = _answer(now)
@@ -189,7 +199,7 @@ def _progress(notes: Notes, records: Iterable[Record], budget: int) -> Progress:
     return Progress(question, fitting, made, budget, results, found, left_out, planned)
 
 
-def _next(now: Progress) -> Sequence[Run]:
+def _next(now: Progress, first: Sequence[int]) -> Sequence[Run]:
     """The batch that was interrupted, or the next one; nothing at the end."""
     if now.planned:
         return now.planned
@@ -199,7 +209,8 @@ def _next(now: Progress) -> Sequence[Run]:
     for record in now.records:
         used.setdefault(record["arguments"]["dim"], set()).add(record["arguments"]["seed"])
     runs = []
-    for dim in _next_dims(now)[: now.left]:
+    wanted = [dim for dim in first if dim not in used][: now.question.batch]
+    for dim in (wanted or _next_dims(now))[: now.left]:
         run = now.question.run(dim, used.setdefault(dim, set()))
         used[dim].add(run.arguments["seed"])
         runs.append(run)

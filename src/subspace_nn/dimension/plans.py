@@ -21,14 +21,16 @@ class Planned:
         question: what is asked, checked.
         folder: of its records and its answer.
         budget: maximum number of new runs.
+        first: dimensions to try first.
     """
 
     question: Question
     folder: Path
     budget: int = BUDGET
+    first: Sequence[int] = ()
 
 
-_FLOATS = frozenset(("threshold", "precision", "confidence", "probe"))
+_FLOATS = frozenset(("threshold", "precision", "confidence"))
 
 
 def folder_of(task: str) -> Path:

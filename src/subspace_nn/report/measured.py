@@ -1,11 +1,65 @@
 """The picture of one measurement: the curve, the threshold, the interval."""
 
+from html import escape
+from typing import TYPE_CHECKING
+
 from subspace_nn.common import numbers
-from subspace_nn.dimension import Answer, published
+from subspace_nn.dimension import Answer, label, published
+from subspace_nn.dimension import title as known_title
+from subspace_nn.dimension.words import summary
 from subspace_nn.report.chart import DIMS, Axis, Chart, Point, Rule, Series, axis_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Of the picture that a measurement leaves, in points.
 SIZE = (520.0, 360.0)
+
+
+def plot(answer: Answer, ax: "Axes | None" = None) -> "Axes":
+    """Draw a measurement on axes of the user's.
+
+    Args:
+        answer: of the measurement.
+        ax: matplotlib's, to draw on; those of a new figure by default.
+
+    Returns:
+        The axes.
+    """
+    from subspace_nn.report.figures.panel import draw_on  # noqa: PLC0415  # imports matplotlib
+
+    if ax is None:
+        from matplotlib import pyplot as plt  # noqa: PLC0415  # which chooses a backend
+
+        _, ax = plt.subplots(layout="constrained")
+        ax.set_title(_title(answer))
+    draw_on(ax, chart(answer))
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def html(answer: Answer) -> str:
+    """A measurement as a part of a page: a table of words, and the figure.
+
+    Args:
+        answer: of the measurement.
+
+    Returns:
+        HTML that needs nothing else.
+    """
+    from subspace_nn.report import draw, svg  # noqa: PLC0415  # imports matplotlib
+
+    left = "style='text-align:left'"
+    rows = "".join(
+        f"<tr><th {left}>{escape(name)}</th><td {left}>{escape(value)}</td></tr>"
+        for name, value in summary(answer).items()
+    )
+    drawn = svg(draw(chart(answer, _title(answer))))
+    return f"<table>{rows}</table>{drawn[drawn.index('<svg') :]}"
+
+
+def _title(answer: Answer) -> str:
+    return known_title(answer.question) or label(answer.question)
 
 
 def chart(answer: Answer, title: str = "") -> Chart:
