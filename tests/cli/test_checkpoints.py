@@ -351,7 +351,7 @@ def test_a_tilde_is_the_home(words, command, here, monkeypatch):
 def test_a_net_of_ones_own_needs_its_module(verb, command):
     code, _, err = command(verb, path_of("hashed"))
     assert code == 2
-    assert "load(path, module)" in err if verb == "evaluate" else "--module" in err
+    assert "mine:function" in err if verb == "evaluate" else "--module" in err
 
 
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "uint16", "bool", "complex64"])

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from rich.console import Console
@@ -63,7 +64,7 @@ assert "torch" not in sys.modules
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "subspace-nn" in done.stdout or "0.1.0" in done.stdout
+    assert "subspace-nn" in done.stdout or version("subspace-nn") in done.stdout
 
 
 VERBS = [name for name in cli.app if not name.startswith("-")]
@@ -102,7 +103,9 @@ def test_a_number_is_not_cut_in_two_by_colours():
 
 def test_python_m_is_the_command():
     words = [sys.executable, "-m", "subspace_nn", "--version"]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "0.1.0\n"
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == (
+        version("subspace-nn") + "\n"
+    )
 
 
 def heads_first_line(*words, cwd):

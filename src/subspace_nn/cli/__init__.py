@@ -9,7 +9,8 @@ from subspace_nn.cli._app import app, main, register
 __all__ = ["app", "main"]
 
 register("train", "training:train")
-register("evaluate", "checkpoints:evaluate")
+register("evaluate", "evaluation:evaluate")
+register("show", "evaluation:show")
 register("certify", "certify:certify_file")
 register("inspect", "checkpoints:inspect")
 register("verify", "checkpoints:verify")
@@ -24,3 +25,4 @@ register("sweep", "sweeps:sweep")
 register("runs", "sweeps:list_runs")
 register("report", "reports:report")
 register("measure", "measure:measure")
+register("completion", "completion:completion")

@@ -19,17 +19,15 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
 
+from subspace_nn.cli.grammar import normal, value_of
 from subspace_nn.cli.mistakes import explain
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.common.text import visible
-from subspace_nn.runs.task import NAMED
+from subspace_nn.runs.task import NAMED, recipe
 
 #: Exit codes: a mistake of the user; Ctrl-C.
 BAD_INPUT, INTERRUPTED = 2, 130
-
-#: The task of the verb `train`.
-TRAINED = "mnist"
 
 T = TypeVar("T")
 
@@ -141,26 +139,28 @@ def _launch(
         ),
     ] = None,
 ) -> None:
-    tokens, named = _named(tokens)
+    words = normal(app, tokens)
+    words, named = _named(words)
     app.config = ((_toml(config),) if config else ()) + named
-    app(tokens, exit_on_error=False, print_error=False)
+    app(words, exit_on_error=False, print_error=False)
 
 
-def _named(tokens: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[cyclopts.config.Dict, ...]]:
-    """Replace the name of a task, as in `train mnist-lenet`, by the options that it stands for."""
-    verb, name = (*tokens, "", "")[:2]
-    if verb != "train" or name not in NAMED:
-        return tokens, ()
-    named = NAMED[name]
-    if named.task != TRAINED:
-        raise InputError(
-            f"train is for MNIST and writes a checkpoint; {name} is a task of another kind. Try "
-            f"subspace-nn sweep {name} dim=100, or subspace-nn measure {name}."
-        )
-    defaults = cyclopts.config.Dict(
-        dict(named.arguments), use_commands_as_keys=False, source=f"the task {name}"
-    )
-    return (verb, *tokens[2:]), (defaults,)
+def _named(words: list[str]) -> tuple[list[str], tuple[cyclopts.config.Dict, ...]]:
+    """Replace the name of a task or a recipe by the options of `train` that it stands for."""
+    verb, name = (*words, "", "")[:2]
+    if verb != "train":
+        return words, ()
+    arguments: dict[str, Any] = {}
+    if name in NAMED:
+        words = [verb, *words[2:]]
+        arguments = dict(NAMED[name].arguments)
+    if wanted := value_of(words, "--recipe"):
+        model = value_of(words, "--model") or arguments.get("model", "conv")
+        arguments |= recipe(wanted, model)
+    if not arguments:
+        return words, ()
+    source = f"the task {name}" if name in NAMED else f"the recipe {wanted}"
+    return words, (cyclopts.config.Dict(arguments, use_commands_as_keys=False, source=source),)
 
 
 def _toml(path: Path) -> cyclopts.config.Dict:

@@ -1,4 +1,4 @@
-"""The verbs of a checkpoint: evaluate, inspect, verify, diff, convert, combine, merge, export."""
+"""The verbs of a checkpoint: inspect, verify, diff, convert, combine, merge and export."""
 
 import contextlib
 import json
@@ -27,13 +27,10 @@ from subspace_nn.checkpoint.loading import MAX_ENTRIES, load
 from subspace_nn.cli import display
 from subspace_nn.cli._app import (
     Data,
-    Device,
     Terminal,
-    Threads,
     Trust,
     expanded,
     gather,
-    set_threads,
 )
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import one_of, require
@@ -46,7 +43,6 @@ from subspace_nn.models import MODELS
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.classifier import count_correct
 from subspace_nn.tasks.data import mnist
-from subspace_nn.tasks.loop import find_device
 
 #: Exit code of `diff` where two files differ.
 DIFFERENT = 1
@@ -82,7 +78,7 @@ def inspect(
     trust: Trust = False,
 ) -> None:
     """Show the content of a checkpoint, without building its net."""
-    saved = _read(file, trust=trust)
+    saved = read(file, trust=trust)
     size = file.stat().st_size
     if json_:
         tensors = {
@@ -97,7 +93,7 @@ def inspect(
 
 def verify(file: File, *, module: Module = None, trust: Trust = False) -> None:
     """Check that a checkpoint is intact, and that θ0 and P come out as they were saved."""
-    saved = _read(file, trust=trust)
+    saved = read(file, trust=trust)
     rows = {"content": "whole, as its digest says"}
     if _is_loadable(saved, module):
         _load(file, module, trust=trust)
@@ -122,7 +118,7 @@ def diff(
     trust: Trust = False,
 ) -> None:
     """Compare two checkpoints; exit code 1 if they differ, 0 if they are the same net."""
-    one, two = gather(a=lambda: _read(a, trust=trust), b=lambda: _read(b, trust=trust)).values()
+    one, two = gather(a=lambda: read(a, trust=trust), b=lambda: read(b, trust=trust)).values()
     rows = [*_differing_fields(one, two), *_differing_tensors(one, two)]
     if not rows:
         Terminal().print("The same.")
@@ -154,7 +150,7 @@ def convert(
 ) -> None:
     """Round ω to another dtype, and report its bytes and its accuracy on MNIST."""
     checked = gather(
-        saved=lambda: _read(file, trust=trust), out=lambda: _check_out(out, force=force)
+        saved=lambda: read(file, trust=trust), out=lambda: _check_out(out, force=force)
     )
     saved: Checkpoint = checked["saved"]
     rounded = saved.rounded(dtype)
@@ -193,29 +189,6 @@ def combine(
     write_sum(dict(zip(files, checked["weights"], strict=True)), out)
     terms = " + ".join(f"{w:g} · {f}" for f, w in zip(files, checked["weights"], strict=True))
     Terminal().print(f"{out} = {terms}, {out.stat().st_size:,} bytes", **_PLAIN)
-
-
-def evaluate(
-    file: File,
-    *,
-    data: Data = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    trust: Trust = False,
-) -> None:
-    """Count the test images that a checkpoint classifies correctly, from nothing but the file."""
-    checked = gather(
-        net=lambda: _load_packaged(file, trust=trust),
-        digits=lambda: mnist(data),
-        device=lambda: find_device(device),
-        threads=lambda: set_threads(threads),
-    )
-    net, test = checked["net"].to(checked["device"]), checked["digits"].test.to(checked["device"])
-    correct, loss = count_correct(net, test)
-    n = len(test.labels)
-    Terminal().print(
-        f"{correct:,} of {n:,} test images right: {100 * correct / n:.2f} % (loss {loss:.4f})"
-    )
 
 
 def merge(
@@ -377,7 +350,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
     return torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)))
 
 
-def _needs_module(saved: Checkpoint) -> bool:
+def needs_module(saved: Checkpoint) -> bool:
     """Whether a file names no net, or θ0 is the weights of a model that it only names."""
     return "model" not in saved.spec or "base" in saved.spec
 
@@ -393,22 +366,13 @@ def _net_for(file: Path, out: Path, module: str | None, *, trust: bool, force: b
     return checked["net"]
 
 
-def _read(file: Path, *, trust: bool) -> Checkpoint:
+def read(file: Path, *, trust: bool) -> Checkpoint:
+    """A checkpoint, of a limited size unless its author is trusted."""
     return container.read(file, None if trust else container.check_size)
 
 
-def _load_packaged(file: Path, *, trust: bool) -> Subspace:
-    """A net of the package, which a file is enough for."""
-    if _needs_module(_read(file, trust=trust)):
-        raise InputError(
-            f"{file}: evaluate is for the packaged nets, which a file names; this one is of a "
-            "module of your own. Load it in Python, with subspace_nn.load(path, module)."
-        )
-    return _load(file, None, trust=trust)
-
-
 def _load(file: Path, module: str | None, *, trust: bool) -> Subspace:
-    if module is None and _needs_module(_read(file, trust=trust)):
+    if module is None and needs_module(read(file, trust=trust)):
         raise InputError(
             f"{file} names no packaged net: give the function that makes its module, "
             "--module package.module:function."

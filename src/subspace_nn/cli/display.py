@@ -75,7 +75,8 @@ def rows(console: Console, table: Sequence[tables.Row], what: str = "runs") -> N
     """
     varying = set(tables.varying(table)) if len(table) > 1 else {n for row in table for n in row}
     names = dict.fromkeys(name for row in table for name in row if not name.endswith(tables.STD))
-    shown = [name for name in names if name in varying and name not in _NOT_SHOWN]
+    columns = [name for name in names if name in varying and name not in _NOT_SHOWN]
+    shown = _fitting(columns, table, console.width)
     grid = Table(box=None, header_style="bold")
     for name in shown:
         left = name in {"id", "status"}  # an id that is cut could not be copied
@@ -87,6 +88,23 @@ def rows(console: Console, table: Sequence[tables.Row], what: str = "runs") -> N
     shared = f"; the same in all: {', '.join(same)}" if same else ""
     count = f"{len(table)} {what if len(table) != 1 else what.removesuffix('s')}"
     console.print(Text(count + shared))
+    if hidden := [name for name in columns if name not in shown]:
+        console.print(Text(f"no room for {', '.join(hidden)}: --csv FILE has all"))
+
+
+def _fitting(names: Sequence[str], table: Sequence[tables.Row], width: int) -> list[str]:
+    """The columns that a width has room for; what names a run and judges it comes first."""
+    sizes = {name: 2 + max(len(name), *(len(_cell(row, name)) for row in table)) for name in names}
+    first = [n for n in ("id", "status", "model", "dim", "seed", "projection") if n in names]
+    rest = [name for name in names if name not in {*first, *tables.DESCRIPTIVE}]
+    # Results come behind the arguments of a row.
+    ranked = [*first, *reversed(rest), *(name for name in names if name in tables.DESCRIPTIVE)]
+    kept: set[str] = set()
+    for name in dict.fromkeys(ranked):
+        if sizes[name] <= width or not kept:
+            kept.add(name)
+            width -= sizes[name]
+    return [name for name in names if name in kept]
 
 
 def failures(console: Console, records: Sequence[Record]) -> None:
@@ -138,6 +156,19 @@ def sweep(
                 console.print(view.line(status.latest), markup=False, highlight=False)
 
         yield show
+
+
+def lines(runs: Sequence[Run], store: Store) -> Callable[[Mapping[str, Any]], str]:
+    """What says in a line how a run of a sweep ended.
+
+    Args:
+        runs: of the sweep.
+        store: where their records go.
+
+    Returns:
+        A function of a record.
+    """
+    return _SweepView(runs, store).line
 
 
 class _SweepView:

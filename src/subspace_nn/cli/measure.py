@@ -1,6 +1,7 @@
 """`measure`: how many parameters a model needs."""
 
 import inspect
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,15 +11,18 @@ from cyclopts import Parameter
 from subspace_nn.cli import display
 from subspace_nn.cli import measure_view as view
 from subspace_nn.cli._app import Terminal, gather, interruptible, show_problems
-from subspace_nn.cli.workers import Workers
+from subspace_nn.cli.workers import RecipeName, Workers, both, logging, with_recipe
 from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError, problems_of
 from subspace_nn.dimension import BUDGET, KNOWN, Question, check, label, question
 from subspace_nn.dimension import measure as run
 from subspace_nn.dimension import title as known_title
 from subspace_nn.dimension.plans import Planned, folder_of, parse
 from subspace_nn.dimension.question import Better, Threshold
+from subspace_nn.dimension.words import summary
 from subspace_nn.report import draw, measured, png
+from subspace_nn.runs.grid import axis
 from subspace_nn.runs.store import ANSWERS, Store
 from subspace_nn.runs.sweep import parse_assignments
 
@@ -40,14 +44,7 @@ def measure(
     ] = None,
     kind: Annotated[
         Threshold | None,
-        Parameter(
-            help="relative (a share of the full model's mean), gain (of its gain over --probe) "
-            "or absolute (the metric)."
-        ),
-    ] = None,
-    probe: Annotated[
-        float | None,
-        Parameter(help="For the kind gain: the metric of, say, a linear probe. Turns it on."),
+        Parameter(help="relative (a share of the full model's mean) or absolute (the metric)."),
     ] = None,
     metric: Annotated[str | None, Parameter(help="Which value of the task's result.")] = None,
     better: Annotated[
@@ -66,6 +63,8 @@ def measure(
     most: Annotated[
         int | None, Parameter(help="Largest dimension to try, except for the full model.")
     ] = None,
+    dim: Annotated[str | None, Parameter(help="Dimensions to try first, as in 10,30,100.")] = None,
+    recipe: RecipeName = None,
     out: Annotated[
         Path | None, Parameter(help="Folder of the records; results/measure/TASK by default.")
     ] = None,
@@ -73,12 +72,11 @@ def measure(
 ) -> None:
     """Measure how many free parameters a task needs, with a confidence interval.
 
-    Examples: measure toy, or measure mnist-fc epochs=2 --precision 0.1, or measure mine.toml
+    Examples: measure toy, or measure mnist-fc --epochs 2 --precision 0.1, or measure mine.toml
     """
     fields = {
         "threshold": threshold,
-        "kind": kind or (None if probe is None else "gain"),
-        "probe": probe,
+        "kind": kind,
         "metric": metric,
         "better": better,
         "precision": precision,
@@ -91,27 +89,42 @@ def measure(
 
     def planned() -> list[Planned]:
         if task.endswith(".toml"):
-            return _file(Path(task), [*words, *_given(fields, budget, out)])
-        return [Planned(_question(task, words, fields, budget), out or folder_of(task), budget)]
+            return _file(Path(task), [*words, *_given({**fields, "recipe": recipe}, budget, out)])
+        assigned, rest = _assigned(words)
+        arguments = with_recipe(recipe, task, assigned)
+        asked = _question(task, arguments, fields, budget)
+        if dim is not None:
+            rest = parse_assignments([f"dim={dim}"])["dim"]
+        first = _dims(rest, asked)
+        return [Planned(asked, out or folder_of(task), budget, first)]
 
     checked = gather(planned=planned, workers=workers.arguments)
     for one in checked["planned"]:
-        _run(one, checked["workers"])
+        _run(one, checked["workers"], workers.log)
 
 
-def _run(one: Planned, workers: Mapping[str, Any]) -> None:
+def _run(one: Planned, workers: Mapping[str, Any], log: str | None) -> None:
     show_problems(Store(one.folder).read().problems)
     console, asked = Terminal(), one.question
     title = known_title(asked) or label(asked)
-    with view.progress(console, f"{title}: how many free parameters?") as show:
+    heading = f"{title}: how many free parameters?"
+    with logging(log, one.folder) as logger, view.progress(console, heading) as show:
         answer = run(
-            asked, one.folder, budget=one.budget, on_progress=interruptible(show), **workers
+            asked,
+            one.folder,
+            budget=one.budget,
+            first=one.first,
+            on_progress=both(interruptible(show), logger),
+            **workers,
         )
     place = one.folder / ANSWERS
     picture = draw(measured.chart(answer, title), measured.SIZE)
     write_atomically(place / f"{asked.name}.png", png(picture))
     files = f"{place / asked.name}.json and .png"
-    display.facts(console, view.summary(answer) | {"answer": files})
+    display.facts(console, summary(answer) | {"answer": files})
+    console.print(
+        f"Next: subspace-nn report {shlex.quote(str(one.folder))}", markup=False, soft_wrap=True
+    )
 
 
 def _file(path: Path, words: Sequence[str]) -> list[Planned]:
@@ -131,11 +144,26 @@ def _given(fields: Mapping[str, Any], budget: int, out: Path | None) -> list[str
     return [f"--{name}" for name, value in every.items() if value != usual[name].default]
 
 
-def _question(task: str, words: Sequence[str], fields: Mapping[str, Any], budget: int) -> Question:
+def _assigned(words: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """The arguments of the task, and dim, which the measurement sets itself."""
+    assigned = parse_assignments(words)
+    return assigned, assigned.pop("dim", None)
+
+
+def _dims(value: Any, asked: Question) -> list[int]:
+    """The dimensions to try first."""
+    dims: list[Any] = [] if value is None else list(axis(value))
+    require(*(whole("dim", dim, asked.least, asked.most) for dim in dims))
+    return dims
+
+
+def _question(
+    task: str, arguments: Mapping[str, Any], fields: Mapping[str, Any], budget: int
+) -> Question:
     """The question, checked; a field that is not given keeps the task's own."""
     given = {name: value for name, value in fields.items() if value is not None}
     try:
-        asked = question(task, parse_assignments(words), **given)
+        asked = question(task, arguments, **given)
     except InputError as error:  # the rest would be wrong for any other task, too
         rest = problems_of(lambda: check(question("toy", **given), budget))
         raise InputError(*error.problems, *rest) from None

@@ -9,23 +9,15 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from subspace_nn.common.numbers import duration, spread
-from subspace_nn.dimension.answer import Answer
-from subspace_nn.dimension.catalogue import published
+from subspace_nn.common.numbers import duration
 from subspace_nn.dimension.measurement import Progress
-from subspace_nn.dimension.question import FULL, Question
+from subspace_nn.dimension.question import FULL
 from subspace_nn.runs.run import Run
 
 #: Characters of the axis from 1 to D, in log d: at most, and in a narrow terminal.
 _WIDTH, _LEAST = 48, 12
 #: Characters of the rest of a line: number of runs, estimate, ends of the interval.
 _WORDS = 44
-
-_NOT_FOUND = {
-    "unreachable": "not found: the full model does not reach the threshold",
-    "budget": "not found: the budget went to the full model",
-    "beyond": "not found: even the largest dimension to try falls short",
-}
 
 
 @contextmanager
@@ -49,15 +41,15 @@ def progress(console: Console, title: str) -> Generator[Callable[[Progress], Non
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
         def show(now: Progress) -> None:
-            for line in titles:  # not before there is something to show: it may be a mistake
-                console.print(line, soft_wrap=True)
+            for words in titles:  # not before there is something to show: it may be a mistake
+                console.print(words, soft_wrap=True)
             live.update(
                 Group(*_running(now, clock.remaining(now))) if now.planned else "", refresh=True
             )
             if now.status is None and terminal:
-                console.print(_line(now, width), no_wrap=True, overflow="ellipsis", crop=True)
+                console.print(line(now, width), no_wrap=True, overflow="ellipsis", crop=True)
             elif now.status is None:
-                console.print(_line(now, width) + _next(now, clock.remaining(now)), soft_wrap=True)
+                console.print(line(now, width) + _next(now, clock.remaining(now)), soft_wrap=True)
 
         yield show
 
@@ -107,71 +99,16 @@ class _Clock:
         return f", {duration(seconds)} at most"
 
 
-def summary(answer: Answer) -> dict[str, str]:
-    """An answer in words.
+def line(now: Progress, width: int = _WIDTH) -> Text:
+    """The state of a measurement in one line: runs, the interval on its axis, in numbers.
 
     Args:
-        answer: of a measurement.
+        now: the state.
+        width: of the axis, in characters.
 
     Returns:
-        Values by name.
+        The line.
     """
-    asked = answer.question
-    full = spread(answer.full, answer.full_std, ".4g", ".2g")
-    rows = {
-        "full model": f"{asked.metric} {full}, n = {answer.full_n}",
-        "threshold": f"{answer.threshold:.4g} ({_rule(asked)})",
-    }
-    if answer.dim is None:
-        rows["d_int"] = _NOT_FOUND[answer.stopped]
-    else:
-        confidence = f"{100 * asked.confidence:g} % interval"
-        rows["d_int"] = f"{answer.dim:,}, {confidence} {answer.low:,} to {answer.high:,}"
-        rows["D / d_int"] = f"{answer.bloat:,.1f} (D = {answer.D:,})"
-    for value in published(asked):
-        rows[value.source] = f"{value.dim:,}" + (f" ({value.note})" if value.note else "")
-    if warnings := [_WARNINGS[doubt] for doubt in answer.doubts] + _direction(answer):
-        rows["warning"] = ". ".join(warnings)
-    rows["runs"] = f"{len(answer.runs)} ({answer.seconds / 60:.1f} min in total)"
-    if answer.reused:
-        rows["runs"] += f", {answer.reused} of them reused"
-    if answer.left_out:
-        rows["left out"] = ", ".join(f"{n} ({why})" for why, n in answer.left_out.items())
-    rows["stopped"] = _STOPPED[answer.stopped].format(precision=f"{100 * asked.precision:g} %")
-    return rows
-
-
-_STOPPED = {
-    "tight": "the interval is as narrow as requested ({precision})",
-    "doubtful": "the interval is as narrow as requested ({precision}), but see the warning",
-    "budget": "budget exhausted; rerun with a larger --budget to continue",
-    "unreachable": "more runs would not help",
-    "beyond": "rerun with a larger --most to continue",
-}
-
-_WARNINGS = {
-    "falls": (
-        "the mean falls as d grows, by more than noise: this is the last crossing, from which on "
-        "every d reaches the threshold"
-    ),
-    "kinds": (
-        "the results are of two kinds, as if some seeds fail: the interval may be too narrow. Look "
-        "at 20 seeds of one d"
-    ),
-}
-
-
-def _direction(answer: Answer) -> list[str]:
-    """A warning if the metric gets worse with d, as when a loss is taken as higher is better."""
-    sign = 1 if answer.question.better == "higher" else -1
-    means = [sign * point["mean"] for point in answer.points]
-    if not means or means[0] <= max(sign * answer.full, sign * answer.threshold, *means[1:2]):
-        return []
-    other = "lower" if answer.question.better == "higher" else "higher"
-    return [f"the smallest d beats the full model: did you mean --better {other}?"]
-
-
-def _line(now: Progress, width: int) -> Text:
     runs = f"{len(now.records):3} runs"
     found, results = now.found, now.results
     if found is None or results is None:
@@ -204,13 +141,3 @@ def _listed(runs: Sequence[Run]) -> str:
     counts = {dim: dims.count(dim) for dim in dims}
     names = {dim: FULL if dim == FULL else f"d = {dim:,}" for dim in counts}
     return ", ".join(f"{n} × {names[dim]}" if n > 1 else names[dim] for dim, n in counts.items())
-
-
-def _rule(asked: Question) -> str:
-    if not asked.relative:
-        return "absolute"
-    if asked.probe is not None:
-        return f"{100 * asked.threshold:g} % of the full model's gain over {asked.probe:g}"
-    if asked.better == "higher":
-        return f"{100 * asked.threshold:g} % of the full model's mean"
-    return f"the full model's mean over {asked.threshold:g}"

@@ -9,22 +9,25 @@ from cyclopts import Parameter
 
 from subspace_nn.cli import display
 from subspace_nn.cli._app import BAD_INPUT, Terminal, app, gather, interruptible, show_problems
-from subspace_nn.cli.workers import Workers
+from subspace_nn.cli.workers import Log, RecipeName, Workers, both, logging, with_recipe
 from subspace_nn.common.atomic import try_writing, write_atomically
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.runs import tables
+from subspace_nn.runs.grid import opening, packaged, read
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run
+from subspace_nn.runs.session import weights_of
 from subspace_nn.runs.store import Store, stores
 from subspace_nn.runs.sweep import expand, parse, parse_assignments
 from subspace_nn.runs.sweep import sweep as run_all
-from subspace_nn.runs.task import NAMED
+from subspace_nn.runs.task import NAMED, OWN
 
 _Word = Annotated[
     str,
     Parameter(
-        help="A sweep file, or a task (a name, or your own package.module:function); then "
-        "name=value words: a comma or range(a,b) makes an axis."
+        help="A sweep file (your own, or the name of a packaged one), or a task (a name, or your "
+        "own package.module:function); then name=value or --name value for its arguments: a comma "
+        "or range(a,b) makes an axis."
     ),
 ]
 _LOCAL = Workers()
@@ -36,34 +39,44 @@ def sweep(
         str | None,
         Parameter(help=f"Your own package.module:function, or one of {', '.join(NAMED)}."),
     ] = None,
+    recipe: RecipeName = None,
     out: Annotated[
         Path | None, Parameter(help="Folder of the records; results/FILE if not given.")
     ] = None,
+    save: Annotated[
+        bool, Parameter(help="Keep the weights of each run, in FOLDER/weights.")
+    ] = False,
     workers: Workers = _LOCAL,
 ) -> None:
     """Make many runs; those that are finished are kept.
 
-    Examples: sweep experiments/fc-2017.toml, or sweep mnist-fc dim=10,30,100 seed=range(0,5)
+    Examples: sweep conv-small-2017, or sweep mnist-fc --dim 10,30,100 --seed "range(0,5)"
     """
     if not words and task is None:
         app.help_print(["sweep"])
         return
     checked = gather(
-        runs=lambda: _runs(words, task),
+        runs=lambda: _runs(words, task, recipe),
         workers=workers.arguments,
     )
-    runs, name = checked["runs"]
+    runs, name, comment = checked["runs"]
     store = Store(out or Path("results") / name)
     console = Terminal()
-    with display.sweep(console, runs, store) as show:
-        records = run_all(runs, store, on_status=interruptible(show), **checked["workers"])
+    if comment:
+        console.print(comment, markup=False)
+    with logging(workers.log, store.folder) as logger, display.sweep(console, runs, store) as show:
+        watch = both(interruptible(show), logger)
+        records = run_all(runs, store, save=save, on_status=watch, **checked["workers"])
     display.rows(console, tables.means(records), "configurations")
     display.failures(console, records)
     done = sum(record["status"] == DONE for record in records)
     folder = shlex.quote(str(store.folder))
+    kept = any(weights_of(store.folder, record["id"]).exists() for record in records)
+    own = {f" {shlex.quote(str(run.arguments['problem']))}" for run in runs if run.task == OWN}
+    last = f"evaluate {folder}{''.join(own)}" if kept else f"runs {folder}"
     for line in (
         f"{done} of {len(records)} runs done, in {store.folder}",
-        f"Next: subspace-nn runs {folder}, or subspace-nn report {folder}",
+        f"Next: subspace-nn report {folder}, or subspace-nn {last}",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     show_problems(store.read().problems)
@@ -83,6 +96,7 @@ def list_runs(
     mean: Annotated[
         bool, Parameter(help="One row for all seeds: mean and standard deviation.")
     ] = False,
+    log: Log = None,
     pack: Annotated[
         bool,
         Parameter(help="Write the records of each folder into one file, FOLDER.jsonl."),
@@ -101,6 +115,10 @@ def list_runs(
         if path is not None:
             try_writing(path)
             write_atomically(path, encode(table))
+    with logging(log, folder) as logger:
+        for record in records:
+            if logger:
+                logger.record(record)
     for store in found if pack else ():
         path, number = store.pack()
         console.print(f"{path}: {number} runs", markup=False, soft_wrap=True)
@@ -122,27 +140,28 @@ def _tasks_and_files(words: tuple[str, ...]) -> tuple[list[str], list[Path]]:
     return tasks, [Path(word).expanduser() for word in others if word not in tasks]
 
 
-def _runs(words: tuple[str, ...], task: str | None) -> tuple[list[Run], str]:
-    """The runs that the words name, and the name of the folder for their records."""
-    tasks, files = _tasks_and_files(words)
+def _runs(
+    words: tuple[str, ...], task: str | None, recipe: str | None
+) -> tuple[list[Run], str, str]:
+    """The runs that the words name, the name of their folder, and what their file says of them."""
+    tasks, paths = _tasks_and_files(words)
     tasks += [task] if task else []
     overrides: dict[str, Any] = parse_assignments([word for word in words if "=" in word])
-    if len(tasks) > 1 or len(files) > 1:
-        many = ", ".join([*tasks, *map(str, files)])
+    if len(tasks) > 1 or len(paths) > 1:
+        many = ", ".join([*tasks, *map(str, paths)])
         raise InputError(f"Expected one task or one sweep file, got {many}.")
     task = tasks[0] if tasks else None
-    if not files:
-        return expand(task or "mnist", [overrides]), "sweep"
-    if files[0].suffix == ".py":
-        module = ".".join(files[0].with_suffix("").parts)
+    overrides = with_recipe(recipe, task, overrides)
+    if not paths:
+        return expand(task or "mnist", [overrides]), "sweep", ""
+    (path,) = paths
+    if path.suffix == ".py":
+        module = ".".join(path.with_suffix("").parts)
         raise InputError(f"A task is a function of a file: write {module}:FUNCTION.")
-    if not files[0].exists() and not files[0].suffix:
-        raise InputError(unknown_name("task or sweep file", str(files[0]), NAMED))
+    if not (path.exists() or path.suffix or path.name in packaged()):
+        raise InputError(unknown_name("task or sweep file", str(path), [*NAMED, *packaged()]))
+    text = read(path)
     try:
-        text = files[0].read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The sweep file {files[0]} cannot be read: {error}.") from None
-    try:
-        return parse(text, overrides, task=task), files[0].stem
+        return parse(text, overrides, task=task), path.stem, opening(text)
     except InputError as error:
-        raise InputError(*(f"{files[0]}: {problem}" for problem in error.problems)) from None
+        raise InputError(*(f"{path}: {problem}" for problem in error.problems)) from None

@@ -1,9 +1,13 @@
 """`train`: one net, and what it leaves."""
 
+import contextlib
+import dataclasses
 import json
+import shlex
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,25 +26,31 @@ from subspace_nn.cli._app import (
     set_threads,
 )
 from subspace_nn.cli.checkpoints import accuracy_change
+from subspace_nn.cli.workers import Log, RecipeName, both, logging
+from subspace_nn.common import environment
 from subspace_nn.common.atomic import try_writing, write_atomically
 from subspace_nn.common.checks import one_of, require
 from subspace_nn.common.claims import claim
 from subspace_nn.common.errors import InputError
 from subspace_nn.format.packing import CODED, ROUNDED
+from subspace_nn.runs.run import Run
+from subspace_nn.runs.store import HISTORY, Store
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.classifier import (
     DivergedError,
     History,
     InterruptedTraining,
+    Progress,
     count_correct,
     fit,
 )
 from subspace_nn.tasks.config import NetConfig, RunConfig, record
 from subspace_nn.tasks.data import Dataset, Split, mnist
+from subspace_nn.tasks.images import result
 from subspace_nn.tasks.loop import find_device
 from subspace_nn.tasks.recipe import Recipe
 
-CHECKPOINT, HISTORY, CURVE = "omega.safetensors", "history.json", "curve.png"
+CHECKPOINT, CURVE = "omega.safetensors", "curve.png"
 
 #: Bytes of the history and the plot, about.
 _MORE = 2**20
@@ -52,7 +62,8 @@ _OUTPUT, _MACHINE = Group("Output", sort_key=3), Group("Data and machine", sort_
 def train(
     *,
     net: Annotated[NetConfig, Parameter(name="*", group=_NET)] = NetConfig(),  # noqa: B008
-    recipe: Annotated[Recipe, Parameter(name="*", group=_RECIPE)] = Recipe(),  # noqa: B008
+    settings: Annotated[Recipe, Parameter(name="*", group=_RECIPE)] = Recipe(),  # noqa: B008
+    recipe: Annotated[RecipeName, Parameter(group=_RECIPE)] = None,
     out: Annotated[
         Path | None,
         Parameter(help="Folder for the results; runs/MODEL-DIM-SEED by default.", group=_OUTPUT),
@@ -70,16 +81,17 @@ def train(
         ),
     ] = None,
     data: Annotated[Data, Parameter(group=_MACHINE)] = None,
+    log: Annotated[Log, Parameter(group=_OUTPUT)] = None,
     device: Annotated[Device, Parameter(group=_MACHINE)] = "auto",
     threads: Annotated[Threads, Parameter(group=_MACHINE)] = None,
 ) -> None:
-    """Train a net on MNIST in a subspace; write a checkpoint, a history and a plot.
+    """Train a net in a subspace; write a checkpoint, a record, a history and a plot.
 
-    A named task sets the options: train mnist-lenet, or train mnist-fc-2018 --epochs 20. For other
-    data, models and optimisers see sweep and measure: they train every named task, such as
-    fashion-fc, and a function of your own that gives a module and its data.
+    A named task sets the options: train mnist-lenet, or train mnist-fc-2018 --epochs 20. Several
+    values, as in train --dim 10,30,100, and other tasks, as in train fashion-fc or train
+    mine:function, are a sweep, with its options, that keeps weights.
     """
-    config = RunConfig(**vars(net), **vars(recipe))
+    config = RunConfig(**vars(net), **vars(settings))
     dtype = dtype or (CODED if config.levels else None)
     folder = out or Path("runs") / f"{config.model}-{config.dim}-{config.seed}"
     checked = gather(
@@ -91,8 +103,24 @@ def train(
         dtype=lambda: require(one_of("dtype", dtype, ROUNDED) if dtype is not None else ()),
     )
     size = _MORE + checked["net"].omega.nbytes
+    run = Run.of("mnist", dataclasses.asdict(config)) if data is None else None
+    words = f", recipe of {recipe}" if recipe else ""
     with _claimed(folder, size=size, force=force):
-        _train(config, checked["net"], checked["digits"], folder, device=device, dtype=dtype)
+        Terminal().print(
+            f"{config.model}: {checked['net'].dim:,} free parameters for {checked['net'].D:,} "
+            f"weights{words}"
+        )
+        with logging(log, folder, folder.name, dataclasses.asdict(config)) as logger:
+            _train(
+                config,
+                checked["net"],
+                checked["digits"],
+                folder,
+                run,
+                logger=logger,
+                device=device,
+                dtype=dtype,
+            )
 
 
 def _digits(folder: Path | None) -> Dataset:
@@ -114,19 +142,27 @@ def _train(
     net: Subspace,
     digits: Dataset,
     folder: Path,
+    run: Run | None,
     *,
+    logger: Callable[[Progress], None] | None,
     device: str,
     dtype: str | None,
 ) -> None:
-    console = Terminal()
-    console.print(f"{config.model}: {net.dim:,} free parameters for {net.D:,} weights")
+    """Train and write; the record is that of a run on MNIST as it is, made to its end."""
+    console, started = Terminal(), datetime.now(UTC)
     stop: DivergedError | InterruptedTraining | None = None
     try:
         with display.progress(console, config) as show:
-            history = fit(net, digits, config, seed=config.seed, device=device, on_progress=show)
+            watch = both(show, logger)
+            history = fit(net, digits, config, seed=config.seed, device=device, on_progress=watch)
     except (DivergedError, InterruptedTraining) as caught:
         stop, history = caught, caught.history
+    _forget(folder)
     _write(folder, config, net, history)
+    if run is not None and stop is None:
+        seconds, where = history.evaluations[-1].seconds, str(net.omega.device)
+        command = environment.command(sys.argv)
+        Store(folder).write(run.done(result(net, history), started, seconds, where, command))
     rows = _summary(net, history, folder)
     if dtype is not None:
         rows |= _round(folder / CHECKPOINT, dtype, net, digits.test)
@@ -136,7 +172,12 @@ def _train(
         sys.exit(INTERRUPTED)
     if stop:
         raise stop
-    console.print(f"Next: subspace-nn evaluate {folder}", markup=False, soft_wrap=True)
+    there = shlex.quote(str(folder))
+    console.print(
+        f"Next: subspace-nn show {there}, or subspace-nn report {there}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _check_folder(folder: Path, *, force: bool) -> None:
@@ -167,6 +208,13 @@ def _claimed(folder: Path, *, size: int, force: bool) -> Generator[None]:
         _check_held(folder, force=force)  # the other one may have just ended
         try_writing(folder / CHECKPOINT, size)
         yield
+
+
+def _forget(folder: Path) -> None:
+    """Remove the record of the training whose results are overwritten."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, InputError):
+        earlier = json.loads((folder / HISTORY).read_text(encoding="utf-8"))["config"]
+        Store(folder).path(Run.of("mnist", earlier).id).unlink()
 
 
 def _round(path: Path, dtype: str, net: Subspace, test: Split) -> dict[str, str]:
