@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from subspace_nn.checkpoint.hub import from_pretrained, push_to_hub, save_pretrained
     from subspace_nn.checkpoint.loading import load
     from subspace_nn.common.errors import CheckpointError, DataError, InputError
-    from subspace_nn.dimension.measurement import measure
-    from subspace_nn.runs.sweep import sweep
+    from subspace_nn.notebook import curves, measure, records, show, sweep
     from subspace_nn.subspace.wrapper import Subspace
 
 __all__ = [
@@ -21,11 +20,14 @@ __all__ = [
     "Subspace",
     "certify",
     "combine",
+    "curves",
     "from_pretrained",
     "load",
     "measure",
     "push_to_hub",
+    "records",
     "save_pretrained",
+    "show",
     "sweep",
 ]
 
@@ -39,12 +41,15 @@ _HOMES = {
     "Subspace": "subspace.wrapper",
     "certify": "certificates.certificate",
     "combine": "checkpoint.arithmetic",
+    "curves": "notebook",
     "from_pretrained": "checkpoint.hub",
     "load": "checkpoint.loading",
-    "measure": "dimension.measurement",
+    "measure": "notebook",
     "push_to_hub": "checkpoint.hub",
+    "records": "notebook",
     "save_pretrained": "checkpoint.hub",
-    "sweep": "runs.sweep",
+    "show": "notebook",
+    "sweep": "notebook",
 }
 
 #: The modules that a user's program needs, as in `subspace_nn.models.build("conv")`.

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 from subspace_nn import bits, projections
@@ -24,6 +25,7 @@ from subspace_nn.subspace.choice import Adapters
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.memory import Memory, Weights
 from subspace_nn.subspace.selection import Patterns, Selection
+from subspace_nn.subspace.summary import summary
 from subspace_nn.subspace.theta import Scale, Theta, check_choices
 
 Theta0 = Literal["auto", "seed", "module"]
@@ -385,6 +387,20 @@ class Subspace(nn.Module):
         if adapter is None or adapter is self._adapters.active:
             raise InputError(f"{name!r} is in use: choose another first, as in set_adapter(None).")
         del self._adapters.named[name]
+
+    def summary(self) -> None:
+        """Print what is trained, tensor by tensor: shape, number of weights, σ, and where it is.
+
+        Example:
+            >>> net = Subspace(nn.Linear(20, 10), dim=15)
+            >>> net.summary()  # doctest: +ELLIPSIS +NORMALIZE_WHITESPACE
+            Linear
+            ...
+            Trained: 15 numbers, 7.143 % of 210 (15 in ω)
+            θ: D = 210 weights, D/d = 14.0, hashed, seed 0
+            Held: 0 weights
+        """
+        Console().print(summary(self))
 
     def theta(self) -> Tensor:
         """All weights as one vector, differentiable in ω.
