@@ -139,11 +139,11 @@ class Blocks:
             step: a factor, 1 by default.
 
         Returns:
-            Shape (*, d), in g's dtype or float32, whichever is wider.
+            Shape (*, d), in g's dtype.
         """
         wide = torch.promote_types(gradient.dtype, torch.float32)
         sums = self._sums(gradient.contiguous(), rows, wide).mul_(self._norm(wide))
-        return sums if step == 1 else sums.mul_(step)
+        return (sums if step == 1 else sums.mul_(step)).to(gradient.dtype)
 
     def _sums(self, gradient: Tensor, rows: slice, wide: torch.dtype) -> Tensor:
         """Σ s g over the rows of each parameter: shape (*, d), in the dtype `wide`."""
