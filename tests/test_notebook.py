@@ -25,6 +25,7 @@ class Handle:
 def cell(monkeypatch):
     handle = Handle()
     fake = types.ModuleType("IPython")
+    fake.version_info = (9, 0)
     fake.get_ipython = lambda: types.SimpleNamespace(kernel=True)
     shown = types.ModuleType("IPython.display")
     shown.HTML, shown.display = str, lambda *_, **__: handle
