@@ -12,7 +12,7 @@ from subspace_nn.format.packing import MOST_LEVELS, lowest
 from subspace_nn.subspace.wrapper import Subspace
 
 #: Shares of the training after which ω is on the grid, and after which the step is fixed.
-WARM, FROZEN = 0.3, 0.8
+WARM, FROZEN = 0.5, 0.9
 
 #: Adam moves the logarithm of the step by its learning rate divided by this.
 _SLOW = 100.0
@@ -29,8 +29,8 @@ class Quantised(torch.optim.Adam):
     The gradient at ω moves numbers v, the *latent* ones, as if rounding were the identity (the
     straight-through estimator: Bengio, Léonard and Courville, "Estimating or propagating gradients
     through stochastic neurons", 2013). The step s is trained, too (Esser et al., "Learned step
-    size quantization", 2020). For the first 30 % of the steps ω is not rounded; then s is the
-    step nearest to ω in squares; after 80 % it stays. s is always a number of bfloat16.
+    size quantization", 2020). For the first half of the steps ω is not rounded; then s is the
+    step nearest to ω in squares; after 90 % it stays. s is always a number of bfloat16.
 
     The net is on the grid after each step, so what is evaluated, or kept after an interruption, is
     what a file of dtype "coded" holds.
