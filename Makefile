@@ -59,7 +59,7 @@ report: $(INSTALLED) ## the page runs/report.html, and the tables of docs/
 
 # Evidence for what the documentation claims, in programs that are no benchmark: too slow for CI.
 evidence: $(INSTALLED) ## claims, damaged files, kills, coverage of intervals, into results/ (hours)
-	for name in claims fuzz kill_test measure_coverage measure_kill measure_pitfalls measure_toy optimisers; do \
+	for name in certificate_coverage claims fuzz kill_test measure_coverage measure_kill measure_pitfalls measure_toy optimisers; do \
 		$(BIN)/python -m evidence.$$name results/$$name.json || exit; done
 	$(BIN)/python -m tests.conformance.table
 

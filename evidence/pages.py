@@ -1,4 +1,4 @@
-"""The tables of docs/, and its one committed picture, generated from results/: nobody types them.
+"""The tables of docs/, and its committed pictures, generated from results/: nobody types them.
 
 python -m evidence.pages           (part of make report)
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import tables as benchmarks
+from evidence import certified
 from evidence import measure_coverage as coverage
 from evidence.blocks import fill
 from experiments.report import free_parameters, recipes
@@ -22,10 +23,13 @@ from subspace_nn.report.markdown import plain, table
 from subspace_nn.report.parts import measurements
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "measure", "results")]
+PAGES = [
+    ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "certificates", "measure", "results")
+]
 #: Of the picture, in points: its letters can be read on a phone.
 SIZE = (600.0, 430.0)
 PICTURE = ROOT / "docs" / "figures" / "free-parameters.svg"
+BITS = ROOT / "docs" / "figures" / "bits.svg"
 
 
 def main() -> None:
@@ -37,6 +41,7 @@ def main() -> None:
     (section,) = free_parameters.sections(_findings(results))
     (picture,) = section.pictures
     write_atomically(PICTURE, adaptive_svg(draw(picture.chart, SIZE)).encode())
+    write_atomically(BITS, adaptive_svg(draw(certified.chart(results), SIZE)).encode())
 
 
 @lru_cache(maxsize=1)
@@ -58,6 +63,11 @@ def _of_benchmark(name: str, results: Path) -> str:
 
 def _markdown(tables: Iterable[Table]) -> list[str]:
     return [text for one in tables for text in (plain(one.caption), table(one)) if text]
+
+
+def _of_certificates(make: Callable[[Path], Table | None], results: Path) -> str:
+    found = make(results)
+    return "Not measured yet." if found is None else table(found)
 
 
 def _pitfalls(results: Path) -> str:
@@ -119,10 +129,12 @@ def _recipes(net: str, results: Path) -> str:
 
 #: From the folder of results to Markdown.
 TABLES: dict[str, Callable[[Path], str]] = {
+    "certified": partial(_of_certificates, certified.certified),
     "coverage": _coverage,
     "intrinsic-dimensions": _intrinsic_dimensions,
     "measured": _measured,
     "pitfalls": _pitfalls,
+    "smallest": partial(_of_certificates, certified.smallest),
     **{f"2017-{net}": partial(_recipes, net) for net in ("conv", "fc")},
     **{name: partial(_of_benchmark, name) for name in benchmarks.TABLES},
 }

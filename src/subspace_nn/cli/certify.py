@@ -173,7 +173,7 @@ def _show(certificate: Certificate, file: Path, *, explain: bool) -> None:
         rows["test error"] = f"{100 * (c.test_error or 0):.2f} % of {c.test['n']:,}"
     rows["message"] = f"{c.bits:,.0f} bits ({c.bits / 8:,.0f} bytes)"
     if explain:
-        rows |= {f"  {name}": f"{bits:,.6g} bits" for name, bits in c.terms.items()}
+        rows |= {f"  {n}": f"{b:,.6g} bit{'s' * (b != 1)}" for n, b in c.terms.items()}
         rows |= {f"by {name}": f"{100 * bound:.4f} %" for name, bound in c.bounds.items()}
         rows["prior"] = c.prior or "data-free: nothing was learnt before"
         rows["file"] = f"{c.file['bytes']:,} bytes, SHA-256 {c.file['sha256']}"
