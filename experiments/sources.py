@@ -13,12 +13,12 @@ from subspace_nn.tasks.classifier import Progress, fit
 from subspace_nn.tasks.images import prepared
 from subspace_nn.tasks.recipe import Recipe
 
-#: The largest dim of the sweep: one recording serves all of them.
-_RANK = 128
+#: Directions that a recording keeps, at least: one recording serves several dims.
+_RANK = 32
 
 
 def learned(
-    source: str = "trajectory", dim: int = 32, first: int = 10, epochs: int = 2, seed: int = 0
+    source: str = "trajectory", dim: int = 32, first: int = 3, epochs: int = 1, seed: int = 0
 ) -> dict[str, Any]:
     """Train d numbers in a subspace from a training of all weights.
 
@@ -32,7 +32,7 @@ def learned(
     Returns:
         D, dim, how many numbers a checkpoint would hold, and both accuracies, in percent.
     """
-    full, recorder, before = _full(first, seed)
+    full, recorder, before = _full(first, seed, max(_RANK, dim))
     data = prepared("mnist", "nothing", 60_000)
     P: Projection | str = "hashed"
     if source == "trajectory":
@@ -56,12 +56,12 @@ def learned(
 
 
 @functools.lru_cache(maxsize=1)  # the runs of a seed follow one another
-def _full(epochs: int, seed: int) -> tuple[Subspace, sources.Recorder, float]:
+def _full(epochs: int, seed: int, rank: int) -> tuple[Subspace, sources.Recorder, float]:
     """All weights, trained and recorded every ten steps."""
     module = models.build("conv")
     D = sum(p.numel() for p in module.parameters())
     net = Subspace(module, D, "identity", seed=seed)
-    recorder = sources.Recorder(_RANK)
+    recorder = sources.Recorder(rank)
 
     def record(progress: Progress) -> None:
         if progress.step:
