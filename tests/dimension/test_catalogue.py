@@ -91,9 +91,9 @@ def test_the_command_asks_the_same_again(asked):
 
 @pytest.mark.parametrize(("asked", "expected"), [
     (question("mnist-lenet"), "MNIST, LeNet"),
-    (question("mnist-lenet", {"epochs": 9}), "MNIST, LeNet; epochs=9"),
+    (question("mnist-lenet", {"epochs": 9}), "MNIST, LeNet, 9 epochs"),
     (question("mnist-lenet-2018"), "MNIST, LeNet, the recipe of 2018"),
-    (question("mnist", {"model": "lasagne-fc"}), "MNIST; model=lasagne-fc"),
+    (question("mnist", {"model": "lasagne-fc"}), "MNIST, model lasagne-fc"),
     (Question(SYNTHETIC), ""),
 ])  # fmt: skip
 def test_titles(asked, expected):

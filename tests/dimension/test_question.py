@@ -23,6 +23,11 @@ ASKED = Question(SYNTHETIC, {"answer": 70})
     (Question(SYNTHETIC, threshold=90), ["share above 0 and at most 1, got 90"]),
     (Question(SYNTHETIC, threshold=-0.5), ["share above 0"]),
     (Question(SYNTHETIC, threshold=90, kind="absolute"), []),
+    (Question(SYNTHETIC, kind="gain", probe=0.7), []),
+    (Question(SYNTHETIC, kind="gain", probe=0.7, threshold=80), ["A gain threshold is a share"]),
+    (Question(SYNTHETIC, kind="gain"), ["needs a probe, and only that kind: the metric"]),
+    (Question(SYNTHETIC, probe=0.7), ["needs a probe, and only that kind"]),
+    (Question(SYNTHETIC, kind="gain", probe=float("inf")), ["probe must be a number"]),
     (Question(SYNTHETIC, threshold=float("nan")), ["threshold must be a number"]),
     (Question(SYNTHETIC, better="more", kind="rel"), ["Unknown better 'more'", "Unknown kind"]),
     (Question(SYNTHETIC, precision=0, confidence=1, batch=0, seed=-1), [
@@ -41,7 +46,7 @@ def test_problems(question, messages):
 def test_the_id_is_that_of_every_part():
     changed = {"task": "mnist", "arguments": {}, "metric": "x", "better": "lower",
                "threshold": 0.5, "kind": "absolute", "precision": 0.1, "confidence": 0.9,
-               "batch": 1, "seed": 1, "least": 2, "most": 9}  # fmt: skip
+               "batch": 1, "seed": 1, "least": 2, "most": 9, "probe": 0.5}  # fmt: skip
     assert set(changed) == {field.name for field in dataclasses.fields(Question)}
     ids = {ASKED.id} | {dataclasses.replace(ASKED, **{n: v}).id for n, v in changed.items()}
     assert len(ids) == 1 + len(changed)
@@ -165,6 +170,10 @@ def seen(question, figures):
 @pytest.mark.parametrize(("question", "threshold", "values"), [
     (Question(SYNTHETIC, metric="loss"), 1.8, [3.0]),
     (Question(SYNTHETIC, metric="loss", better="lower"), -2 / 0.9, [-3.0]),
+    (Question(SYNTHETIC, metric="loss", threshold=0.8, kind="gain", probe=1), 1.8, [3.0]),
+    (Question(SYNTHETIC, metric="loss", threshold=0.8, kind="gain", probe=-3), 1, [3.0]),
+    (Question(SYNTHETIC, metric="loss", better="lower", threshold=0.8, kind="gain", probe=7),
+     -3, [-3.0]),
     (Question(SYNTHETIC, metric="loss", threshold=5, kind="absolute"), 5, [3.0]),
     (Question(SYNTHETIC, metric="loss", better="lower", threshold=5, kind="absolute"), -5, [-3.0]),
 ])  # fmt: skip
@@ -202,6 +211,13 @@ def test_a_share_of_a_negative_figure_makes_no_sense(better):
         seen(Question(SYNTHETIC, metric="loss", better=better), [("full", -200.0)])
 
 
+@pytest.mark.parametrize(("better", "full"), [("higher", 0.7), ("higher", 0.6), ("lower", 0.8)])
+def test_a_full_model_that_gains_nothing_makes_no_sense_of_a_gain(better, full):
+    asked = Question(SYNTHETIC, metric="loss", better=better, kind="gain", probe=0.7)
+    with pytest.raises(InputError, match=r"is 0\.\d, no gain over the probe's 0\.7"):
+        seen(asked, [("full", full)])
+
+
 @pytest.mark.parametrize(("result", "message"), [
     ({"loss": 1.0}, "has no 'D'; it has: loss"),
     ({"D": 3}, "has no 'test_accuracy'"),
@@ -214,3 +230,10 @@ def test_a_share_of_a_negative_figure_makes_no_sense(better):
 def test_results_that_cannot_be_used(result, message):
     with pytest.raises(InputError, match=message):
         ASKED.results([record(ASKED.run("full"), result=result)])
+
+
+def test_records_fit_that_lack_arguments_younger_than_they_are():
+    asked = Question("mnist", {"model": "fc"})
+    run = asked.run(10)
+    assert "levels" not in run.arguments
+    assert fitting(asked, record(run, result={"D": 199_210, "test_accuracy": 98.0}))

@@ -44,7 +44,14 @@ def measure(
     ] = None,
     kind: Annotated[
         Threshold | None,
-        Parameter(help="relative (a share of the full model's mean) or absolute (the metric)."),
+        Parameter(
+            help="relative (a share of the full model's mean), gain (of its gain over --probe) "
+            "or absolute (the metric)."
+        ),
+    ] = None,
+    probe: Annotated[
+        float | None,
+        Parameter(help="For the kind gain: the metric of, say, a linear probe. Turns it on."),
     ] = None,
     metric: Annotated[str | None, Parameter(help="Which value of the task's result.")] = None,
     better: Annotated[
@@ -76,7 +83,8 @@ def measure(
     """
     fields = {
         "threshold": threshold,
-        "kind": kind,
+        "kind": kind or (None if probe is None else "gain"),
+        "probe": probe,
         "metric": metric,
         "better": better,
         "precision": precision,

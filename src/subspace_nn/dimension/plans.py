@@ -30,7 +30,7 @@ class Planned:
     first: Sequence[int] = ()
 
 
-_FLOATS = frozenset(("threshold", "precision", "confidence"))
+_FLOATS = frozenset(("threshold", "precision", "confidence", "probe"))
 
 
 def folder_of(task: str) -> Path:

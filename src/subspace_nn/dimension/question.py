@@ -23,7 +23,7 @@ from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run, find_task
 
 Better = Literal["higher", "lower"]
-Threshold = Literal["relative", "absolute"]
+Threshold = Literal["relative", "gain", "absolute"]
 
 #: The dim of a run that trains all weights, and its projection.
 FULL, IDENTITY = "full", "identity"
@@ -32,7 +32,7 @@ FULL, IDENTITY = "full", "identity"
 _OWN = ("dim", "seed")
 
 #: Defaults of fields that came later; they are left out of ids, so that earlier ids stay.
-_LATER = {"least": 1, "most": None}
+_LATER = {"least": 1, "most": None, "probe": None}
 
 #: Placeholders, for the arguments that all runs share.
 _ANY = {"dim": FULL, "seed": 0}
@@ -49,8 +49,8 @@ class Question:
         metric: which value of the result counts.
         better: whether higher or lower is better.
         threshold: the value to reach: a share of the full model's mean (if lower is better, that
-            mean divided by the threshold), or the value itself.
-        kind: of the threshold, relative or absolute.
+            mean divided by the threshold), of the gain from the probe to it, or the value itself.
+        kind: of the threshold, relative, gain or absolute.
         precision: width asked for: the interval's ends may differ by this part of the lower one,
             or by one.
         confidence: probability that the interval is to have.
@@ -58,6 +58,8 @@ class Question:
         seed: from which the seeds of all runs are made.
         least: the smallest dimension to try; every smaller one is taken to fall short.
         most: the largest dimension to try, except for the full model; None if there is no limit.
+        probe: for the kind gain, the metric of what trains nothing of the model, such as a
+            linear probe; None for the other kinds.
     """
 
     task: str
@@ -72,6 +74,7 @@ class Question:
     seed: int = 0
     least: int = 1
     most: int | None = None
+    probe: float | None = None
 
     def __post_init__(self) -> None:
         """Turn NumPy's numbers, which JSON cannot hold, into Python's."""
@@ -119,10 +122,17 @@ value, use kind absolute.
             if getattr(self, name) not in get_args(valid)
         ]
         found += _measurable("threshold", self.threshold)
-        if not found and self.kind == "relative" and not 0 < self.threshold <= 1:
+        if not found and self.kind != "absolute" and not 0 < self.threshold <= 1:
             found.append(
-                f"A relative threshold is a share above 0 and at most 1, got {self.threshold:g}. "
-                "For the metric's own value, use kind absolute."
+                f"A {self.kind} threshold is a share above 0 and at most 1, got "
+                f"{self.threshold:g}. For the metric's own value, use kind absolute."
+            )
+        if self.probe is not None:
+            found += _measurable("probe", self.probe)
+        if (self.kind == "gain") != (self.probe is not None):
+            found.append(
+                "The kind gain needs a probe, and only that kind: the metric of what trains "
+                f"nothing of the model, such as a linear probe; got {self.probe}."
             )
         found += number("precision", self.precision, above=0)
         unsure = number("confidence", self.confidence, above=0, below=1)
@@ -155,7 +165,7 @@ value, use kind absolute.
     @property
     def relative(self) -> bool:
         """Whether the threshold depends on the full model."""
-        return self.kind == "relative"
+        return self.kind != "absolute"
 
     def run(self, dim: Dim, used: Collection[int] = ()) -> Run:
         """The next run at a dimension, with a seed of its own.
@@ -229,7 +239,10 @@ value, use kind absolute.
     @property
     def _filled(self) -> dict[str, Any]:
         """The arguments of all runs, as their records have them; data need not be there."""
-        return _rest(strict_json.round_trip({**find_task(self.task).defaults, **self.arguments}))
+        task = find_task(self.task)
+        every = _rest(strict_json.round_trip({**task.defaults, **self.arguments}))
+        later = {name: task.defaults[name] for name in task.later if name in task.defaults}
+        return {n: value for n, value in every.items() if n not in later or value != later[n]}
 
     @property
     def _identity(self) -> dict[str, str]:
@@ -248,7 +261,7 @@ value, use kind absolute.
 
         Raises:
             InputError: if a record lacks the metric or D, the records disagree about D, or the mean
-                of the full model's metric makes no sense of a relative threshold.
+                of the full model's metric makes no sense of a relative threshold or a gain.
         """
         check_metrics(records, self.metric)
         sizes = {record["result"]["D"]: record["arguments"]["dim"] for record in records}
@@ -274,6 +287,13 @@ value, use kind absolute.
         """The threshold as a factor of the full model's mean, and a constant."""
         if not self.relative:
             return 0.0, self.threshold
+        if self.probe is not None:
+            if full == self.probe or (full > self.probe) != (self.better == "higher"):
+                raise InputError(
+                    f"The mean of the full model's {self.metric} is {full:g}, no gain over the "
+                    f"probe's {self.probe:g}. Use an absolute threshold."
+                )
+            return self.threshold, (1 - self.threshold) * self.probe
         if full <= 0:
             raise InputError(
                 f"A relative threshold needs a mean above 0; the mean of the full model's "

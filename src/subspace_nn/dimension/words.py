@@ -79,6 +79,8 @@ def _direction(answer: Answer) -> list[str]:
 def _rule(asked: Question) -> str:
     if not asked.relative:
         return "absolute"
+    if asked.probe is not None:
+        return f"{100 * asked.threshold:g} % of the full model's gain over {asked.probe:g}"
     if asked.better == "higher":
         return f"{100 * asked.threshold:g} % of the full model's mean"
     return f"the full model's mean over {asked.threshold:g}"

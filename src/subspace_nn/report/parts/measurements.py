@@ -154,6 +154,7 @@ def _note(answer: Answer) -> str:
 def _threshold(answer: Answer) -> str:
     asked = answer.question
     share = f" = {100 * asked.threshold:g} % of {answer.full:.4g}" if asked.relative else ""
+    share += "" if asked.probe is None else f" over {asked.probe:.4g}"
     sign = "≥" if asked.better == "higher" else "≤"
     return f"{sign} {answer.threshold:.4g}{share}"
 
@@ -172,6 +173,8 @@ def _picture(answer: Answer) -> Picture:
 
 def _level(asked: Question) -> str:
     """A threshold as a part of a file's name: "90" is 90 % of the full model."""
+    if asked.probe is not None:
+        return text.slug(f"gain-{100 * asked.threshold:g}-over-{asked.probe:g}")
     if asked.relative:
         return f"{100 * asked.threshold:g}"
     return text.slug(f"absolute-{asked.threshold:g}")
