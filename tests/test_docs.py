@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from subspace_nn import bits, cli
+from subspace_nn.cli.grammar import normal
 from subspace_nn.tasks.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,7 +96,7 @@ def test_commands_parse(tokens):
     if "--config" in words:
         at = words.index("--config")
         del words[at : at + 2]
-    _, _, ignored = cli.app.parse_args(words, exit_on_error=False, print_error=False)
+    _, _, ignored = cli.app.parse_args(normal(cli.app, words), exit_on_error=False, print_error=False)
     assert not ignored
 
 

@@ -87,7 +87,7 @@ def commit() -> dict[str, str | bool]:
     Returns:
         `commit`, and `dirty`: whether the source differs from it. Empty if it is no checkout.
     """
-    source = Path(__file__).parent
+    source = Path(__file__).parents[1]
     try:
         head = _git(source, "rev-parse", "HEAD")
         changes = _git(source, "status", "--porcelain", "--", ".")
