@@ -272,6 +272,10 @@ class Projection(LinearMap):
         """θ0 + step · P[rows] ω at once, for ω of shape (d,); None where that has no short way."""
         return None
 
+    def _collect_rows(self, gradient: Tensor, rows: slice, step: float) -> Tensor | None:  # noqa: ARG002
+        """Step · P[rows]ᵀ g at once, in at least float32; None where that has no short way."""
+        return None
+
     def _gathered(self, rows: slice) -> tuple[Tensor, Tensor] | None:  # noqa: ARG002
         """An index i and n where P[rows] ω is [n ω, -n ω] at i; None for a kind of another form."""
         return None
@@ -450,6 +454,11 @@ class Rows(LinearMap):
             return None
         placed = self.projection._place_rows(omega, self.rows, steps[0], origins[0])
         return None if placed is None else [placed]
+
+    def _collect(self, gradients: Sequence[Tensor], steps: Sequence[float]) -> Tensor | None:
+        if len(gradients) > 1:
+            return None
+        return self.projection._collect_rows(gradients[0], self.rows, steps[0])
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         count, P = self.shape[0], self.projection

@@ -99,8 +99,9 @@ class Hashed(Storable):
 
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         if kernel := self._kernel_for(gradient):
-            return kernel.collect(gradient, rows)
-        wide = _wide(gradient.dtype)
+            return kernel.collect(gradient, rows).to(gradient.dtype)
+        # Half-precision sums of thousands of terms lose most of their digits.
+        wide = torch.promote_types(gradient.dtype, torch.float32)
         size = 2 * self._copies * self.dim
         sums = gradient.new_zeros((*gradient.shape[:-1], size), dtype=wide)
         for weights, index in self._indices(gradient.device, rows):
@@ -133,10 +134,12 @@ class Hashed(Storable):
         if not (gradients[0].is_cpu and kernel):
             return None
         parts = zip(_rows_of(gradients), gradients, steps, strict=True)
-        sums = (
-            kernel.collect(g.reshape(-1).to(_wide(g.dtype)), rows, step) for rows, g, step in parts
-        )
+        sums = (kernel.collect(g.reshape(-1), rows, step) for rows, g, step in parts)
         return functools.reduce(torch.add, sums)
+
+    def _collect_rows(self, gradient: Tensor, rows: slice, step: float) -> Tensor | None:
+        kernel = self._kernel_for(gradient)
+        return kernel.collect(gradient.reshape(-1), rows, step) if kernel else None
 
     def _gathered(self, rows: slice) -> tuple[Tensor, Tensor]:
         dtype = torch.int16 if 2 * self.dim <= 1 << 15 else torch.int32
@@ -230,11 +233,6 @@ class Hashed(Storable):
             return self._hash.indices(device, rows)
         index = self._index_on(device)
         return ((weights, index[weights]) for weights, *_ in self._hash.pieces(device, rows))
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of sums: in half precision thousands of terms lose most of their digits."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def _has_memory(operand: Tensor) -> bool:

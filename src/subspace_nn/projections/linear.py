@@ -42,7 +42,7 @@ class LinearMap(abc.ABC):
         return None
 
     def _collect(self, gradients: Sequence[Tensor], steps: Sequence[float]) -> Tensor | None:  # noqa: ARG002
-        """The adjoint of `_place`, in one pass over the gradients; None where there is no way."""
+        """The adjoint of `_place`, in one pass, in at least float32; None where there is no way."""
         return None
 
     @abc.abstractmethod

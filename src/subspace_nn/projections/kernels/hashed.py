@@ -139,11 +139,11 @@ class Blocks:
             step: a factor, 1 by default.
 
         Returns:
-            Shape (*, d), in g's dtype.
+            Shape (*, d), in g's dtype or float32, whichever is wider.
         """
         wide = torch.promote_types(gradient.dtype, torch.float32)
         sums = self._sums(gradient.contiguous(), rows, wide).mul_(self._norm(wide))
-        return (sums if step == 1 else sums.mul_(step)).to(gradient.dtype)
+        return sums if step == 1 else sums.mul_(step)
 
     def _sums(self, gradient: Tensor, rows: slice, wide: torch.dtype) -> Tensor:
         """Σ s g over the rows of each parameter: shape (*, d), in the dtype `wide`."""

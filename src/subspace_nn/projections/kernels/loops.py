@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class Loops:
             False where plain torch must add them.
         """
         plain = type(origin) in {Tensor, torch.nn.Parameter} and origin.is_contiguous()
-        return plain and omega.dtype == origin.dtype == _wide(omega.dtype)
+        return plain and omega.dtype == _wide(omega.dtype) == _wide(origin.dtype)
 
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
@@ -83,31 +84,29 @@ class Loops:
         Args:
             omega: shape (*, d).
             rows: which, with a start and a stop.
-            origin: θ0 of these rows in ω's dtype, float32 or float64, n numbers in any shape,
-                contiguous, where ω has no batch dimensions; None for zero.
+            origin: θ0 of these rows, n numbers in any shape, contiguous, where ω has no batch
+                dimensions: in ω's dtype, or in half precision where that is float32; None for zero.
             step: a factor, 1 by default.
 
         Returns:
-            Shape (*, n), or that of θ0; ω's dtype.
+            Shape (*, n) in ω's dtype, or shape and dtype of θ0.
         """
         values = omega.detach() * self.norm.to(omega.dtype)
         values = (values if step == 1 else values.mul_(step)).to(_wide(omega.dtype))
         shape = (*omega.shape[:-1], rows.stop - rows.start) if origin is None else origin.shape
-        out = _empty(values, shape)
-        before = None if origin is None else origin.detach().view(-1).numpy()
+        out = _empty(shape, values.dtype if origin is None else origin.dtype)
+        theta0 = None if origin is None else origin.detach().view(-1)
         vectors = values.reshape(math.prod(omega.shape[:-1]), len(self.norm)).numpy()
-        thetas = out.view(len(vectors), rows.stop - rows.start).numpy()
+        thetas = out.view(len(vectors), rows.stop - rows.start)
 
         def fill(part: slice) -> None:
             own = slice(part.start - rows.start, part.stop - rows.start)
-            theta0 = None if before is None else before[own]
+            before = None if theta0 is None else theta0[own]
             for vector, theta in zip(vectors, thetas, strict=True):
-                _loops.place(
-                    theta[own], theta0, vector, *self.hashes, self.key, part.start, part.stop
-                )
+                self._fill(theta[own], before, vector, part)
 
         _share(fill, self._parts(rows))
-        return out.to(omega.dtype)
+        return out if theta0 is not None else out.to(omega.dtype)
 
     def collect(self, gradient: Tensor, rows: slice, step: float = 1.0) -> Tensor:
         """Step · P[rows]ᵀ g, its sums in at least float32 and in one fixed order.
@@ -118,23 +117,37 @@ class Loops:
             step: a factor, 1 by default.
 
         Returns:
-            Shape (*, d), in g's dtype.
+            Shape (*, d), in g's dtype or float32, whichever is wider.
         """
         wide = _wide(gradient.dtype)
         count, n = math.prod(gradient.shape[:-1]), rows.stop - rows.start
-        flat = gradient.detach().to(wide).reshape(count, n).numpy()
+        flat = gradient.detach().reshape(count, n)
         parts = self._parts(rows)
         sums = torch.zeros(len(parts), len(flat), len(self.norm), dtype=wide, device="cpu")
 
         def add(part: slice) -> None:
             own = slice(part.start - rows.start, part.stop - rows.start)
             for vector, total in zip(flat, sums[parts.index(part)].numpy(), strict=True):
-                _loops.collect(total, vector[own], *self.hashes, self.key, part.start, part.stop)
+                some = vector[own].to(wide).numpy()
+                self._run(_loops.collect, part, total, some)
 
         _share(add, parts)
         total = functools.reduce(Tensor.add_, sums).mul_(self.norm.to(wide))
         total = total if step == 1 else total.mul_(step)
-        return total.view(*gradient.shape[:-1], -1).to(gradient.dtype)
+        return total.view(*gradient.shape[:-1], -1)
+
+    def _fill(self, out: Tensor, origin: Tensor | None, vector: np.ndarray, part: slice) -> None:
+        """Place a part; where θ0 is in half precision, from numbers of its size in float32."""
+        if origin is None or origin.dtype == _wide(origin.dtype):
+            theta0 = None if origin is None else origin.numpy()
+            self._run(_loops.place, part, out.numpy(), theta0, vector)
+            return
+        moves = torch.empty(out.shape, dtype=_wide(origin.dtype), device="cpu")
+        self._run(_loops.place, part, moves.numpy(), None, vector)
+        torch.add(moves, origin, out=out)
+
+    def _run(self, loop: Callable[..., None], part: slice, *operands: Any) -> None:
+        loop(*operands, *self.hashes, self.key, part.start, part.stop)
 
     def _parts(self, rows: slice) -> list[slice]:
         """Some rows, cut at whole blocks of d weights."""
@@ -156,10 +169,11 @@ def _share(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
             pass
 
 
-def _empty(like: Tensor, shape: Sequence[int]) -> Tensor:
+def _empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """An uninitialised tensor, in pages of its own where it is large."""
-    size = torch.Size(shape).numel()
-    return PAGES.empty(size, like.dtype).view(shape) if size > _LARGE else like.new_empty(shape)
+    if (size := math.prod(shape)) > _LARGE:
+        return PAGES.empty(size, dtype).view(shape)
+    return torch.empty(shape, dtype=dtype, device="cpu")
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
