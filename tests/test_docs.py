@@ -96,7 +96,9 @@ def test_commands_parse(tokens):
     if "--config" in words:
         at = words.index("--config")
         del words[at : at + 2]
-    _, _, ignored = cli.app.parse_args(normal(cli.app, words), exit_on_error=False, print_error=False)
+    _, _, ignored = cli.app.parse_args(
+        normal(cli.app, words), exit_on_error=False, print_error=False
+    )
     assert not ignored
 
 
