@@ -8,7 +8,7 @@ without adapters, which takes over what the file holds. The adapters have random
 d = 1,000; θ is the encoder without its embeddings. Of each number of adapters are measured
 requests a second, the latency that 50 % and 99 % of the requests keep to, the server's CPU time
 for a request, wrong answers, and the server's resident memory. Needs Linux, the packages of the
-example, and `httpx`.
+example, and `httpx2`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import torch
 
 import subspace_nn as sn
