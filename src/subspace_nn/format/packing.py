@@ -129,9 +129,10 @@ def is_sound(stored: Tensor, dtype: str, dim: int) -> bool:
     """
     if dtype == CODED:  # one code for each ω: what is encoded again is the same bytes
         step, codes = _decode(stored, dim)
-        return 0 < step < float("inf") and torch.equal(
-            _encode(*(grid(step * codes) or (1.0, codes))), stored.cpu()
-        )
+        omega = step * codes
+        if not 0 < step < float("inf") or _uncodable(omega):
+            return False
+        return torch.equal(_encode(*(grid(omega) or (1.0, codes))), stored.cpu())
     tail = dtype == "int4" and dim % 2 == 1 and int(stored[-1]) >> 4
     return not tail and bool(unpack(stored, dtype, dim).isfinite().all())
 
