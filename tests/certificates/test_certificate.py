@@ -13,6 +13,7 @@ from torch import nn
 
 import subspace_nn as sn
 from subspace_nn.certificates import bounds, message
+from subspace_nn.format import container
 from tests.second import ROOT
 
 PAGE = (ROOT / "docs" / "certificates.md").read_text("utf-8")
@@ -219,3 +220,16 @@ def test_the_bound_holds():
     from evidence.certificate_coverage import attempt  # noqa: PLC0415
 
     assert sum(attempt(seed, steps=8)["broken"] for seed in range(8)) <= 1
+
+
+def test_a_prior_pays_for_what_earlier_stages_learnt(tmp_path):
+    net = sn.Subspace(mlp(norm=True), dim=5)
+    torch.nn.init.ones_(net.omega)
+    paid = []
+    for _ in range(2):
+        net.save(tmp_path / "net.safetensors")
+        found = container.read(tmp_path / "net.safetensors")
+        paid.append(message.terms(found, {}, is_prior=True).get("other tensors", 0))
+        net.next_stage()
+    assert paid[0] == 0
+    assert paid[1] > 8 * 4 * 5

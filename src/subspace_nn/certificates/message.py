@@ -50,7 +50,8 @@ def terms(
     Args:
         saved: the content of a file.
         among: choices that no file holds, each by the number of possibilities it was one of.
-        is_prior: whether θ0, and all tensors but ω, were fixed without these data.
+        is_prior: whether θ0, and all tensors but those of ω and of earlier stages, were fixed
+            without these data.
 
     Returns:
         Bits by name. Their sum is the length of the message.
@@ -68,9 +69,11 @@ def terms(
         "length of omega": gamma(size),
         "omega": 8 * size,
     }
-    if not is_prior:
-        others = sum(t.nbytes for name, t in saved.tensors.items() if name != "omega")
-        bits |= {"other tensors": gamma(others + 1) + 8 * others} if others else {}
+    counted = saved.tensors.keys() - {"omega"}
+    if is_prior:  # earlier stages may have seen the data
+        counted &= {"stages"}
+    if others := sum(saved.tensors[name].nbytes for name in counted):
+        bits["other tensors"] = gamma(others + 1) + 8 * others
     for name, count in among.items():
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise InputError(
