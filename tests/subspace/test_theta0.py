@@ -149,6 +149,41 @@ def test_an_empty_parameter_has_no_deviation():
     assert theta0.scales({"a": torch.zeros(0), "b": torch.tensor([-2.0, 2.0])})["a"] == 2
 
 
+@pytest.mark.parametrize("shape", [(2**20 + 3,), (3, 2**19, 2), (2**20,), (5, 0), (1,)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_what_is_read_in_pieces_is_what_one_reading_gives(shape, dtype):
+    tensor = torch.randn(shape, dtype=torch.float64).add_(1000).to(dtype)
+    layout = Layout.of(_one(tensor))
+    digest = hashlib.sha256(tensor.double().numpy().tobytes()).hexdigest()[:16]
+    assert theta0.fingerprint(layout, {"weight": tensor}) == digest
+    deviation = tensor.double().std(correction=0) if tensor.numel() else 0.0
+    want = pytest.approx(float(deviation) or 1.0, rel=1e-9)
+    assert theta0.scales({"weight": tensor}) == {"weight": want}
+
+
+@pytest.mark.parametrize("last", [1.5, math.nan, math.inf])
+def test_every_piece_is_compared_with_its_law(last):
+    tensor = torch.rand(2**20 + 3, dtype=torch.float64).mul_(2).sub_(1)
+    law = theta0.Law(0.0, 1.0)
+    assert law.explains(tensor)
+    tensor[-1] = last
+    assert not law.explains(tensor)
+
+
+def test_rows_after_the_first_are_compared_with_their_law():
+    tensor = torch.randn(2**15, 64)
+    law = theta0.Normal(1.0)
+    assert law.explains(tensor)
+    tensor[2**14 + 1 :] *= 1.1
+    assert not law.explains(tensor)
+
+
+def _one(tensor):
+    module = nn.Module()
+    module.weight = nn.Parameter(tensor)
+    return module
+
+
 def test_draw_is_the_specification():
     module = nn.Linear(9, 2)
     layout = Layout.of(module)

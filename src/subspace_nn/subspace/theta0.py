@@ -21,6 +21,9 @@ from subspace_nn.subspace.layout import Layout
 #: Changed when the same seed comes to mean another θ0.
 VERSION = 1
 
+#: Weights that are widened to float64 at once.
+_PIECE = 2**20
+
 
 @dataclass(frozen=True)
 class Law:
@@ -65,17 +68,22 @@ class Law:
         Returns:
             True if it may.
         """
-        if not tensor.numel():
+        n = tensor.numel()
+        if not n:
             return True
-        away = tensor.detach().double() - self.centre
         rounding = 2 * torch.finfo(tensor.dtype).eps * max(abs(self.centre), self.bound)
-        if away.abs().max() > self.bound + rounding:
-            return False
-        if self.bound and tensor.numel() > 1 and bool((away == away.flatten()[0]).all()):
+        least, most, square = math.inf, -math.inf, 0.0
+        for piece in _pieces(tensor):
+            away = piece - self.centre
+            least, most = min(least, float(away.min())), max(most, float(away.max()))
+            if max(-least, most) > self.bound + rounding:
+                return False
+            square += float(away.square().sum())
+        if self.bound and n > 1 and least == most:
             return False
         # The mean square of n draws has mean b²/3 and standard deviation b² √(4/45n).
-        spread = self.bound**2 * math.sqrt(4 / (45 * tensor.numel()))
-        return abs(float(away.square().mean()) - self.bound**2 / 3) <= 6 * spread + rounding**2
+        spread = self.bound**2 * math.sqrt(4 / (45 * n))
+        return abs(square / n - self.bound**2 / 3) <= 6 * spread + rounding**2
 
 
 @dataclass(frozen=True)
@@ -115,12 +123,19 @@ class Normal:
         Returns:
             True if it may: `normals.may_be_normal`, and zeros where they belong.
         """
-        z = tensor.detach().double() / self.std
+        values = tensor.detach()
         if self.zeros is not None:
-            if bool(z[self.zeros].any()):
+            if bool(values[self.zeros].any()):
                 return False
-            z = torch.cat((z[: self.zeros], z[self.zeros + 1 :]))
-        return normals.may_be_normal(z.reshape(-1, tensor.shape[-1]))
+            values = torch.cat((values[: self.zeros], values[self.zeros + 1 :]))
+        if not values.numel():
+            return True
+        rows = values.reshape(-1, tensor.shape[-1])
+        # Weights that were trained or scaled fail in their first rows, which spares a copy of all.
+        parts = {min(len(rows), _PIECE // tensor.shape[-1] + 1), len(rows)}
+        return all(
+            normals.may_be_normal(rows[:count].double() / self.std) for count in sorted(parts)
+        )
 
 
 AnyLaw = Law | Normal
@@ -224,13 +239,23 @@ def fingerprint(layout: Layout, tensors: Mapping[str, Tensor]) -> str:
     """
     digest = hashlib.sha256()
     for entry in layout.entries:
-        values = tensors[entry.name].detach().cpu().double().contiguous()
-        digest.update(values.numpy().astype("<f8").tobytes())
+        for piece in _pieces(tensors[entry.name]):
+            digest.update(piece.cpu().numpy().astype("<f8", copy=False))
     return digest.hexdigest()[:16]
 
 
 def _deviation(tensor: Tensor) -> float:
-    return float(tensor.detach().double().std(correction=0)) if tensor.numel() else 0.0
+    """The standard deviation, from the sizes, means and variances of the pieces."""
+    found = [(len(p), *torch.var_mean(p, correction=0)) for p in _pieces(tensor)]
+    n = tensor.numel()
+    centre = sum(size * float(mean) for size, _, mean in found) / (n or 1)
+    square = sum(size * (float(var) + (float(mean) - centre) ** 2) for size, var, mean in found)
+    return math.sqrt(square / (n or 1))
+
+
+def _pieces(tensor: Tensor) -> Iterator[Tensor]:
+    """The values in their order as float64, a few at a time: a copy of all is 8 bytes a weight."""
+    return (piece.double() for piece in tensor.detach().reshape(-1).split(_PIECE) if len(piece))
 
 
 def _laws_of_slots(module: nn.Module) -> Iterator[tuple[str, AnyLaw]]:
