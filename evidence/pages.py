@@ -24,7 +24,8 @@ from subspace_nn.report.parts import measurements
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "certificates", "measure", "results")
+    ROOT / "docs" / f"{name}.md"
+    for name in ("benchmarks", "certificates", "format", "measure", "results")
 ]
 #: Of the picture, in points: its letters can be read on a phone.
 SIZE = (600.0, 430.0)
@@ -95,6 +96,22 @@ def _coverage(results: Path) -> str:
     return f"{coverage.in_words(content)}\n\n{table(coverage.as_table(content))}"
 
 
+def _fuzz(results: Path) -> str:
+    """What a reader does with files that were changed."""
+    content = json.loads((results / "fuzz.json").read_bytes())
+    columns: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
+        "files": lambda name, row: f"{row['files']:,} {name}",
+        "refused": lambda _, row: f"{row['refused']:,}",
+        "loaded": lambda _, row: f"{row['loaded']:,}",
+        "loaded as something else": lambda _, row: str(len(row["wrong"])),
+        "crashed": lambda _, row: str(len(row["crashed"])),
+        "slowest, s": lambda _, row: f"{row['most_seconds']:.2f}",
+        "most memory, MB": lambda _, row: f"{row['most_megabytes']:.1f}",
+    }
+    rows = [[c(name, content[name]) for c in columns.values()] for name in ("mutants", "forgeries")]
+    return table(Table(list(columns), rows))
+
+
 def _measured(results: Path) -> str:
     """What each measurement found, with published values."""
     section = _summary(results)
@@ -131,6 +148,7 @@ def _recipes(net: str, results: Path) -> str:
 TABLES: dict[str, Callable[[Path], str]] = {
     "certified": partial(_of_certificates, certified.certified),
     "coverage": _coverage,
+    "fuzz": _fuzz,
     "intrinsic-dimensions": _intrinsic_dimensions,
     "measured": _measured,
     "pitfalls": _pitfalls,
