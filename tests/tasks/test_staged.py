@@ -128,3 +128,10 @@ def test_a_stage_cannot_begin_after_its_gradient():
 )
 def test_recipes_say_what_is_wrong(fields, message):
     assert message in " ".join(Recipe(**fields).problems())
+
+
+def test_who_trains_may_choose_the_seed_of_each_stage():
+    net = sn.Subspace(mlp(), 6)
+    train(net, Staged(net, every=5, lr=0.1, seeds=iter([7, 11]).__next__), 15)
+    assert [seed for _, seed in net._theta.stages] == [7, 11]
+    assert net.projection.seed == 11

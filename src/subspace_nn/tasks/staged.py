@@ -26,6 +26,8 @@ class Staged(torch.optim.Adam):
         every: steps of a stage.
         lr: as for Adam.
         betas: as for Adam.
+        seeds: called where a stage begins: the seed of its P; None, the default, for that of
+            `next_stage`.
 
     Attributes:
         stage: number of stages that have ended.
@@ -56,12 +58,14 @@ class Staged(torch.optim.Adam):
         *,
         lr: float = 0.4,
         betas: tuple[float, float] = (0.9, 0.999),
+        seeds: Callable[[], int] | None = None,
     ) -> None:
         if not isinstance(net, Subspace):
             raise InputError(f"Stages are for a Subspace, got a {type(net).__name__}.")
         require(stage_problems(net), whole("every", every, 1))
         super().__init__(net.parameters(), lr=lr, betas=betas)
         self._net, self._every, self._done = net, every, 0
+        self._seeds = seeds
         self.stage = 0
 
     @torch.no_grad()
@@ -82,7 +86,7 @@ class Staged(torch.optim.Adam):
         if over and bool(self._net.omega.isfinite().all()):  # otherwise there is nothing to go on
             if closure is None:
                 raise InputError("Stages need step(closure): the gradient is that of a new P.")
-            self._net.next_stage()
+            self._net.next_stage(None if self._seeds is None else self._seeds())
             self.stage += 1
             if state := self.state.get(self._net.omega):
                 state["exp_avg"].zero_()
