@@ -59,14 +59,18 @@ def run_in_browser(folder, files, images):
     return result_of(page().replace("</body>", PROBE % given), folder)
 
 
-def checkpoint(folder, name, model, dim, seed, dtype=None, *, init=None, **options):
+def checkpoint(
+    folder, name, model, dim, seed, dtype=None, *, init=None, suffix="", levels=None, **options
+):
     module = models.build(model)
     if init is not None:
         models.initialise_2017(module, init)
     net = sn.Subspace(module, dim=dim, seed=seed, **options)
     with torch.no_grad():
         net.omega.copy_(torch.randn(dim, generator=torch.Generator().manual_seed(seed % 1000)))
-    path = folder / name
+        if levels:
+            net.omega.round_().clamp_(-(levels // 2), levels // 2).mul_(0.375)
+    path = folder / f"{name}{suffix}"
     net.save(path, dtype=dtype)
     return path
 
@@ -80,6 +84,13 @@ CASES = {
     "fc": ("fc", 1000, 5, "int8"),
     "fc bfloat16": ("fc", 10_000, 1, "bfloat16"),
     "float16": ("conv", 100, 7, "float16"),
+    "coded": ("conv", 1000, 0, "coded"),
+    "coded, fc": ("fc", 3000, 2**64 - 1, "coded"),
+    "coded, weights of 2017": ("conv", 50, 2, "coded", {"init": 3}),
+    "compact": ("conv", 1000, 0, "coded", {"suffix": ".snn"}),
+    "compact, five levels": ("fc", 700, 2**53 + 1, "coded", {"suffix": ".snn", "levels": 5}),
+    "compact, one": ("conv", 1, 3, "coded", {"suffix": ".snn", "scale": "none"}),
+    "compact, counts halved": ("fc", 100_000, 1, "coded", {"suffix": ".snn", "levels": 3}),
     "unscaled": ("conv", 50, 2, None, {"scale": "none"}),
     "weights of 2017": ("conv", 50, 2, None, {"init": 3}),
     "weights of 2017, unscaled": ("fc", 50, 2, None, {"init": 3, "scale": "none"}),
@@ -98,12 +109,19 @@ def test_the_browser_has_the_bits_and_the_answers_of_pytorch(tmp_path):
     foreign = tmp_path / "foreign"
     sn.Subspace(models.build("lenet"), dim=5).save(foreign)
     other = checkpoint(tmp_path, "other", "conv", 8, 0, projection="hadamard")
+    stages = sn.Subspace(models.build("conv"), dim=5)
+    stages.next_stage(seed=1)
+    stages.save(tmp_path / "stages")
+    compact = bytearray(paths[list(CASES).index("compact")].read_bytes())
     odd = [bytes(damaged), foreign.read_bytes(), other.read_bytes(), b"", b"no file" * 10]
+    odd += [(tmp_path / "stages").read_bytes(), bytes(compact[:40])]
+    compact[-5] ^= 1
+    odd += [bytes(compact)]
     test = mnist().test.images[:IMAGES]
     got = run_in_browser(tmp_path, [first, *(p.read_bytes() for p in paths), *odd], test)
 
     (tmp_path / "packaged").write_bytes(first)
-    for path, found in zip([tmp_path / "packaged", *paths], got, strict=False):
+    for path, found in zip([tmp_path / "packaged", *paths], got[: -len(odd)], strict=True):
         assert all(here == file for here, file in found["checks"].values()), path
         net = sn.load(path).eval()
         theta = net.theta().detach()
@@ -115,7 +133,9 @@ def test_the_browser_has_the_bits_and_the_answers_of_pytorch(tmp_path):
         assert found["guess"] == str(int(logits[-1].argmax()))
     problems = [found["problem"] for found in got[-len(odd) :]]
     for problem, word in zip(
-        problems, ["damaged", "lenet", "hadamard", "short", "safetensors"], strict=True
+        problems,
+        ["damaged", "lenet", "hadamard", "short", "safetensors", "stage", "short", "damaged"],
+        strict=True,
     ):
         assert word in problem
 

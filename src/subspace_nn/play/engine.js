@@ -204,8 +204,24 @@
   const ITEM = { F64: 8, F32: 4, F16: 2, BF16: 2, U8: 1 };
   const TORCH = { F64: "float64", F32: "float32", F16: "float16", BF16: "bfloat16", U8: "uint8" };
 
-  /** Header, specification and tensors of a checkpoint; refuses what does not fit together. */
+  /** Specification and tensors of a checkpoint; refuses what does not fit together. */
   function parse(bytes) {
+    const isCompact = [0x53, 0x4e, 0x4e, 2].every((byte, i) => bytes[i] === byte);
+    const { spec, text, tensors } = isCompact ? parseCompact(bytes) : parseSafetensors(bytes);
+    const parts = [utf8(text)];
+    for (const name of Object.keys(tensors).sort()) {
+      const { dtype, shape, bytes: content } = tensors[name];
+      const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
+      parts.push(utf8(`${name} torch.${TORCH[dtype]} ${tuple}`), content);
+    }
+    refuse(digest(...parts) !== spec.digest, "The file is damaged: its digest does not match.");
+    return { spec, tensors };
+  }
+
+  /** The seed in a specification, which JSON.parse would round to a float64. */
+  const seedOf = (text) => BigInt(/"seed":(\d+)/.exec(text)?.[1] ?? 0);
+
+  function parseSafetensors(bytes) {
     refuse(bytes.length < 8, "The file is too short for a checkpoint.");
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const length = view.getUint32(0, true);
@@ -219,8 +235,7 @@
     } catch {
       throw new FileError("The file is no checkpoint of subspace-nn.");
     }
-    const spec = JSON.parse(text);
-    spec.seed = BigInt(/"seed":(\d+)/.exec(text)[1]); // a float64 would round it
+    const spec = { ...JSON.parse(text), seed: seedOf(text) };
     const body = bytes.subarray(8 + length);
     const tensors = {};
     for (const [name, entry] of Object.entries(header)) {
@@ -230,14 +245,39 @@
         `The tensor ${name} does not fit into the file.`);
       tensors[name] = { dtype, shape, bytes: body.slice(from, to) };
     }
-    const parts = [utf8(text.replace(/"digest":"[^"]*",/, ""))];
-    for (const name of Object.keys(tensors).sort()) {
-      const { dtype, shape, bytes: content } = tensors[name];
-      const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
-      parts.push(utf8(`${name} torch.${TORCH[dtype]} ${tuple}`), content);
+    return { spec, text: text.replace(/"digest":"[^"]*",/, ""), tensors };
+  }
+
+  /** Fields that a compact file leaves out. */
+  const USUAL = { format: 2, omega: "coded", projection: "hashed/1", seed: 0, theta0_from: "seed/1" };
+
+  function parseCompact(bytes) {
+    const end = 6 + bytes[4] + 256 * bytes[5];
+    const start = end + 32;
+    refuse(!(bytes.length > start), "The file is too short for a compact checkpoint.");
+    let own, given;
+    try {
+      own = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(6, end));
+      given = JSON.parse(own);
+    } catch {
+      throw new FileError("The file is damaged: its specification is not JSON.");
     }
-    refuse(digest(...parts) !== spec.digest, "The file is damaged: its digest does not match.");
-    return { spec, tensors };
+    const hex = (at) => Array.from(bytes.subarray(at, at + 8), (x) => x.toString(16).padStart(2, "0")).join("");
+    const fields = { ...USUAL, ...given, P: hex(end), architecture: hex(end + 8), theta0: hex(end + 24) };
+    const seed = seedOf(own);
+    const value = (name) => (name === "seed" ? seed.toString() : ascii(fields[name]));
+    const text = `{${Object.keys(fields).sort().map((name) => `${ascii(name)}:${value(name)}`)}}`;
+    const omega = bytes.slice(start);
+    return {
+      spec: { ...fields, seed, digest: hex(end + 16) }, text,
+      tensors: { omega: { dtype: "U8", shape: [omega.length], bytes: omega } },
+    };
+  }
+
+  /** JSON in ASCII, as the digest takes it. */
+  function ascii(value) {
+    return JSON.stringify(value).replace(/[\u007f-\uffff]/g,
+      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
   }
 
   function half(bits) {
@@ -258,10 +298,42 @@
     return Float32Array.from(words, dtype === "F16" ? half : brain);
   }
 
-  /** ω, unpacked where the file holds it in blocks of int8 or int4. */
+  /** A coded ω: a step of bfloat16 times whole numbers, which an adaptive range code holds. */
+  function decoded(bytes, dim) {
+    const levels = bytes[0] + 1;
+    const step = bytes.length < 3 ? NaN : numbers({ dtype: "BF16", bytes: bytes.slice(1, 3) })[0];
+    refuse(!(levels > 1 && step > 0 && step < Infinity && bytes.length <= 2 * dim + 8 && dim <= 2 ** 18),
+      "The coded ω does not fit together.");
+    let at = 3;
+    const next = () => (at < bytes.length ? bytes[at++] : 0);
+    const counts = new Array(levels).fill(1);
+    let value = 0, range = 2 ** 32 - 1, sum = levels;
+    for (let i = 0; i < 4; i++) value = 256 * value + next();
+    return Float32Array.from({ length: dim }, () => {
+      const unit = Math.floor(range / sum);
+      const sought = Math.floor(value / unit);
+      let symbol = 0, below_ = 0;
+      while (symbol < levels - 1 && below_ + counts[symbol] <= sought) below_ += counts[symbol++];
+      value -= unit * below_;
+      range = unit * counts[symbol];
+      counts[symbol] += 2;
+      sum += 2;
+      if (sum > 2 ** 16) {
+        counts.forEach((n, i) => { counts[i] = (n + 1) >> 1; });
+        sum = counts.reduce((a, b) => a + b, 0);
+      }
+      while (range < 2 ** 24) {
+        value = (256 * value + next()) % 2 ** 32;
+        range *= 256;
+      }
+      return step * (symbol - (levels >> 1));
+    });
+  }
+
+  /** ω, decoded, or unpacked where the file holds it in blocks of int8 or int4. */
   function omegaOf(spec, tensor) {
     if (tensor.dtype !== "U8") return numbers(tensor);
-    refuse(spec.omega === "coded", "This page does not read a coded ω: convert it to float32.");
+    if (spec.omega === "coded") return decoded(tensor.bytes, spec.dim);
     const bits = { int8: 8, int4: 4 }[spec.omega];
     const block = bits === 8 ? 64 : 32;
     const blocks = Math.ceil(spec.dim / block);
@@ -309,6 +381,7 @@
    */
   function load(bytes) {
     const { spec, tensors } = parse(bytes);
+    refuse(spec.format > 2, `This page reads files of one stage; the file is of format ${spec.format}.`);
     refuse(!Object.hasOwn(NETS, spec.model ?? ""),
       `This page knows the nets conv and fc; the file's is ${spec.model ?? "one of your own"}.`);
     refuse(spec.projection !== "hashed/1",
