@@ -44,7 +44,7 @@ from subspace_nn.tasks.classifier import (
     count_correct,
     fit,
 )
-from subspace_nn.tasks.config import NetConfig, RunConfig, record
+from subspace_nn.tasks.config import ALL_WEIGHTS, NetConfig, RunConfig, record
 from subspace_nn.tasks.data import Dataset, Split, mnist
 from subspace_nn.tasks.images import result
 from subspace_nn.tasks.loop import find_device
@@ -158,7 +158,7 @@ def _train(
     except (DivergedError, InterruptedTraining) as caught:
         stop, history = caught, caught.history
     _forget(folder)
-    _write(folder, config, net, history)
+    _write(folder, config, net, history, _levels(config, net, digits, packaged=run is not None))
     if run is not None and stop is None:
         seconds, where = history.evaluations[-1].seconds, str(net.omega.device)
         command = environment.command(sys.argv)
@@ -229,12 +229,25 @@ def _round(path: Path, dtype: str, net: Subspace, test: Split) -> dict[str, str]
     }
 
 
-def _write(folder: Path, config: RunConfig, net: Subspace, history: History) -> None:
+def _levels(
+    config: RunConfig, net: Subspace, digits: Dataset, *, packaged: bool
+) -> dict[str, float]:
+    """Accuracies to compare with: that of no training, and that of training all weights."""
+    labels = digits.test.labels
+    found = {"always the commonest class": 100 * int(labels.bincount().max()) / len(labels)}
+    if packaged and config.model in ALL_WEIGHTS and net.dim < net.D:
+        found[f"all {net.D:,} weights, {Recipe.epochs} epochs"] = ALL_WEIGHTS[config.model]
+    return found
+
+
+def _write(
+    folder: Path, config: RunConfig, net: Subspace, history: History, levels: dict[str, float]
+) -> None:
     net.save(folder / CHECKPOINT)
     text = json.dumps(record(config, net, history), indent=1, allow_nan=False)
     write_atomically(folder / HISTORY, text.encode())
     title = f"{config.model}, {net.dim:,} free parameters for {net.D:,} weights"
-    write_atomically(folder / CURVE, report.png(report.curve(history, title)))
+    write_atomically(folder / CURVE, report.png(report.curve(history, title, levels)))
 
 
 def _summary(net: Subspace, history: History, folder: Path) -> dict[str, str]:

@@ -17,6 +17,10 @@ from subspace_nn.tasks.recipe import Recipe
 
 FULL = "full"
 
+#: Test accuracy on MNIST with all weights trained by the default recipe, in percent: the mean of
+#: five seeds, from `subspace-nn measure mnist-conv`, `mnist-fc` and `mnist-lenet`.
+ALL_WEIGHTS = {"conv": 99.24, "fc": 98.31, "lenet": 99.11}
+
 _OWN_NET = (
     "For a net of your own write a function that gives it and its data: subspace-nn sweep "
     "mine:function dim=100."

@@ -29,17 +29,17 @@ def panels():
     return report.curve(make_history(FALLING, steps=600), "conv, 1,000 free parameters").axes
 
 
-def test_left_panel_has_each_loss_and_the_mean_of_50(panels):
+def test_left_panel_has_each_loss_and_a_running_mean(panels):
     each, mean = panels[0].lines
     np.testing.assert_array_equal(each.get_xdata(), np.arange(1, len(FALLING) + 1))
     np.testing.assert_array_equal(each.get_ydata(), FALLING)
-    inside = [np.mean(FALLING[step - 25 : step + 25]) for step in range(25, len(FALLING) - 25)]
-    np.testing.assert_allclose(mean.get_ydata()[25:-25], inside)
-    assert mean.get_ydata()[0] == pytest.approx(np.mean(FALLING[:25]))  # of what there is
+    inside = [np.mean(FALLING[step - 3 : step + 4]) for step in range(3, len(FALLING) - 3)]
+    np.testing.assert_allclose(mean.get_ydata()[3:-3], inside)
+    assert mean.get_ydata()[0] == pytest.approx(np.mean(FALLING[:4]))  # of what there is
     assert panels[0].get_yscale() == "log"
     assert [text.get_text() for text in panels[0].get_legend().texts] == [
         "each step",
-        "mean of 50 steps",
+        "mean of 7 steps",
     ]
 
 
@@ -47,6 +47,20 @@ def test_right_panel_has_each_evaluation_and_says_the_last(panels):
     (line,) = panels[1].lines
     np.testing.assert_array_equal(line.get_xydata().T, [[60, 120, 180], [90.01, 90.02, 90.03]])
     assert panels[1].get_title(loc="right") == "90.03 % at the end"
+
+
+def test_right_panel_compares_with_levels():
+    levels = {"always the commonest class": 11.35, "all 21,840 weights": 99.24}
+    axes = report.curve(make_history(FALLING), "conv", levels).axes[1]
+    drawn = {float(line.get_ydata()[0]) for line in axes.lines[1:]}
+    assert drawn == {11.35, 99.24}
+    assert [text.get_text() for text in axes.texts] == [
+        "always the commonest class: 11.35 %",
+        "all 21,840 weights: 99.24 %",
+    ]
+    low, high = axes.get_ylim()
+    assert low < 11.35
+    assert 99.24 < high < 100
 
 
 def test_axes_say_what_they_show(panels):

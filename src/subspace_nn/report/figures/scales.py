@@ -20,17 +20,18 @@ _SMALLEST_ERROR = 0.05
 _FAR = 1e3
 
 
-def accuracy_axis(axes: Axes, points: Sequence[Point]) -> None:
+def accuracy_axis(axes: Axes, points: Sequence[Point], room: float = 0.04) -> None:
     """Make y an axis of accuracy in percent that is logarithmic in the error.
 
     Args:
         axes: the panel.
         points: all that is drawn, for the limits.
+        room: above and below them, as a share of their height.
     """
     lows = [p.low for p in points] or [0.0]
     highs = [p.high for p in points] or [99.9]
     ends = _to_height(np.array([max(0.0, min(lows)), min(100.0, max(highs))]))
-    margin = 0.04 * float(ends[1] - ends[0]) + 0.01
+    margin = room * float(ends[1] - ends[0]) + 0.01
     low, high = _from_height(ends + np.array([-margin, margin]))
     axes.set_yscale("function", functions=(_to_height, _from_height))
     axes.set_ylim(low, high)
