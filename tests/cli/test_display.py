@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from subspace_nn.cli import display
+from subspace_nn.cli._app import Terminal
 from subspace_nn.tasks.classifier import Evaluation, Progress
 from subspace_nn.tasks.recipe import Recipe
 
@@ -52,6 +53,17 @@ def test_a_line_is_not_wrapped():
 
 def test_nothing_is_said_before_the_first_evaluation():
     assert not show(training()[:2], terminal=False)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_long_line_is_broken_at_spaces_and_only_in_a_terminal(terminal):
+    file = io.StringIO()
+    console = Terminal(file=file, force_terminal=terminal, width=30, _environ={})
+    path = "results/a-folder-with-a-long-name/omega.safetensors"
+    console.print(f"Another process is training into {path} right now.", soft_wrap=True)
+    lines = [line.rstrip() for line in ESCAPE.sub("", file.getvalue()).splitlines()]
+    broken = ["Another process is training", "into", path, "right now."]
+    assert lines == (broken if terminal else [" ".join(broken)])
 
 
 def last_frame(shown: str) -> str:

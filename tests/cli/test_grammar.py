@@ -55,7 +55,7 @@ def test_several_trainings_are_records_whose_weights_are_tested_and_drawn(
     tiny = ["model=fc-16", "epochs=1", "batch_size=30000", "--engine", "serial", "--threads", "1"]
     code, out, err = command("train", "--dim", "3,10", *tiny)
     assert (code, err) == (0, "")
-    assert "Next: subspace-nn report runs/fc-16, or subspace-nn evaluate runs/fc-16" in out
+    assert "Next: subspace-nn report runs/fc-16\n      subspace-nn evaluate runs/fc-16\n" in out
     code, out, _ = command("evaluate", "runs/fc-16")
     found = {line.split()[1]: float(line.split()[-1]) for line in out.splitlines()[1:3]}
     code, out, _ = command("runs", "runs")

@@ -32,7 +32,7 @@ def test_sweep_prints_a_line_a_run_and_resumes(command, tmp_path):
     assert "dim=3 seed=0" not in out
     assert f"4 of 4 runs done, in {tmp_path}" in out
     assert "2 configurations" in out
-    assert f"Next: subspace-nn report {tmp_path}, or subspace-nn runs {tmp_path}" in out
+    assert f"Next: subspace-nn report {tmp_path}\n      subspace-nn runs {tmp_path}\n" in out
 
 
 def test_sweep_as_jobs_of_slurm(command, tmp_path):

@@ -396,10 +396,10 @@ def test_a_folder_has_one_training_at_a_time(run, here):
 @pytest.mark.usefixtures("small_set")
 def test_the_next_step_works_as_it_is_printed(run):
     done = run(*SMALL, "--out", "out")
-    last = done.out.splitlines()[-1]
-    assert last == "Next: subspace-nn show out, or subspace-nn report out"
-    for command in last.removeprefix("Next: ").split(", or "):
-        assert run(*command.split()[1:]).code == 0
+    last = done.out.splitlines()[-2:]
+    assert last == ["Next: subspace-nn show out", "      subspace-nn report out"]
+    for command in last:
+        assert run(*command.removeprefix("Next:").split()[1:]).code == 0
 
 
 @pytest.mark.usefixtures("small_set")

@@ -18,6 +18,7 @@ from cyclopts import App, Parameter
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
+from rich.text import Text
 
 from subspace_nn.cli.grammar import normal, value_of
 from subspace_nn.cli.mistakes import explain
@@ -102,6 +103,16 @@ class Terminal(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, **options)  # which cuts 1,000 in two
 
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """With `soft_wrap`, a terminal's lines break at spaces alone, and those of a file never."""
+        if soft_wrap and self.is_terminal:
+            markup = options.get("markup", True)
+            texts = [
+                self.render_str(o, markup=markup) if isinstance(o, str) else o for o in objects
+            ]
+            objects = tuple(_broken(text, self.width) for text in texts)
+        super().print(*objects, soft_wrap=soft_wrap, **options)
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
@@ -112,6 +123,18 @@ class Terminal(Console):
         self.quiet = True
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             os.dup2(nowhere.fileno(), self.file.fileno())
+
+
+def _broken(text: Text, width: int) -> Text:
+    """A text whose lines break at spaces; rich would cut a path that is longer than a line."""
+    starts = [0]
+    for word in re.finditer(r"\S+", text.plain):
+        if word.end() - starts[-1] > width and word.start() > starts[-1]:
+            starts.append(word.start())
+    lines = text.divide(starts[1:])
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
 
 
 Device = Annotated[str, Parameter(help="auto (CUDA if available), cpu, cuda, cuda:1, mps.")]
@@ -225,21 +248,29 @@ def interruptible(show: Callable[[T], None]) -> Callable[[T], None]:
 
 
 def _fail(message: str) -> NoReturn:
-    console = Terminal(stderr=True, soft_wrap=True)
+    console = Terminal(stderr=True)
     for line in message.splitlines():
-        console.print(f"[bold red]error:[/] {escape(line)}", highlight=False)
+        console.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
     sys.exit(BAD_INPUT)
 
 
 def show_problems(problems: Sequence[str]) -> None:
     """Name the files that were left out, on the error stream, and count them."""
-    console = Terminal(stderr=True, soft_wrap=True)
+    console = Terminal(stderr=True)
     for problem in problems[:_MOST_PROBLEMS]:
-        console.print(f"left out: {problem}", markup=False, highlight=False)
+        console.print(f"left out: {problem}", markup=False, soft_wrap=True)
     if problems:
         hidden = len(problems) - _MOST_PROBLEMS
         more = f", of which {hidden} are not shown" if hidden > 0 else ""
-        console.print(f"{len(problems)} left out because they are no records{more}.")
+        words = f"{len(problems)} left out because they are no records{more}."
+        console.print(words, soft_wrap=True)
+
+
+def show_next(console: Terminal, *commands: str) -> None:
+    """Name the commands that are useful now, each on a line of its own, to be copied."""
+    for number, words in enumerate(commands):
+        opening = "      " if number else "Next: "
+        console.print(f"{opening}subspace-nn {words}", markup=False, soft_wrap=True)
 
 
 def gather(**attempts: Callable[[], Any]) -> dict[str, Any]:

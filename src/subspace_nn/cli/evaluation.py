@@ -18,6 +18,7 @@ from subspace_nn.cli._app import (
     Trust,
     gather,
     set_threads,
+    show_next,
 )
 from subspace_nn.cli.checkpoints import needs_module, read
 from subspace_nn.cli.workers import Log, logging
@@ -79,8 +80,7 @@ def evaluate(
                 logger.result(f"evaluate-{row['run']}", {"run": row["run"]}, row)
     if len(rows) > 1:
         display.rows(console, rows, "nets")
-    there = shlex.join([str(file), *words])
-    console.print(f"Next: subspace-nn show {there}", markup=False, soft_wrap=True)
+    show_next(console, shlex.join(["show", str(file), *words]))
 
 
 def show(

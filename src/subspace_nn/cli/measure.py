@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from subspace_nn.cli import display
 from subspace_nn.cli import measure_view as view
-from subspace_nn.cli._app import Terminal, gather, interruptible, show_problems
+from subspace_nn.cli._app import Terminal, gather, interruptible, show_next, show_problems
 from subspace_nn.cli.workers import RecipeName, Workers, both, logging, with_recipe
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import require, whole
@@ -130,9 +130,7 @@ def _run(one: Planned, workers: Mapping[str, Any], log: str | None) -> None:
     write_atomically(place / f"{asked.name}.png", png(picture))
     files = f"{place / asked.name}.json and .png"
     display.facts(console, summary(answer) | {"answer": files})
-    console.print(
-        f"Next: subspace-nn report {shlex.quote(str(one.folder))}", markup=False, soft_wrap=True
-    )
+    show_next(console, f"report {shlex.quote(str(one.folder))}")
 
 
 def _file(path: Path, words: Sequence[str]) -> list[Planned]:

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from subspace_nn.cli import display
-from subspace_nn.cli._app import BAD_INPUT, Terminal, app, gather, interruptible, show_problems
+from subspace_nn.cli._app import (
+    BAD_INPUT,
+    Terminal,
+    app,
+    gather,
+    interruptible,
+    show_next,
+    show_problems,
+)
 from subspace_nn.cli.workers import Log, RecipeName, Workers, both, logging, with_recipe
 from subspace_nn.common.atomic import try_writing, write_atomically
 from subspace_nn.common.errors import InputError, unknown_name
@@ -74,11 +82,9 @@ def sweep(
     kept = any(weights_of(store.folder, record["id"]).exists() for record in records)
     own = {f" {shlex.quote(str(run.arguments['problem']))}" for run in runs if run.task == OWN}
     last = f"evaluate {folder}{''.join(own)}" if kept else f"runs {folder}"
-    for line in (
-        f"{done} of {len(records)} runs done, in {store.folder}",
-        f"Next: subspace-nn report {folder}, or subspace-nn {last}",
-    ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    words = f"{done} of {len(records)} runs done, in {store.folder}"
+    console.print(words, markup=False, soft_wrap=True)
+    show_next(console, f"report {folder}", last)
     show_problems(store.read().problems)
     if done < len(records):
         sys.exit(BAD_INPUT)

@@ -24,6 +24,7 @@ from subspace_nn.cli._app import (
     Threads,
     gather,
     set_threads,
+    show_next,
 )
 from subspace_nn.cli.checkpoints import accuracy_change
 from subspace_nn.cli.workers import Log, RecipeName, both, logging
@@ -173,11 +174,7 @@ def _train(
     if stop:
         raise stop
     there = shlex.quote(str(folder))
-    console.print(
-        f"Next: subspace-nn show {there}, or subspace-nn report {there}",
-        markup=False,
-        soft_wrap=True,
-    )
+    show_next(console, f"show {there}", f"report {there}")
 
 
 def _check_folder(folder: Path, *, force: bool) -> None:
