@@ -225,6 +225,12 @@ def test_functional_transforms_reach_omega():
 
 
 # Not orthonormal and all weights: a dense matrix of 21,840² numbers.
+def test_full_is_all_weights_that_are_selected():
+    assert sn.Subspace(nn.Linear(4, 4), "full").dim == 20
+    net = sn.Subspace(nn.Linear(4, 4), "full", "identity", include="weight")
+    assert net.dim == net.D == 16
+
+
 @pytest.mark.parametrize(("kind", "dim"), [
     ("hashed", 30), ("hashed", 300), ("hashed", 21_840), ("orthonormal", 30),
     ("orthonormal", 300), ("identity", 21_840),

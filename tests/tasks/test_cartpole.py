@@ -28,7 +28,7 @@ def test_all_weights():
 
 
 def test_candidates_play_the_same_episodes():
-    module, dim = cartpole._sized(5, 4)
+    module, dim = cartpole._net(5), 4
     net = Subspace(module, dim, seed=0)
     returns = cartpole._play(gymnasium, net, [np.ones(4), np.zeros(4), np.ones(4)], 3, seed=1)
     assert returns[0] == returns[2]
@@ -39,7 +39,7 @@ def test_candidates_play_the_same_episodes():
 
 
 def test_one_candidate_plays_as_the_plain_environment():
-    module, dim = cartpole._sized(5, 4)
+    module, dim = cartpole._net(5), 4
     net = Subspace(module, dim, seed=0)
     omega = np.array([0.5, -1.0, 2.0, 0.3])
     (got,) = cartpole._play(gymnasium, net, [omega], 1, seed=3)

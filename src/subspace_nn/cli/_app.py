@@ -1,6 +1,7 @@
 """The command itself: options that several verbs share, and how mistakes are reported."""
 
 import ast
+import functools
 import io
 import os
 import re
@@ -106,10 +107,8 @@ class Terminal(Console):
     def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
         """With `soft_wrap`, a terminal's lines break at spaces alone, and those of a file never."""
         if soft_wrap and self.is_terminal:
-            markup = options.get("markup", True)
-            texts = [
-                self.render_str(o, markup=markup) if isinstance(o, str) else o for o in objects
-            ]
+            read = functools.partial(self.render_str, markup=options.get("markup", True))
+            texts = (read(part) if isinstance(part, str) else part for part in objects)
             objects = tuple(_broken(text, self.width) for text in texts)
         super().print(*objects, soft_wrap=soft_wrap, **options)
 

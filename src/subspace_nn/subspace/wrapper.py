@@ -52,7 +52,7 @@ class Subspace(nn.Module):
     Args:
         module: any module, copied unless `copy=False`. Parameters with `requires_grad=False` stay
             as they are, outside of D.
-        dim: number of free parameters d, from 1 to D.
+        dim: number of free parameters d, from 1 to D; "full" is D.
         projection: the name of a kind, or a projection made for this D and dim. "hashed" by
             default. "orthonormal" is the form of 2017: θ = σ √(D/d) ⊙ P ω through the origin,
             with θ0 on the first axis. "layerwise:hashed" gives each tensor a map of its own;
@@ -111,7 +111,7 @@ class Subspace(nn.Module):
     def __init__(
         self,
         module: nn.Module,
-        dim: int,
+        dim: int | Literal["full"],
         projection: str | Projection = "hashed",
         *,
         seed: int | None = None,
@@ -130,7 +130,8 @@ class Subspace(nn.Module):
         saving.check_state(module)
         self.layout = Layout.of(module, self.selection)
         live.check(module, self.layout)
-        _, dim = projections.check_sizes(self.layout.D, dim)
+        D = self.layout.D
+        _, dim = projections.check_sizes(D, D if dim == "full" else dim)
         self.seed, self.scale = _common_seed(projection, seed), scale
         self.base: str | None = None
         module = copies.copied(module) if copy else module

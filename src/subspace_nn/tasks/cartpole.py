@@ -67,7 +67,7 @@ def train(
         InputError: if gymnasium or cma is not installed, or a number is out of range.
     """
     gymnasium = _gymnasium()
-    net = Subspace(*_sized(width, dim), projection, seed=seed)
+    net = Subspace(_net(width), dim, projection, seed=seed)
     generator = np.random.default_rng(seed)
     optimizer = CMA(net.parameters(), sigma, generator=generator, most=_MOST)
 
@@ -81,12 +81,10 @@ def train(
     return {"D": net.D, "dim": net.dim, "evaluations": done, "test_return": value}
 
 
-def _sized(width: int, dim: int | Literal["full"]) -> tuple[nn.Module, int]:
-    module = nn.Sequential(
+def _net(width: int) -> nn.Module:
+    return nn.Sequential(
         nn.Linear(4, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2)
     )
-    D = sum(p.numel() for p in module.parameters())
-    return module, D if dim == "full" else dim
 
 
 def _play(

@@ -136,7 +136,7 @@ def _on_learnt(config: CertifiedConfig, data: Dataset) -> Subspace:
     module = build(config.model, dropout=config.dropout)
     module.load_state_dict(weights)
     return Subspace(
-        module, net.D if config.dim == "full" else config.dim, config.projection, seed=config.seed,
+        module, config.dim, config.projection, seed=config.seed,
         theta0="module", scale=config.scale,
     )  # fmt: skip
 

@@ -84,10 +84,9 @@ class NetConfig:
         module = models.build(self.model, dropout=self.dropout)
         if self.init != "default":
             models.initialise_2017(module, self.seed)
-        dim = Layout.of(module).D if self.dim == FULL else self.dim
         theta0 = "seed" if self.init == "default" else "module"
         return Subspace(
-            module, dim, self.projection, seed=self.seed, theta0=theta0, scale=self.scale
+            module, self.dim, self.projection, seed=self.seed, theta0=theta0, scale=self.scale
         )
 
     @on_cpu

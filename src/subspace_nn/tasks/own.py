@@ -15,7 +15,6 @@ from subspace_nn.projections import parse
 from subspace_nn.runs.run import find_task
 from subspace_nn.runs.session import keep
 from subspace_nn.runs.task import VARIADIC, checked
-from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.loop import find_device, on_cpu, seeded, steps
 from subspace_nn.tasks.recipe import Recipe, Schedule, grid_problems, stage_problems
@@ -232,8 +231,7 @@ def _subspace(
     module: nn.Module, dim: int | Literal["full"], projection: str, seed: int
 ) -> Subspace:
     if not isinstance(module, Subspace):
-        D = Layout.of(module).D
-        return Subspace(module, D if dim == "full" else dim, projection, seed=seed)
+        return Subspace(module, dim, projection, seed=seed)
     if module.selection.train:
         raise InputError(
             "This loop has one learning rate, and parameters that train in addition to ω need "
@@ -241,7 +239,7 @@ def _subspace(
         )
     return Subspace(
         module.merge(),
-        module.D if dim == "full" else dim,
+        dim,
         projection,
         seed=seed,
         theta0=module.theta0_from,

@@ -76,9 +76,7 @@ def train(
         >>> round(train(dim=10)["performance"], 6), train(dim=9)["performance"] < 0.9
         (1.0, True)
     """
-    module = Sums(seed=seed)
-    D = module.weights.numel()
-    net = Subspace(module, D if dim == "full" else dim, projection, seed=seed)
+    net = Subspace(Sums(seed=seed), dim, projection, seed=seed)
     target = torch.arange(1, 11, dtype=torch.float64, device="cpu")
     optimizer = torch.optim.LBFGS(
         net.parameters(),
@@ -98,7 +96,7 @@ def train(
     with torch.no_grad():
         final = float((net() - target).square().sum())
     return {
-        "D": D,
+        "D": net.D,
         "dim": net.dim,
         "loss": final,
         "performance": math.exp(-final),
