@@ -61,7 +61,7 @@ def measure(
         progress: whether to show it, in a notebook and in a terminal.
         on_progress: called with the state before each batch, after each run, and at the end.
         engine: as for `subspace_nn.runs.sweep.sweep`.
-        jobs: number of workers; -1 is one per core.
+        jobs: number of workers; -1 is one per core, or per card if the runs compute on cards.
         device: of each run.
         threads: CPU threads of each run.
         **definition: further fields of `Question`, such as threshold and precision.
@@ -115,7 +115,7 @@ def sweep(
         progress: whether to show it, in a notebook and in a terminal.
         on_status: called with the state at the start and after each run.
         engine: as for `subspace_nn.runs.sweep.sweep`.
-        jobs: number of workers; -1 is one per core.
+        jobs: number of workers; -1 is one per core, or per card if the runs compute on cards.
         device: of each run.
         threads: CPU threads of each run.
         save: keep each run's net in `folder/weights`.

@@ -12,20 +12,19 @@ from subspace_nn.tasks.loop import find_device
 TOY = "tests.toy:quick"
 
 
-def test_cards_take_turns(monkeypatch):
+def test_a_run_computes_on_the_card_that_it_took(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    names = [Session("auto", number=number).turn() for number in range(3)]
-    assert names == ["cuda:0", "cuda:1", "cuda:0"]
-    assert Session("cuda", number=3).turn() == "cuda:1"
-    assert Session("cpu", number=3).turn() == "cpu"
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert Session("auto", number=3).turn() == "auto"
+    with session.running(Session("auto"), tmp_path, "one"):
+        assert session.device() == "cuda:0"
+        with session.running(Session("auto"), tmp_path, "two"):
+            assert session.device() == "cuda:1"
+    assert not list((tmp_path / ".running").iterdir())
 
 
 def test_the_device_of_a_session_is_what_auto_means(tmp_path):
-    with session.running(Session("meta"), tmp_path):
+    with session.running(Session("meta"), tmp_path, "one"):
         assert session.device() == "meta"
-    with session.running(Session("cpu", threads=1), tmp_path):
+    with session.running(Session("cpu", threads=1), tmp_path, "one"):
         assert find_device("auto") == torch.device("cpu")
         assert session.used() == "cpu"
     assert session.device() == "auto"

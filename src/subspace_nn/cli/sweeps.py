@@ -82,8 +82,8 @@ def sweep(
     kept = any(weights_of(store.folder, record["id"]).exists() for record in records)
     own = {f" {shlex.quote(str(run.arguments['problem']))}" for run in runs if run.task == OWN}
     last = f"evaluate {folder}{''.join(own)}" if kept else f"runs {folder}"
-    words = f"{done} of {len(records)} runs done, in {store.folder}"
-    console.print(words, markup=False, soft_wrap=True)
+    ended = f"{done} of {len(records)} runs done, in {store.folder}"
+    console.print(ended, markup=False, soft_wrap=True)
     show_next(console, f"report {folder}", last)
     show_problems(store.read().problems)
     if done < len(records):

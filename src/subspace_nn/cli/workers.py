@@ -97,7 +97,7 @@ class Workers:
     engine: Annotated[
         str, Parameter(help="loky (processes on this machine), serial, dask, ray, slurm.")
     ] = "loky"
-    jobs: Annotated[int, Parameter(help="Workers; -1 is one per core.")] = -1
+    jobs: Annotated[int, Parameter(help="Workers; -1 is one per core, or one per GPU.")] = -1
     address: Annotated[
         str | None,
         Parameter(
@@ -138,7 +138,7 @@ class Workers:
 
     def _device(self) -> str:
         """The device of each run, tried where the runs are made on this machine."""
-        if self.engine in {"loky", "serial"}:
+        if self.engine in {"loky", "serial"} and self.device != "auto":  # which always is there
             from subspace_nn.tasks.loop import find_device  # noqa: PLC0415  # imports PyTorch
 
             find_device(self.device)

@@ -14,7 +14,7 @@ from subspace_nn.dimension.estimate import Estimate, estimate
 from subspace_nn.dimension.plan import Dim, first_dims, is_beyond, next_dims
 from subspace_nn.dimension.question import Question, check_metrics
 from subspace_nn.dimension.results import Results
-from subspace_nn.runs import engines
+from subspace_nn.runs import cards, engines
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.session import Session
@@ -105,7 +105,7 @@ def measure(
         budget: number of new runs at most; 60 by default.
         engine: "loky", "serial", "dask", "ray" or "slurm", as for `subspace_nn.runs.sweep`; it
             is started once.
-        jobs: number of workers; -1 is one a core.
+        jobs: number of workers; -1 is one per core, or per card, as for `sweep`.
         address: of a running cluster.
         options: resources of a run, in the words of the cluster.
         first: dimensions to try before those that are planned, one run each.
@@ -126,7 +126,9 @@ def measure(
     require(surroundings.problems())
     store = Store(folder)
     notes = _notes(question, store)
-    setting = engines.Setting(jobs, address, options or {}, store.folder.absolute() / f".{engine}")
+    number = cards.workers(jobs, device, engine, address)
+    place = store.folder.absolute() / f".{engine}"
+    setting = engines.Setting(number, address, options or {}, place)
     with engines.start(engine, setting) as parallel:
         while runs := _next(now := _look(notes, store, budget), first):
             _check_done(runs, store, question.metric)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from subspace_nn.common.checks import require, whole
+from subspace_nn.runs import cards
+from subspace_nn.runs.store import RUNNING
 from subspace_nn.runs.task import CARRIED
 
 
@@ -25,30 +27,20 @@ class Session:
 
     Attributes:
         device: "auto" (CUDA if available), "cpu", "cuda" or another of PyTorch's; of several cards,
-            "auto" and "cuda" take turns.
+            "auto" and "cuda" take the one with the fewest runs.
         threads: CPU threads of the run.
         save: whether to keep the weights of each run.
-        number: of the run in its sweep.
         functions: that the run names and no worker can import, by name.
     """
 
     device: str = "auto"
     threads: int = 1
     save: bool = False
-    number: int = 0
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
         """Check the values; the device is tried where the run is made."""
         return whole("threads", self.threads, 1, 1024)
-
-    def turn(self) -> str:
-        """The name of the device of this run."""
-        import torch  # noqa: PLC0415  # readers of records need none
-
-        if self.device not in {"auto", "cuda"} or (cards := torch.cuda.device_count()) < 2:
-            return self.device
-        return f"cuda:{self.number % cards}"
 
 
 @dataclass
@@ -80,12 +72,13 @@ def weights_of(folder: Path, run_id: str) -> Path:
 
 
 @contextmanager
-def running(session: Session, weights: Path) -> Generator[None]:
+def running(session: Session, folder: Path, run_id: str) -> Generator[None]:
     """Surround a run; PyTorch's number of threads is put back after it.
 
     Args:
         session: of the run.
-        weights: where its net is saved, if the session says so.
+        folder: of its record; its net is saved below it, if the session says so.
+        run_id: its id.
 
     Yields:
         Nothing.
@@ -96,13 +89,14 @@ def running(session: Session, weights: Path) -> Generator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(session.threads)
     CARRIED.update(session.functions)
-    run = _Run(session.turn(), weights if session.save else None)
-    token = _current.set(run)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-        torch.set_num_threads(threads)
+    weights = weights_of(folder, run_id) if session.save else None
+    with cards.taken(session.device, folder / RUNNING) as chosen:
+        token = _current.set(_Run(chosen, weights))
+        try:
+            yield
+        finally:
+            _current.reset(token)
+            torch.set_num_threads(threads)
 
 
 def device() -> str:

@@ -17,7 +17,7 @@ from subspace_nn.runs import packed, tables
 from subspace_nn.runs import record as schema
 from subspace_nn.runs.record import DONE, Record
 
-_RUNNING = ".running"
+RUNNING = ".running"
 
 #: The packed file of a folder has its name, this ending, and lies next to it.
 PACKED = ".jsonl"
@@ -258,11 +258,11 @@ class Store:
             By id whether the process that began it is alive, as far as can be seen from here: one
             on another machine is, if it renewed its claim in the last two minutes.
         """
-        marks = _entries(self.folder / _RUNNING)
+        marks = _entries(self.folder / RUNNING)
         return {one.name: is_held(Path(one.path)) for one in marks if _HEX.fullmatch(one.name)}
 
     def _mark(self, run_id: str) -> Path:
-        return self.folder / _RUNNING / run_id
+        return self.folder / RUNNING / run_id
 
     def finished(self) -> set[str]:
         """Ids of the runs that are done; failed ones are not."""

@@ -13,7 +13,7 @@ from subspace_nn.common import environment
 from subspace_nn.common.atomic import try_writing
 from subspace_nn.common.checks import require
 from subspace_nn.common.errors import InputError
-from subspace_nn.runs import engines, session
+from subspace_nn.runs import cards, engines, session
 from subspace_nn.runs.functions import carried_by
 from subspace_nn.runs.grid import as_word, expand, parse, parse_assignments
 from subspace_nn.runs.record import DONE, FAILED, Record
@@ -78,12 +78,14 @@ def sweep(
         store: holds the records.
         engine: "serial" (in this process), "loky" (processes on this machine), "dask", "ray" or
             "slurm".
-        jobs: number of workers; -1 is one per core. A running cluster has its own.
+        jobs: number of workers; -1 is one per core, or per card if the runs compute on cards. A
+            running cluster has its own.
         address: of a running dask scheduler or ray cluster; a local one is started if not given.
         options: requirements of one run: resources of dask's workers, options of a ray task,
             options of sbatch.
         device: of each run, if it is not an argument of the task: "auto" (CUDA if available),
-            "cpu", "cuda", …; of several cards, "auto" and "cuda" take turns.
+            "cpu", "cuda", …; of several cards, "auto" and "cuda" take the one with
+            the fewest runs.
         threads: CPU threads of each run.
         save: keep each run's net as `weights/ID.safetensors` in the folder; a finished run without
             one is run again.
@@ -99,7 +101,8 @@ def sweep(
     surroundings = Session(device, threads, save)
     require(surroundings.problems())
     folder = store.folder.absolute() / f".{engine}"
-    setting = engines.Setting(jobs, address, options or {}, folder)
+    number = cards.workers(jobs, device, engine, address)
+    setting = engines.Setting(number, address, options or {}, folder)
     with engines.start(engine, setting) as parallel:
         return complete(runs, store, parallel, surroundings, on_status=on_status)
 
@@ -160,7 +163,6 @@ class _Driver:
     ) -> None:
         self.store, self.surroundings, self.on_status = store, surroundings, on_status
         self.missing = {run.id: run for run in runs}
-        self.numbers = {run_id: number for number, run_id in enumerate(self.missing)}
         self.total = len(self.missing)
         self.command = environment.command(sys.argv)
         self.records: dict[str, Record] = {}
@@ -193,9 +195,7 @@ class _Driver:
 
     def known(self, run: Run) -> tuple[Session, str, Record | None]:
         """Arguments of `_work` beyond the run and the store."""
-        own = dataclasses.replace(
-            self.surroundings, number=self.numbers[run.id], functions=carried_by([run])
-        )
+        own = dataclasses.replace(self.surroundings, functions=carried_by([run]))
         return own, self.command, self.failed_before.get(run.id)
 
     def ended(self, record: Record | None) -> None:
@@ -278,8 +278,7 @@ def _work(
     failed_before: Record | None,
 ) -> Record | None:
     """Execute one run and write its record; None if another process is at it."""
-    weights = session.weights_of(store.folder, run.id)
-    with store.claim(run.id) as mine, session.running(surroundings, weights):
+    with store.claim(run.id) as mine, session.running(surroundings, store.folder, run.id):
         if not mine:
             return None
         record = store.get(run.id)
