@@ -5,7 +5,7 @@ import pytest
 from subspace_nn.runs.run import Run
 from subspace_nn.runs.store import Store
 
-TASK = "tests.dimension.synthetic:train"
+TASK, PROBE = "tests.dimension.synthetic:train", "tests.dimension.synthetic:probe"
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_an_answer_with_its_files(run, tmp_path):
     assert "the interval is as narrow as requested (20 %)" in out
     (answer,) = (tmp_path / "out" / "measurements").glob("*.json")
     assert answer.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert f"{len(Store(tmp_path / 'out').read())} (0.0 min in total)" in out
+    assert f"{len(Store(tmp_path / 'out').read())} (0." in out
     code, again, _ = run(TASK, "answer=70", "--budget", "40")
     assert again.splitlines()[-6:] == out.splitlines()[-6:]
 
@@ -37,6 +37,17 @@ def test_options_make_the_definition(run):
     assert "10 (absolute)" in out
     assert "90 % interval" in out
     assert "(50 %)" in out
+
+
+def test_a_share_of_the_gain_over_a_baseline_that_is_run(run, tmp_path):
+    words = ["answer=300", "--threshold", "0.75", "--baseline", f"{PROBE} noise=0.2"]
+    code, out, err = run(TASK, *words)
+    assert (code, err) == (0, "")
+    assert "next: 5 × baseline" in out
+    assert "75 % of the full model's gain over the baseline)" in out
+    assert f"n = 5 ({PROBE} noise=0.2)" in out
+    made = [record for record in Store(tmp_path / "out").read() if record["task"] == PROBE]
+    assert len(made) == 5
 
 
 def test_a_task_with_a_name(run):
@@ -88,6 +99,15 @@ def test_names_in_a_strangers_records_cannot_command_the_terminal(run, tmp_path)
     (["digits", "lr=abc", "projection=nope", "epochs=0"],
      ["lr must be a number above 0, got 'abc'", "Unknown projection", "epochs must be"]),
     ([":train"], ["cannot be imported: ValueError"]),
+    ([TASK, "--baseline", PROBE, "--probe", "3"], ["got baseline and probe with kind gain"]),
+    ([TASK, "--baseline", PROBE, "--kind", "absolute"], ["got baseline with kind absolute"]),
+    ([TASK, "--baseline", f"{PROBE} noize=3", "--budget", "4"],
+     ["Did you mean 'noise'?", "budget with a baseline must be a whole number of at least 6"]),
+    ([TASK, "--baseline", "nowhere:probe", "--precision", "0"],
+     ["'nowhere:probe' cannot be imported", "precision must be"]),
+    (["tyo", "--baseline", "nowhere:probe", "--precision", "0"],
+     ["Did you mean 'toy'?", "'nowhere:probe' cannot be imported", "precision must be"]),
+    ([TASK, "--baseline", "dim=3"], ["is one of the runs to try: set least to 4 or more"]),
     (["math:hypot"], ["is not a function written in Python"]),
     (["tests.dimension.synthetic:own_name"], ["own_name needs d.", "takes dim and seed"]),
     (["tests.dimension.synthetic:failing"], ["RuntimeError: no luck", "Fix the task"]),

@@ -24,6 +24,17 @@ def train(
     return {"D": D, "test_accuracy": mean + error, "test_error": 100 - mean - error}
 
 
+def probe(*, seed: int, mean: float = 60.0, noise: float = 0.5) -> dict[str, float]:
+    """What a gain is counted from: without d, and without D."""
+    return {"test_accuracy": mean + float(bits.normal(seed, "probe", 0, 1)) * noise}
+
+
+def broken_probe(*, seed: int) -> dict[str, float]:
+    """Fails."""
+    del seed
+    raise RuntimeError("no features")
+
+
 def failing(*, dim: int | str, seed: int) -> dict[str, float]:
     """Fails in small dimensions."""
     if isinstance(dim, int) and dim < 100:

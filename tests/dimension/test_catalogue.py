@@ -72,6 +72,8 @@ def test_published(asked, dims):
     question("mnist-fc-labels", {"model": "lenet", "epochs": 9}),
     Question(SYNTHETIC, {"answer": 7}, metric="test_error", better="lower", seed=3),
     question("tests.dimension.problems:digits", {"epochs": 3}),
+    question(f"{OWN}:digits", baseline="tests.dimension.problems:digits epochs=1"),
+    question("mnist-lenet", threshold=0.8, baseline="dim=3 epochs=1"),
     Question("tests.dimension.synthetic:open_to_all", {
         "flag": True, "rate": 1e-5, "several": [1, 2], "single": [1], "inside": [[1, 2], [3]],
         "number": "5", "text": "a b", "words": "a,b", "said": 'he "said"', "names": ["x", "true"],

@@ -5,11 +5,13 @@ import dataclasses
 import pytest
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.dimension.baseline import Baseline
 from subspace_nn.dimension.question import Question
 from subspace_nn.runs.run import Run
 
 SYNTHETIC = "tests.dimension.synthetic:train"
 ASKED = Question(SYNTHETIC, {"answer": 70})
+PROBE = Baseline("tests.dimension.synthetic:probe", {})
 
 
 @pytest.mark.parametrize(("question", "messages"), [
@@ -25,8 +27,16 @@ ASKED = Question(SYNTHETIC, {"answer": 70})
     (Question(SYNTHETIC, threshold=90, kind="absolute"), []),
     (Question(SYNTHETIC, kind="gain", probe=0.7), []),
     (Question(SYNTHETIC, kind="gain", probe=0.7, threshold=80), ["A gain threshold is a share"]),
-    (Question(SYNTHETIC, kind="gain"), ["needs a probe, and only that kind: the metric"]),
-    (Question(SYNTHETIC, probe=0.7), ["needs a probe, and only that kind"]),
+    (Question(SYNTHETIC, kind="gain"), ["needs one of baseline (a task that is run, such as"]),
+    (Question(SYNTHETIC, probe=0.7), ["and probe (its metric); got probe with kind relative"]),
+    (Question(SYNTHETIC, kind="gain", probe=0.7, baseline=PROBE), ["got baseline and probe with"]),
+    (Question(SYNTHETIC, kind="gain", baseline=PROBE), []),
+    (Question(SYNTHETIC, kind="gain", baseline="mine:probe"), [
+        "baseline must be a task with arguments, or None, got 'mine:probe'",
+    ]),
+    (Question(SYNTHETIC, kind="gain", baseline={"task": 3, "arguments": []}), [
+        "task of the baseline must be a name, got 3", "arguments of the baseline must be values",
+    ]),
     (Question(SYNTHETIC, kind="gain", probe=float("inf")), ["probe must be a number"]),
     (Question(SYNTHETIC, threshold=float("nan")), ["threshold must be a number"]),
     (Question(SYNTHETIC, better="more", kind="rel"), ["Unknown better 'more'", "Unknown kind"]),
@@ -46,7 +56,8 @@ def test_problems(question, messages):
 def test_the_id_is_that_of_every_part():
     changed = {"task": "mnist", "arguments": {}, "metric": "x", "better": "lower",
                "threshold": 0.5, "kind": "absolute", "precision": 0.1, "confidence": 0.9,
-               "batch": 1, "seed": 1, "least": 2, "most": 9, "probe": 0.5}  # fmt: skip
+               "batch": 1, "seed": 1, "least": 2, "most": 9, "probe": 0.5,
+               "baseline": PROBE}  # fmt: skip
     assert set(changed) == {field.name for field in dataclasses.fields(Question)}
     ids = {ASKED.id} | {dataclasses.replace(ASKED, **{n: v}).id for n, v in changed.items()}
     assert len(ids) == 1 + len(changed)

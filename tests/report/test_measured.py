@@ -20,10 +20,9 @@ def answers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
     lower = Question(SYNTHETIC, metric="test_error", better="lower", threshold=9, kind="absolute")
     beyond = Question(SYNTHETIC, threshold=110, kind="absolute")
-    found = {
-        name: measure(asked, folder, engine="serial", budget=30)
-        for name, asked in {"own": Question(SYNTHETIC), "lower": lower, "beyond": beyond}.items()
-    }
+    gain = question(SYNTHETIC, threshold=0.75, baseline="tests.dimension.synthetic:probe")
+    asked = {"own": Question(SYNTHETIC), "lower": lower, "beyond": beyond, "gain": gain}
+    found = {name: measure(one, folder, engine="serial", budget=30) for name, one in asked.items()}
     return {**found, "known": dataclasses.replace(found["own"], question=question("toy"))}
 
 
@@ -35,6 +34,7 @@ DRAWN = ["monotone fit", "mean of the runs", "all weights"]
     ("known", ["threshold", "d_int", "Li et al. 2018: 10", *DRAWN]),
     ("lower", ["threshold", "d_int", *DRAWN]),
     ("beyond", ["threshold", *DRAWN]),
+    ("gain", ["threshold", "baseline", "d_int", *DRAWN]),
 ])  # fmt: skip
 def test_figure(answers, name, labels):
     answer = answers[name]
@@ -93,6 +93,15 @@ def test_a_line_for_each_answer(sections, answers):
     assert all(draw(one.chart).axes for one in (*summary.pictures, *each.pictures))
     assert each.commands[0] == "subspace-nn measure toy --out results/fc"
     assert each.commands[2].endswith("--threshold 110 --kind absolute --out results/own")
+
+
+def test_a_baseline_is_in_the_row_and_in_the_command(answers):
+    gain = answers["gain"]
+    every = found(own=[gain])
+    (section,), (pictures,) = measurements.summary(every), measurements.pictures(every)
+    (row,) = section.tables[0].rows
+    assert row[1].endswith(f"75 % of {gain.full:.4g} over {gain.baseline:.4g}")
+    assert "--baseline tests.dimension.synthetic:probe" in pictures.commands[0]
 
 
 def test_more_runs_than_the_command_grants_are_in_the_command(answers):

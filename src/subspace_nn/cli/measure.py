@@ -45,13 +45,21 @@ def measure(
     kind: Annotated[
         Threshold | None,
         Parameter(
-            help="relative (a share of the full model's mean), gain (of its gain over --probe) "
-            "or absolute (the metric)."
+            help="relative (a share of the full model's mean), gain (of its gain over --baseline "
+            "or --probe) or absolute (the metric)."
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        Parameter(
+            help="For the kind gain, which it turns on: a task, such as a linear probe, that is "
+            "run with several seeds, as in mine:probe or 'mine:probe epochs=3'. Only name=value: "
+            "the measured task with other arguments."
         ),
     ] = None,
     probe: Annotated[
         float | None,
-        Parameter(help="For the kind gain: the metric of, say, a linear probe. Turns it on."),
+        Parameter(help="The same with a value that is known, and taken as exact."),
     ] = None,
     metric: Annotated[str | None, Parameter(help="Which value of the task's result.")] = None,
     better: Annotated[
@@ -83,7 +91,8 @@ def measure(
     """
     fields = {
         "threshold": threshold,
-        "kind": kind or (None if probe is None else "gain"),
+        "kind": kind,
+        "baseline": baseline,
         "probe": probe,
         "metric": metric,
         "better": better,
@@ -171,7 +180,10 @@ def _question(
     try:
         asked = question(task, arguments, **given)
     except InputError as error:  # the rest would be wrong for any other task, too
-        rest = problems_of(lambda: check(question("toy", **given), budget))
-        raise InputError(*error.problems, *rest) from None
+        base = {"baseline": given["baseline"]} if "baseline" in given else {}
+        fine: dict[str, Any] = {**given, **dict.fromkeys(base, "mnist")}
+        rest = problems_of(lambda: question("toy", **base))
+        rest += problems_of(lambda: check(question("toy", **fine), budget))
+        raise InputError(*dict.fromkeys((*error.problems, *rest))) from None
     check(asked, budget)
     return asked

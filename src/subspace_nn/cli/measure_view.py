@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -11,8 +11,6 @@ from rich.text import Text
 
 from subspace_nn.common.numbers import duration
 from subspace_nn.dimension.measurement import Progress
-from subspace_nn.dimension.question import FULL
-from subspace_nn.runs.run import Run
 
 #: Characters of the axis from 1 to D, in log d: at most, and in a narrow terminal.
 _WIDTH, _LEAST = 48, 12
@@ -123,21 +121,21 @@ def line(now: Progress, width: int = _WIDTH) -> Text:
 
 
 def _next(now: Progress, remaining: str) -> Text:
-    words = f"  next: {_listed(now.planned)}{remaining}" if now.planned else ""
+    words = f"  next: {_listed(now)}{remaining}" if now.planned else ""
     return Text(words, style="dim")
 
 
 def _running(now: Progress, remaining: str) -> list[Text]:
     done = now.status.finished if now.status else 0
     lines = (
-        f"  {done} of {len(now.planned)} done: {_listed(now.planned)}",
+        f"  {done} of {len(now.planned)} done: {_listed(now)}",
         f"  at most {now.left} more runs{remaining}",
     )
     return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
 
 
-def _listed(runs: Sequence[Run]) -> str:
-    dims = [run.arguments["dim"] for run in runs]
+def _listed(now: Progress) -> str:
+    dims = [now.question.dim_of(run.task, run.arguments) for run in now.planned]
     counts = {dim: dims.count(dim) for dim in dims}
-    names = {dim: FULL if dim == FULL else f"d = {dim:,}" for dim in counts}
+    names = {dim: dim if isinstance(dim, str) else f"d = {dim:,}" for dim in counts}
     return ", ".join(f"{n} × {names[dim]}" if n > 1 else names[dim] for dim, n in counts.items())

@@ -1,6 +1,7 @@
 """How many parameters does a model need: the intrinsic dimension of a task, with its interval."""
 
 from subspace_nn.dimension.answer import Answer, Answers, answers
+from subspace_nn.dimension.baseline import Baseline
 from subspace_nn.dimension.catalogue import (
     KNOWN,
     Known,
@@ -19,6 +20,7 @@ __all__ = [
     "KNOWN",
     "Answer",
     "Answers",
+    "Baseline",
     "Known",
     "Progress",
     "Published",

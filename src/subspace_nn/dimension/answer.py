@@ -17,7 +17,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.dimension.catalogue import label
 from subspace_nn.dimension.doubts import Doubt
 from subspace_nn.dimension.plan import FULL_RUNS, Dim
-from subspace_nn.dimension.question import FULL, Question
+from subspace_nn.dimension.question import BASELINE, FULL, Question
 from subspace_nn.runs.store import ANSWERS, Store
 
 if TYPE_CHECKING:
@@ -45,12 +45,16 @@ class Answer:
         full: mean of the full model's metric.
         full_std: its standard deviation; None for a single run.
         full_n: number of its runs.
+        baseline: mean of the baseline's metric; None if no baseline was run.
+        baseline_std: its standard deviation.
+        baseline_n: number of its runs.
         points: the curve: `dim`, `n`, `mean`, `std` and the monotone fit `fitted`, by dimension.
         runs: ids of all records that the answer rests on; those not made for it come first.
         reused: how many were not made for it.
         seconds: wall time of all these runs in total.
         doubts: why the interval cannot be trusted: "falls" if the mean falls as d grows, by more
-            than noise; "kinds" if results are of two kinds.
+            than noise; "kinds" if results are of two kinds; "gain" if the full model's gain over
+            the baseline may be noise.
         left_out: number of finished records of the same task that do not fit, by the reason.
     """
 
@@ -70,6 +74,9 @@ class Answer:
     seconds: float
     doubts: Sequence[Doubt] = ()
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    baseline: float | None = None
+    baseline_std: float | None = None
+    baseline_n: int = 0
 
     @property
     def made(self) -> int:
@@ -273,6 +280,7 @@ def _require_sense(answer: Answer) -> None:
         and (answer.dim or answer.low) <= answer.high <= answer.D,
         "dimensions of points ascend, and are below D": dims == sorted(set(dims))
         and all(dim < answer.D for dim in dims),
+        "baseline is there if it was run": (answer.baseline is None) == (answer.baseline_n == 0),
         "reused is at most the number of runs": answer.reused <= len(answer.runs),
         "d_int is there if it was found": answer.dim is not None
         or answer.stopped not in {"tight", "doubtful"},
@@ -320,7 +328,7 @@ def _is_planned(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and (value[0] == FULL or _is_count(1)(value[0]))
+        and (value[0] in (FULL, BASELINE) or _is_count(1)(value[0]))
         and _is_count(0)(value[1])
     )
 
@@ -345,6 +353,9 @@ _ANSWER: dict[str, _Field] = {
     "runs": ("a list of ids", _is_list_of(_is_id)),
     "reused": ("a whole number of at least 0", _is_count(0)),
     "seconds": ("a number of at least 0", _is_spread),
+    "baseline": ("a number, or null", _or_none(is_number)),
+    "baseline_std": ("a number of at least 0, or null", _or_none(_is_spread)),
+    "baseline_n": ("a whole number of at least 0", _is_count(0)),
     "doubts": ("a list of doubts", _is_list_of(lambda v: v in get_args(Doubt))),
     "left_out": (
         "numbers by reason",
@@ -367,4 +378,7 @@ _LATER: dict[str, Callable[[dict[str, Any]], Any]] = {
     "planned": lambda _: [],
     "doubts": lambda _: [],
     "left_out": lambda _: {},
+    "baseline": lambda _: None,
+    "baseline_std": lambda _: None,
+    "baseline_n": lambda _: 0,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.dimension.baseline import Baseline
 from subspace_nn.dimension.question import FULL, Question
 from subspace_nn.runs.functions import name_of
 from subspace_nn.runs.run import resolve
@@ -90,7 +91,9 @@ def question(
             (`subspace_nn.tasks.own`). A function of the user's own is named
             `package.module:function`, or given itself.
         arguments: of the task, except for `dim` and `seed`; others keep their defaults.
-        **definition: further fields of `Question`, such as threshold.
+        **definition: further fields of `Question`, such as threshold. `baseline` may also be words,
+            as in "mine:probe epochs=3"; without a task, as in "epochs=3 dim=1", they are arguments
+            of the measured one. `baseline` and `probe` imply the kind gain.
 
     Returns:
         The question, not yet checked.
@@ -105,9 +108,12 @@ def question(
     if odd := [name for name in definition if name not in _FLAGS]:
         raise InputError(*(unknown_name("option", name, _FLAGS) for name in odd))
     base = _base(task if isinstance(task, str) else name_of(task))
-    return dataclasses.replace(
-        base, arguments={**base.arguments, **(arguments or {})}, **definition
-    )
+    full = {**base.arguments, **(arguments or {})}
+    if (given := definition.get("baseline")) is not None:
+        definition["baseline"] = Baseline.of(given, base.task, full)
+    if definition.keys() & {"baseline", "probe"}:
+        definition.setdefault("kind", "gain")
+    return dataclasses.replace(base, arguments=full, **definition)
 
 
 def published(asked: Question) -> tuple[Published, ...]:

@@ -11,8 +11,8 @@ import numpy as np
 from subspace_nn.dimension.noise import MANY, Floats
 
 #: "falls": the mean falls as d grows, by more than noise. "kinds": results are of two kinds, as
-#: where a seed works or fails.
-Doubt = Literal["falls", "kinds"]
+#: where a seed works or fails. "gain": the full model's gain over the baseline may be noise.
+Doubt = Literal["falls", "kinds", "gain"]
 
 #: A fall is worth more runs, and after these it is certain, if noise alone makes one as large in at
 #: most this share of the resamples.

@@ -60,6 +60,7 @@ class Estimate:
         noise: standard deviation of a result around the crossing; None until a dimension there
             has two runs. The interval is all of (below, reached], or more, from then on.
         full_noise: the same of the full model.
+        baseline_noise: the same of the baseline.
         points: the runs, by dimension.
         noise_ratio: high / low if the curve were a straight line between dimensions that were run:
             the part of the width that more dimensions would not reduce.
@@ -79,6 +80,7 @@ class Estimate:
     noise_ratio: float = math.inf
     doubts: tuple[Doubt, ...] = ()
     suspects: tuple[int, ...] = ()
+    baseline_noise: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -97,18 +99,23 @@ class Estimate:
         return dataclasses.replace(
             self,
             threshold=unit * self.threshold,
-            noise=None if self.noise is None else unit * self.noise,
-            full_noise=None if self.full_noise is None else unit * self.full_noise,
+            noise=_times(self.noise, unit),
+            full_noise=_times(self.full_noise, unit),
+            baseline_noise=_times(self.baseline_noise, unit),
             points=tuple(
                 dataclasses.replace(
                     point,
                     mean=unit * point.mean,
-                    std=None if point.std is None else unit * point.std,
+                    std=_times(point.std, unit),
                     fitted=unit * point.fitted,
                 )
                 for point in self.points
             ),
         )
+
+
+def _times(value: float | None, unit: float) -> float | None:
+    return None if value is None else unit * value
 
 
 def estimate(
@@ -123,8 +130,8 @@ def estimate(
 
     The interval is a bootstrap over the runs. Each resample gives every dimension its mean plus
     the mean of as many residuals: its own if it has at least five runs, else those of all runs
-    within a factor e of the crossing. Likewise the full model. It is then fitted and crossed like
-    the results themselves.
+    within a factor e of the crossing. Likewise the full model, and a baseline. It is then fitted
+    and crossed like the results themselves.
     Residuals are stretched by √(n/(n - 1)) and, in each resample, by √(ν/χ²_ν), ν their degrees
     of freedom, so that few runs do not make a narrow interval (Student's t has the same cause).
     A resample crosses in a gap between two dimensions that were run, and a curve may be a step
@@ -143,9 +150,9 @@ def estimate(
         seed: of the resampling: the same results give the same estimate.
 
     Returns:
-        The estimate. Without two runs of the full model (unless the threshold is absolute) and
-        two at a dimension near the crossing the noise is unknown and the interval is all of
-        least … D.
+        The estimate. Without two runs of the full model (unless the threshold is absolute), two of
+        a baseline, and two at a dimension near the crossing the noise is unknown and the interval
+        is all of least … D.
 
     Example:
         >>> at = {100: [0.7, 0.72], 300: [0.85, 0.84], 400: [0.91, 0.92], 1000: [0.95]}
@@ -165,8 +172,12 @@ def _estimate(results: Results, confidence: float, resamples: int, seed: int) ->
     curve = _Curve.of(results)
     index, crossing = curve.crossing()
     noise = Noise.of(curve.near(index, crossing))
-    full_noise = Noise.of([curve.full])
-    known = bool(noise.freedom and (full_noise.freedom or not results.factor))
+    full_noise, base_noise = Noise.of([curve.full]), Noise.of([curve.baseline])
+    known = bool(
+        noise.freedom
+        and (full_noise.freedom or not results.factor)
+        and (base_noise.freedom or not curve.baseline)
+    )
     doubts: list[Doubt] = []
     suspects: tuple[int, ...] = ()
     low, high, noise_ratio = results.least, results.D, math.inf
@@ -174,6 +185,9 @@ def _estimate(results: Results, confidence: float, resamples: int, seed: int) ->
         generator = np.random.default_rng(seed)
         shaken = shakes(curve.groups, noise, generator, resamples)
         tops = curve.top + full_noise.means(len(curve.full), generator, resamples)
+        bases = np.zeros(resamples)
+        if curve.baseline:
+            bases += curve.base + base_noise.means(len(curve.baseline), generator, resamples)
         suspects, falls = curve.falls(noise, shaken)
         if falls:
             doubts.append("falls")
@@ -181,9 +195,15 @@ def _estimate(results: Results, confidence: float, resamples: int, seed: int) ->
             index, crossing = curve.crossing()
         if are_two_kinds(curve.groups, curve.full):
             doubts.append("kinds")
-        firsts, lasts, noise_ratio = curve.quantiles(shaken, tops, (1 - confidence) / 2)
+        firsts, lasts, noise_ratio = curve.quantiles(shaken, tops, bases, (1 - confidence) / 2)
         low, high = min(firsts, curve.edges[index]) + 1, max(lasts, curve.edges[index + 1])
         suspects = suspects or curve.strays(low, high)
+    if curve.baseline and full_noise.freedom and base_noise.freedom:
+        generator = np.random.default_rng(seed)
+        gains = full_noise.means(len(curve.full), generator, resamples)
+        gains -= base_noise.means(len(curve.baseline), generator, resamples)
+        if np.mean(gains <= curve.base - curve.top) > (1 - confidence) / 2:
+            doubts.append("gain")
     below, reached = curve.edges[index], curve.edges[index + 1]
     return Estimate(
         dim=min(max(_round_up(crossing), below + 1), reached),
@@ -198,6 +218,7 @@ def _estimate(results: Results, confidence: float, resamples: int, seed: int) ->
         noise_ratio=noise_ratio,
         doubts=tuple(doubts),
         suspects=suspects,
+        baseline_noise=base_noise.std,
     )
 
 
@@ -210,6 +231,7 @@ class _Curve:
         dims: dimensions that were run, ascending.
         groups: results at each, ascending.
         full: results of the full model, ascending.
+        baseline: results of the baseline, ascending.
         means: of the groups.
         counts: number of runs in each group.
         falls_at_times: whether it falls: then the last crossing counts.
@@ -219,6 +241,7 @@ class _Curve:
     dims: list[int]
     groups: list[list[float]]
     full: list[float]
+    baseline: list[float]
     means: Floats  # (K,)
     counts: Floats  # (K,)
     falls_at_times: bool = False
@@ -229,7 +252,8 @@ class _Curve:
         groups = [sorted(results.at[dim]) for dim in dims]
         means = np.array([statistics.fmean(group) for group in groups])
         counts = np.array([len(group) for group in groups], dtype=float)
-        return cls(results, dims, groups, sorted(results.full), means, counts)
+        full, baseline = sorted(results.full), sorted(results.baseline)
+        return cls(results, dims, groups, full, baseline, means, counts)
 
     @property
     def edges(self) -> list[int]:
@@ -240,15 +264,22 @@ class _Curve:
     def top(self) -> float:
         return statistics.fmean(self.full)
 
+    @property
+    def base(self) -> float:
+        return statistics.fmean(self.baseline) if self.baseline else 0.0
+
     def crossing(self) -> tuple[int, float]:
         """How many dimensions fall short, and log d of the crossing."""
-        (index,), (crossing,) = self._cross(self.means[None], np.array([self.top]))
+        tops, bases = np.array([self.top]), np.array([self.base])
+        (index,), (crossing,) = self._cross(self.means[None], tops, bases)
         return int(index), float(crossing)
 
-    def _cross(self, means: Floats, tops: Floats) -> tuple[NDArray[np.int64], Floats]:
+    def _cross(
+        self, means: Floats, tops: Floats, bases: Floats
+    ) -> tuple[NDArray[np.int64], Floats]:
         if self.falls_at_times:
             means = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
-        levels = self.results.factor * tops + self.results.constant
+        levels = self.results.level(tops, bases)
         levels = levels - _ROUNDING * np.abs(levels)
         ends = (self.results.least - 1, self.results.D)
         return cross(means, self.counts, self.dims, ends=ends, levels=levels, tops=tops)
@@ -279,9 +310,11 @@ class _Curve:
             if len(group) < MANY and (dim > high if falls_short else dim < low - 1)
         )
 
-    def quantiles(self, shaken: Floats, tops: Floats, tail: float) -> tuple[int, int, float]:
+    def quantiles(
+        self, shaken: Floats, tops: Floats, bases: Floats, tail: float
+    ) -> tuple[int, int, float]:
         """Of the ends of the gaps in which resamples cross; and how far apart the crossings are."""
-        shorts, crossings = self._cross(self.means + shaken, tops)
+        shorts, crossings = self._cross(self.means + shaken, tops, bases)
         edges = np.array(self.edges)
         first = np.quantile(edges[shorts], tail, method="inverted_cdf")
         last = np.quantile(edges[shorts + 1], 1 - tail, method="inverted_cdf")

@@ -1,5 +1,6 @@
 """The measurement: plan, run, estimate, until the interval is tight or the budget exhausted."""
 
+import collections
 import dataclasses
 import os
 import statistics
@@ -11,8 +12,8 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.dimension.answer import Answer, Notes, Stop, read
 from subspace_nn.dimension.catalogue import question as ask
 from subspace_nn.dimension.estimate import Estimate, estimate
-from subspace_nn.dimension.plan import Dim, first_dims, is_beyond, next_dims
-from subspace_nn.dimension.question import Question, check_metrics
+from subspace_nn.dimension.plan import FULL_RUNS, Dim, first_dims, is_beyond, next_dims
+from subspace_nn.dimension.question import BASELINE, FULL, Question
 from subspace_nn.dimension.results import Results
 from subspace_nn.runs import cards, engines
 from subspace_nn.runs.record import DONE, Record
@@ -35,7 +36,8 @@ class Progress:
         records: of all finished runs that fit, ordered by id.
         made: ids of those that were made for this measurement.
         budget: how many of these there may be.
-        results: of the records; None as long as no run of the full model is among them.
+        results: of the records; None as long as no run of the full model, or of a baseline, is
+            among them.
         found: the estimate from it.
         left_out: number of other finished records of the task, by why they do not fit.
         planned: the runs under way.
@@ -56,6 +58,12 @@ class Progress:
     def reused(self) -> int:
         """Number of records that were not made for this measurement."""
         return len(self.records) - len(self.made)
+
+    @property
+    def counts(self) -> collections.Counter[Dim]:
+        """Number of records at each dimension, of the full model, and of the baseline."""
+        places = (self.question.dim_of(r["task"], r["arguments"]) for r in self.records)
+        return collections.Counter(places)
 
     @property
     def left(self) -> int:
@@ -131,8 +139,9 @@ def measure(
     setting = engines.Setting(number, address, options or {}, place)
     with engines.start(engine, setting) as parallel:
         while runs := _next(now := _look(notes, store, budget), first):
-            _check_done(runs, store, question.metric)
-            notes = dataclasses.replace(notes, planned=tuple(map(_place_of, runs)), answer=None)
+            _check_done(runs, store, question)
+            planned = tuple((question.dim_of(r.task, r.arguments), _seed(r)) for r in runs)
+            notes = dataclasses.replace(notes, planned=planned, answer=None)
             notes.write(store.folder)
             report = _reporting(now, runs, on_progress)
             done = complete(runs, store, parallel, surroundings, on_status=report)
@@ -154,7 +163,10 @@ def check(question: Question, budget: object) -> None:
     Raises:
         InputError: with every problem of the question, and that of the budget.
     """
-    require(question.problems(), whole("budget", budget, 1))
+    problems = whole("budget", budget, 1)
+    if not problems and question.baseline is not None:
+        problems = whole("budget with a baseline", budget, FULL_RUNS + 1)
+    require(question.problems(), problems)
 
 
 def answer_from(
@@ -209,27 +221,32 @@ def _next(now: Progress, first: Sequence[int]) -> Sequence[Run]:
         return []
     used: dict[Dim, set[int]] = {}
     for record in now.records:
-        used.setdefault(record["arguments"]["dim"], set()).add(record["arguments"]["seed"])
+        dim = now.question.dim_of(record["task"], record["arguments"])
+        used.setdefault(dim, set()).add(record["arguments"]["seed"])
     runs = []
     wanted = [dim for dim in first if dim not in used][: now.question.batch]
     for dim in (wanted or _next_dims(now))[: now.left]:
         run = now.question.run(dim, used.setdefault(dim, set()))
-        used[dim].add(run.arguments["seed"])
+        used[dim].add(_seed(run))
         runs.append(run)
     return runs
 
 
 def _next_dims(now: Progress) -> list[Dim]:
-    full = len(now.results.full) if now.results else 0
-    first = first_dims(full, mean=now.question.relative or now.falls_short)
+    counts = now.counts
+    first = first_dims(
+        counts[FULL],
+        mean=now.question.relative or now.falls_short,
+        baseline=None if now.question.baseline is None else counts[BASELINE],
+    )
     if first or now.results is None or now.found is None:
         return first
     ratio = 1 + now.question.precision
     return next_dims(now.results, now.found, ratio=ratio, batch=now.question.batch)
 
 
-def _place_of(run: Run) -> tuple[Dim, int]:
-    return run.arguments["dim"], run.arguments["seed"]
+def _seed(run: Run) -> int:
+    return run.arguments["seed"]
 
 
 def _new(notes: Notes, runs: Sequence[Run]) -> list[str]:
@@ -246,15 +263,15 @@ def _reporting(
     def report(status: Status) -> None:
         on_progress(dataclasses.replace(now, status=status))
         if status.latest is not None and status.latest["status"] == DONE:
-            check_metrics([status.latest], now.question.metric)  # not after four more in vain
+            now.question.check([status.latest])  # not after four more in vain
 
     return report
 
 
-def _check_done(runs: Sequence[Run], store: Store, metric: str) -> None:
+def _check_done(runs: Sequence[Run], store: Store, question: Question) -> None:
     """Check that the finished runs of a batch can be used, before more of it is made."""
     ids = {run.id for run in runs}
-    check_metrics([r for r in store.read() if r["id"] in ids and r["status"] == DONE], metric)
+    question.check([r for r in store.read() if r["id"] in ids and r["status"] == DONE])
 
 
 def _check_finished(records: Sequence[Record], store: Store, question: Question) -> None:
@@ -264,7 +281,7 @@ def _check_finished(records: Sequence[Record], store: Store, question: Question)
             failed.setdefault(_why(record.get("error", "")), []).append(record)
     if failed:
         raise InputError(
-            *(_failure(why, alike, store) for why, alike in failed.items()),
+            *(_failure(why, alike, store, question) for why, alike in failed.items()),
             "A run failed. Fix the task and rerun the command to continue. If occasional failures "
             "are expected, return the score that a failure should count as; if runs fail only at "
             "small or large dimensions, limit those to try (least, most).",
@@ -275,10 +292,12 @@ def _check_finished(records: Sequence[Record], store: Store, question: Question)
         raise InputError(f"A run that was made does not fit: {', '.join(left_out)}.")
 
 
-def _failure(why: str, records: Sequence[Record], store: Store) -> str:
+def _failure(why: str, records: Sequence[Record], store: Store, question: Question) -> str:
     """One sentence for all runs that failed alike."""
     first = records[0]
-    run = f"{first['task']}, dim={first['arguments']['dim']}, seed={first['arguments']['seed']}"
+    dim = question.dim_of(first["task"], first["arguments"])
+    place = "the baseline" if dim == BASELINE else f"dim={dim}"
+    run = f"{first['task']}, {place}, seed={first['arguments']['seed']}"
     others = f" (and {len(records) - 1} more)" if len(records) > 1 else ""
     where = store.path(first["id"])
     return f"Run {first['id']} of {run}{others}, failed: {why} The traceback is in {where}."
@@ -294,7 +313,8 @@ def _why(error: str) -> str:
 def _answer(now: Progress) -> Answer:
     results, found, question = now.results, now.found, now.question
     if results is None or found is None:
-        raise InputError(f"No run of the full model of {question.task} is among the records.")
+        what = BASELINE if now.counts[FULL] else "full model"
+        raise InputError(f"No run of the {what} of {question.task} is among the records.")
     sign = 1 if question.better == "higher" else -1
     stopped = _stopped(now, results, found)
     points = [dataclasses.asdict(point) for point in found.points]
@@ -311,6 +331,9 @@ def _answer(now: Progress) -> Answer:
         full=sign * statistics.fmean(results.full),
         full_std=found.full_noise,
         full_n=len(results.full),
+        baseline=sign * statistics.fmean(results.baseline) if results.baseline else None,
+        baseline_std=found.baseline_noise,
+        baseline_n=len(results.baseline),
         points=points,
         runs=sorted((record["id"] for record in now.records), key=lambda i: (i in now.made, i)),
         reused=now.reused,

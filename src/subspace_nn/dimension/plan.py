@@ -9,9 +9,10 @@ from subspace_nn.dimension.estimate import Estimate
 from subspace_nn.dimension.noise import MANY
 from subspace_nn.dimension.results import Results
 
-Dim = int | Literal["full"]
+#: Where a run belongs: a dimension, the full model, or the baseline of a gain.
+Dim = int | Literal["full", "baseline"]
 
-#: Runs of the full model to begin with, if its mean matters.
+#: Runs of the full model to begin with, if its mean matters; and of the baseline.
 FULL_RUNS = 5
 #: The interval holds the gap between two dimensions that were run. This is the share of the width
 #: asked for (in log d) that the gap may take up; the rest is for noise.
@@ -26,17 +27,21 @@ _JUMP = 12.0
 _LEAST_RUNS, _LEAST_RUNS_OF_KINDS = 2, 10
 
 
-def first_dims(full: int, *, mean: bool) -> list[Dim]:
-    """The first runs: those of the full model, until its noise is known.
+def first_dims(full: int, *, mean: bool, baseline: int | None = None) -> list[Dim]:
+    """The first runs: those of the baseline and of the full model, until their noise is known.
 
     Args:
-        full: number of its runs so far.
+        full: number of the full model's runs so far.
         mean: whether its mean matters, because the threshold is relative to it or it seems to fall
             short; otherwise one run is enough, for D.
+        baseline: number of the baseline's runs so far; None if there is none.
 
     Returns:
-        "full", once for each run that is missing.
+        "baseline", once for each run that is missing; then, as it is likely to be cheaper and may
+        fail, "full" likewise.
     """
+    if baseline is not None and baseline < FULL_RUNS:
+        return ["baseline"] * (FULL_RUNS - baseline)
     return ["full"] * ((FULL_RUNS if mean else 1) - full)
 
 
@@ -45,10 +50,11 @@ def next_dims(results: Results, found: Estimate, *, ratio: float, batch: int) ->
 
     While the gap between the two dimensions around the crossing is wide, it is cut into equal
     parts of log d. Then its ends are run again, the one with fewer runs first, and the full model
-    where that is the larger part of the uncertainty. If noise is not what makes the interval wide,
-    the gaps inside it are cut once more. Runs far from the crossing say little about it: they only
-    check that the curve does not cross the threshold once more. If more runs move the crossing
-    into another gap, that one is treated in the same way, which corrects an early mistake.
+    or the baseline where that is the larger part of the uncertainty. If noise is not what makes
+    the interval wide, the gaps inside it are cut once more. Runs far from the crossing say little
+    about it: they only check that the curve does not cross the threshold once more. If more runs
+    move the crossing into another gap, that one is treated in the same way, which corrects an early
+    mistake.
 
     Args:
         results: of the runs so far.
@@ -192,27 +198,29 @@ def _fewest_first(runs: dict[int, int], batch: int) -> list[int]:
 
 
 def _repeat(runs: dict[int, int], results: Results, found: Estimate, batch: int) -> list[Dim]:
-    runs, full = dict(runs), len(results.full)
+    runs, full, baseline = dict(runs), len(results.full), len(results.baseline)
     chosen: list[Dim] = []
     for _ in range(batch):
-        if not runs or _full_matters(runs, full, results.factor, found):
-            chosen.append("full")
-            full += 1
-        else:
+        count = sum(runs.values())
+        here = _error(found.noise, count, len(runs)) if runs else 0.0
+        top = results.factor * _error(found.full_noise, full)
+        base = (1 - results.factor) * _error(found.baseline_noise, baseline)
+        if runs and (found.noise is None or here >= max(top, base)):
             (fewest,) = _fewest_first(runs, 1)
             chosen.append(fewest)
             runs[fewest] += 1
+        elif base > top:
+            chosen.append("baseline")
+            baseline += 1
+        else:
+            chosen.append("full")
+            full += 1
     return chosen
 
 
-def _full_matters(runs: dict[int, int], full: int, factor: float, found: Estimate) -> bool:
-    """Whether the full model's mean is less certain than the mean around the crossing."""
-    if found.noise is None or found.full_noise is None:
-        return False
-    count = sum(runs.values())
-    here = found.noise * _quantile(count - len(runs)) / math.sqrt(count)
-    there = factor * found.full_noise * _quantile(full - 1) / math.sqrt(full)
-    return there > here
+def _error(noise: float | None, count: int, groups: int = 1) -> float:
+    """How uncertain a mean of so many runs is; 0 if its noise is not known."""
+    return 0.0 if noise is None else noise * _quantile(count - groups) / math.sqrt(count)
 
 
 def _quantile(freedom: int) -> float:

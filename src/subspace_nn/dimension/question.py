@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -16,23 +17,25 @@ from typing import Any, Literal, get_args
 from subspace_nn.common import strict_json
 from subspace_nn.common.checks import is_whole, number, plain, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
+from subspace_nn.dimension.baseline import Baseline
 from subspace_nn.dimension.estimate import MOST_CONFIDENCE
+from subspace_nn.dimension.metrics import check_metrics, measurable
 from subspace_nn.dimension.plan import Dim
-from subspace_nn.dimension.results import LARGEST, Results
+from subspace_nn.dimension.results import Results
 from subspace_nn.runs.record import DONE, Record
 from subspace_nn.runs.run import Run, find_task
 
 Better = Literal["higher", "lower"]
 Threshold = Literal["relative", "gain", "absolute"]
 
-#: The dim of a run that trains all weights, and its projection.
-FULL, IDENTITY = "full", "identity"
+#: The dim of a run that trains all weights, and its projection; where runs of a baseline belong.
+FULL, IDENTITY, BASELINE = "full", "identity", "baseline"
 
 #: Arguments that a measurement sets itself.
 _OWN = ("dim", "seed")
 
 #: Defaults of fields that came later; they are left out of ids, so that earlier ids stay.
-_LATER = {"least": 1, "most": None, "probe": None}
+_LATER = {"least": 1, "most": None, "probe": None, "baseline": None}
 
 #: Placeholders, for the arguments that all runs share.
 _ANY = {"dim": FULL, "seed": 0}
@@ -49,7 +52,7 @@ class Question:
         metric: which value of the result counts.
         better: whether higher or lower is better.
         threshold: the value to reach: a share of the full model's mean (if lower is better, that
-            mean divided by the threshold), of the gain from the probe to it, or the value itself.
+            mean divided by the threshold), of its gain over the baseline, or the value itself.
         kind: of the threshold, relative, gain or absolute.
         precision: width asked for: the interval's ends may differ by this part of the lower one,
             or by one.
@@ -58,8 +61,10 @@ class Question:
         seed: from which the seeds of all runs are made.
         least: the smallest dimension to try; every smaller one is taken to fall short.
         most: the largest dimension to try, except for the full model; None if there is no limit.
-        probe: for the kind gain, the metric of what trains nothing of the model, such as a
-            linear probe; None for the other kinds.
+        probe: for the kind gain, the baseline's metric, taken as exact; or None.
+        baseline: for the kind gain, a task that is run with several seeds, and trains nothing of
+            the model, such as a linear probe; a mapping of `task` and `arguments` will do. None
+            for the other kinds, or with a probe.
     """
 
     task: str
@@ -75,11 +80,15 @@ class Question:
     least: int = 1
     most: int | None = None
     probe: float | None = None
+    baseline: Baseline | None = None
 
     def __post_init__(self) -> None:
-        """Turn NumPy's numbers, which JSON cannot hold, into Python's."""
+        """Turn NumPy's numbers, which JSON cannot hold, into Python's, and JSON into a baseline."""
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+        given: Any = self.baseline
+        if isinstance(given, Mapping) and given.keys() == {"task", "arguments"}:
+            object.__setattr__(self, "baseline", Baseline(**given))
 
     def problems(self) -> list[str]:
         """Check the values, and that the task takes them.
@@ -98,14 +107,22 @@ value, use kind absolute.
         return found or self.value_problems() + self._task_problems()
 
     def _type_problems(self) -> list[str]:
+        base = self.baseline
+        parts = [
+            ("task", self.task, str, "a name"),
+            ("metric", self.metric, str, "a name"),
+            ("arguments", self.arguments, Mapping, "values by name"),
+            ("baseline", base, Baseline | None, "a task with arguments, or None"),
+        ]
+        if isinstance(base, Baseline):
+            parts += [
+                ("task of the baseline", base.task, str, "a name"),
+                ("arguments of the baseline", base.arguments, Mapping, "values by name"),
+            ]
         return [
-            f"{name} must be {words}, got {reprlib.repr(getattr(self, name))}."
-            for name, kind, words in (
-                ("task", str, "a name"),
-                ("metric", str, "a name"),
-                ("arguments", Mapping, "values by name"),
-            )
-            if not isinstance(getattr(self, name), kind)
+            f"{name} must be {words}, got {reprlib.repr(value)}."
+            for name, value, kind, words in parts
+            if not isinstance(value, kind)
         ]
 
     def value_problems(self) -> list[str]:
@@ -121,18 +138,20 @@ value, use kind absolute.
             for name, valid in (("better", Better), ("kind", Threshold))
             if getattr(self, name) not in get_args(valid)
         ]
-        found += _measurable("threshold", self.threshold)
+        found += measurable("threshold", self.threshold)
         if not found and self.kind != "absolute" and not 0 < self.threshold <= 1:
             found.append(
                 f"A {self.kind} threshold is a share above 0 and at most 1, got "
                 f"{self.threshold:g}. For the metric's own value, use kind absolute."
             )
         if self.probe is not None:
-            found += _measurable("probe", self.probe)
-        if (self.kind == "gain") != (self.probe is not None):
+            found += measurable("probe", self.probe)
+        given = [n for n in ("baseline", "probe") if getattr(self, n) is not None]
+        if len(given) != (self.kind == "gain"):
             found.append(
-                "The kind gain needs a probe, and only that kind: the metric of what trains "
-                f"nothing of the model, such as a linear probe; got {self.probe}."
+                "The kind gain, and no other, needs one of baseline (a task that is run, such as a "
+                f"linear probe) and probe (its metric); got {' and '.join(given) or 'neither'} "
+                f"with kind {self.kind}."
             )
         found += number("precision", self.precision, above=0)
         unsure = number("confidence", self.confidence, above=0, below=1)
@@ -174,7 +193,7 @@ value, use kind absolute.
         of a task ask for the same runs where they can.
 
         Args:
-            dim: the dimension, or "full".
+            dim: the dimension, "full", or "baseline".
             used: seeds that runs at this dimension have already.
 
         Returns:
@@ -187,14 +206,28 @@ value, use kind absolute.
         """A run at a dimension.
 
         Args:
-            dim: the dimension, or "full".
+            dim: the dimension, "full", or "baseline".
             seed: of the run.
 
         Returns:
             The run.
         """
+        if dim == BASELINE and self.baseline is not None:
+            return self.baseline.run(seed)
         identity = self._identity if dim == FULL else {}
         return Run.of(self.task, {**self.arguments, **identity, "dim": dim, "seed": seed})
+
+    def dim_of(self, task: str, arguments: Mapping[str, Any]) -> Dim:
+        """Where a run of this measurement belongs.
+
+        Args:
+            task: of the run.
+            arguments: of the run.
+
+        Returns:
+            Its dimension, "full", or "baseline".
+        """
+        return BASELINE if self._is_base(task, arguments) else arguments["dim"]
 
     def fitting(self, records: Iterable[Record]) -> tuple[list[Record], dict[str, int]]:
         """Which finished records this measurement could have asked for.
@@ -204,17 +237,24 @@ value, use kind absolute.
 
         Returns:
             The records that fit, ordered by id: their task and all arguments but dim and seed are
-            the question's own, the dimension is one to try, and the result has the metric and D.
-            And the number of other finished records of the task, by why they do not fit.
+            the question's own, the dimension is one to try, and the result has the metric and D;
+            or task and all arguments but the seed are the baseline's, and the result has the
+            metric. And the number of other finished records of the task, by why they do not fit.
         """
         part = self._filled
         full = part | self._identity
         found: dict[str, Record] = {}
         left_out: collections.Counter[str] = collections.Counter()
         for record in records:
-            if record["status"] != DONE or record["task"] != self.task:
+            if record["status"] != DONE:
                 continue
-            if reason := self._why_not(record, full if _is_full(record) else part):
+            if self._is_base(record["task"], record["arguments"]):
+                reason = self._lack(record, self.metric)
+            elif record["task"] == self.task:
+                reason = self._why_not(record, full if _is_full(record) else part)
+            else:
+                continue
+            if reason:
                 left_out[reason] += 1
             else:
                 found[record["id"]] = record
@@ -222,19 +262,37 @@ value, use kind absolute.
 
     def _why_not(self, record: Record, arguments: Mapping[str, Any]) -> str | None:
         """Why a finished record of the task does not fit; None if it does."""
-        result, rest = record["result"], _rest(record["arguments"])
+        rest = _rest(record["arguments"])
         names = sorted({*rest, *arguments})
         if names := [n for n in names if rest.get(n) != arguments.get(n)]:
             return f"other {_listed(names)}"
-        if missing := [name for name in ("D", self.metric) if name not in result]:
-            return f"no {' and no '.join(missing)}"
-        if not is_whole(record["arguments"].get("seed")):
-            return "no seed"
+        if lack := self._lack(record, "D", self.metric):
+            return lack
         if _is_full(record):
             return None
-        dim, largest = record["arguments"].get("dim"), min(self.most or math.inf, result["D"] - 1)
+        dim = record["arguments"].get("dim")
+        largest = min(self.most or math.inf, record["result"]["D"] - 1)
         is_tried = isinstance(dim, int) and is_whole(dim) and self.least <= dim <= largest
         return None if is_tried else "a dim that is not to be tried"
+
+    def _lack(self, record: Record, *names: str) -> str | None:
+        """What a record has to have, and does not."""
+        if missing := [name for name in names if name not in record["result"]]:
+            return f"no {' and no '.join(missing)}"
+        return None if is_whole(record["arguments"].get("seed")) else "no seed"
+
+    def _is_base(self, task: str, arguments: Mapping[str, Any]) -> bool:
+        """Whether a run is one of the baseline."""
+        base = self._base
+        return base is not None and base == (task, _seedless(arguments))
+
+    @functools.cached_property
+    def _base(self) -> tuple[str, dict[str, Any]] | None:
+        """Task and arguments of the baseline's runs, without their seeds."""
+        if self.baseline is None:
+            return None
+        run = self.baseline.run(0)
+        return run.task, _seedless(run.arguments)
 
     @property
     def _filled(self) -> dict[str, Any]:
@@ -257,43 +315,66 @@ value, use kind absolute.
             records: of finished runs of this measurement.
 
         Returns:
-            The results; None as long as no run of the full model is among them.
+            The results; None as long as no run of the full model, or of the baseline that is asked
+            for, is among them.
 
         Raises:
             InputError: if a record lacks the metric or D, the records disagree about D, or the mean
                 of the full model's metric makes no sense of a relative threshold or a gain.
         """
-        check_metrics(records, self.metric)
-        sizes = {record["result"]["D"]: record["arguments"]["dim"] for record in records}
+        self.check(records)
+        sign = 1 if self.better == "higher" else -1
+        own: list[Record] = []
+        baseline: list[float] = []
+        for record in records:
+            if self._is_base(record["task"], record["arguments"]):
+                baseline.append(sign * float(record["result"][self.metric]))
+            else:
+                own.append(record)
+        sizes = {record["result"]["D"]: record["arguments"]["dim"] for record in own}
         if len(sizes) > 1:
             listed = " and ".join(f"{D:,} (dim={dim})" for D, dim in sizes.items())
             raise InputError(
                 f"The runs of {self.task} have different D: {listed}. A run of another model is "
                 "another task: use another folder for its records, or give the task an argument."
             )
-        sign = 1 if self.better == "higher" else -1
         full: list[float] = []
         at: dict[int, list[float]] = {}
-        for record in records:
+        for record in own:
             target = full if _is_full(record) else at.setdefault(record["arguments"]["dim"], [])
             target.append(sign * float(record["result"][self.metric]))
-        if not full:
+        if not full or (self.baseline is not None and not baseline):
             return None
         (D,) = sizes
-        factor, constant = self._rule(sign * statistics.fmean(full))
-        return Results(D, full, at, factor, sign * constant, self.least, self.most)
+        base = sign * statistics.fmean(baseline) if baseline else self.probe
+        factor, constant = self._rule(sign * statistics.fmean(full), base)
+        return Results(D, full, at, factor, sign * constant, self.least, self.most, baseline)
 
-    def _rule(self, full: float) -> tuple[float, float]:
+    def check(self, records: Sequence[Record]) -> None:
+        """Check that results have the metric, and D but for those of the baseline.
+
+        Args:
+            records: of finished runs of this measurement.
+
+        Raises:
+            InputError: if it is missing or not a number; the message names all such records.
+        """
+        own = {r["id"] for r in records if not self._is_base(r["task"], r["arguments"])}
+        check_metrics(records, self.metric, own)
+
+    def _rule(self, full: float, base: float | None) -> tuple[float, float]:
         """The threshold as a factor of the full model's mean, and a constant."""
         if not self.relative:
             return 0.0, self.threshold
-        if self.probe is not None:
-            if full == self.probe or (full > self.probe) != (self.better == "higher"):
+        if base is not None:
+            if full == base or (full > base) != (self.better == "higher"):
+                whose = "probe" if self.baseline is None else "baseline"
                 raise InputError(
                     f"The mean of the full model's {self.metric} is {full:g}, no gain over the "
-                    f"probe's {self.probe:g}. Use an absolute threshold."
+                    f"{whose}'s {base:g}. Use an absolute threshold."
                 )
-            return self.threshold, (1 - self.threshold) * self.probe
+            known = 0.0 if self.probe is None else self.probe
+            return self.threshold, (1 - self.threshold) * known
         if full <= 0:
             raise InputError(
                 f"A relative threshold needs a mean above 0; the mean of the full model's "
@@ -318,7 +399,24 @@ value, use kind absolute.
         ]
         if not set(_OWN) - parameters.keys():
             found += problems_of(lambda: Run.of(self.task, {**self.arguments, **_ANY}))
+        if self.baseline is not None:
+            found += self.baseline.problems()
+            found += [] if found else self._overlap()
         return found
+
+    def _overlap(self) -> list[str]:
+        """Whether runs of the baseline are those of the measurement itself."""
+        task, arguments = self._base or ("", {})
+        dim = arguments.get("dim")
+        own = self._filled | (self._identity if dim == FULL else {})
+        if (task, _rest(arguments)) != (self.task, own):
+            return []
+        if dim == FULL:
+            return ["The baseline is the full model itself, over which nothing is gained."]
+        if not isinstance(dim, int) or not self.least <= dim <= (self.most or math.inf):
+            return []
+        least = f"set least to {dim + 1} or more, or give the baseline other arguments."
+        return [f"The baseline, dim={dim}, is one of the runs to try: {least}"]
 
 
 def _listed(names: Sequence[str], most: int = 3, length: int = 40) -> str:
@@ -330,6 +428,10 @@ def _listed(names: Sequence[str], most: int = 3, length: int = 40) -> str:
 def _rest(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that the question sets."""
     return {name: value for name, value in arguments.items() if name not in _OWN}
+
+
+def _seedless(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name != "seed"}
 
 
 def _is_full(record: Record) -> bool:
@@ -345,41 +447,3 @@ def _seed(seed: int, dim: Dim, count: int) -> int:
     from subspace_nn import bits  # noqa: PLC0415  # imports PyTorch, which readers do not need
 
     return int(bits.words(seed, f"measure/{dim}", count, 1)[0]) & 0x7FFFFFFF
-
-
-def check_metrics(records: Iterable[Record], metric: str) -> None:
-    """Check that results have D and the metric.
-
-    Args:
-        records: of finished runs.
-        metric: name of the metric.
-
-    Raises:
-        InputError: if D or the metric is missing or not a number; the message names all such
-            records.
-    """
-    wrong = {record["id"]: _metric_problems(record, metric) for record in records}
-    wrong = {name: problems for name, problems in wrong.items() if problems}
-    if wrong:
-        raise InputError(
-            *dict.fromkeys(itertools.chain.from_iterable(wrong.values())),
-            f"Affected records: {', '.join(wrong)}. They count as done; after changing the task, "
-            "use a new folder, or remove these records. To use another value of the result, set "
-            "metric to its name.",
-        )
-
-
-def _measurable(name: str, value: object) -> list[str]:
-    """Check a number that is not so large that sums of it are infinite."""
-    return number(name, value) or number(name, value, least=-LARGEST, most=LARGEST)
-
-
-def _metric_problems(record: Record, metric: str) -> list[str]:
-    result = record["result"]
-    there = ", ".join(sorted(result))
-    missing = [
-        f"The result of {record['task']} has no {name!r}; it has: {there}."
-        for name in ("D", metric)
-        if name not in result
-    ]
-    return missing or whole("D", result["D"], 2) + _measurable(metric, result[metric])

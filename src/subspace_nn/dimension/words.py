@@ -27,6 +27,9 @@ def summary(answer: Answer) -> dict[str, str]:
         "full model": f"{asked.metric} {full}, n = {answer.full_n}",
         "threshold": f"{answer.threshold:.4g} ({_rule(asked)})",
     }
+    if answer.baseline is not None:
+        base = spread(answer.baseline, answer.baseline_std, ".4g", ".2g")
+        rows["baseline"] = f"{asked.metric} {base}, n = {answer.baseline_n} ({asked.baseline})"
     if answer.dim is None:
         rows["d_int"] = _NOT_FOUND[answer.stopped]
     else:
@@ -63,6 +66,7 @@ _WARNINGS = {
         "the results are of two kinds, as if some seeds fail: the interval may be too narrow. Look "
         "at 20 seeds of one d"
     ),
+    "gain": "the full model's gain over the baseline may be noise, and a share of it with that",
 }
 
 
@@ -79,8 +83,9 @@ def _direction(answer: Answer) -> list[str]:
 def _rule(asked: Question) -> str:
     if not asked.relative:
         return "absolute"
-    if asked.probe is not None:
-        return f"{100 * asked.threshold:g} % of the full model's gain over {asked.probe:g}"
+    if asked.kind == "gain":
+        base = "the baseline" if asked.probe is None else f"{asked.probe:g}"
+        return f"{100 * asked.threshold:g} % of the full model's gain over {base}"
     if asked.better == "higher":
         return f"{100 * asked.threshold:g} % of the full model's mean"
     return f"the full model's mean over {asked.threshold:g}"

@@ -75,6 +75,8 @@ def chart(answer: Answer, title: str = "") -> Chart:
         values if there are any.
     """
     rules = [Rule("threshold", answer.threshold, "y", dashed=True)]
+    if answer.baseline is not None:
+        rules.append(Rule("baseline", answer.baseline, "y"))
     if answer.dim is not None:
         words = f"d_int {answer.dim:,} ({answer.low:,} to {answer.high:,})"
         rules.append(Rule(words, answer.dim, ends=(answer.low, answer.high), colour="c1"))

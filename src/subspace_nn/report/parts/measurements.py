@@ -154,7 +154,8 @@ def _note(answer: Answer) -> str:
 def _threshold(answer: Answer) -> str:
     asked = answer.question
     share = f" = {100 * asked.threshold:g} % of {answer.full:.4g}" if asked.relative else ""
-    share += "" if asked.probe is None else f" over {asked.probe:.4g}"
+    base = answer.baseline if asked.probe is None else asked.probe
+    share += "" if base is None else f" over {base:.4g}"
     sign = "≥" if asked.better == "higher" else "≤"
     return f"{sign} {answer.threshold:.4g}{share}"
 
@@ -173,8 +174,9 @@ def _picture(answer: Answer) -> Picture:
 
 def _level(asked: Question) -> str:
     """A threshold as a part of a file's name: "90" is 90 % of the full model."""
-    if asked.probe is not None:
-        return text.slug(f"gain-{100 * asked.threshold:g}-over-{asked.probe:g}")
+    if asked.kind == "gain":
+        base = asked.id[:8] if asked.probe is None else f"over-{asked.probe:g}"
+        return text.slug(f"gain-{100 * asked.threshold:g}-{base}")
     if asked.relative:
         return f"{100 * asked.threshold:g}"
     return text.slug(f"absolute-{asked.threshold:g}")
