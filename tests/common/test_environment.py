@@ -1,11 +1,16 @@
 import json
 import platform
+import shutil
+import subprocess
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import torch
 
 from subspace_nn.common import environment
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
 def test_it_is_plain_json():
@@ -56,3 +61,34 @@ def test_a_copy_that_is_not_installed_says_so(monkeypatch):
 
     monkeypatch.setattr(environment, "version", fail)
     assert environment.describe()["subspace-nn"] == "not installed"
+
+
+def git(folder, *words):
+    command = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@example.org", *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@needs_git
+def test_the_commit_of_a_users_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("x = 1")
+    assert environment.commit_of(file) == {}
+    git(tmp_path, "init", "--quiet")
+    assert environment.commit_of(file) == {}  # there is no commit yet
+    (tmp_path / "nets.py").write_text("y = 1")
+    git(tmp_path, "add", "nets.py")
+    git(tmp_path, "commit", "--quiet", "-m", "nets")
+    head = git(tmp_path, "rev-parse", "HEAD")
+    assert environment.commit_of(file) == {"task_commit": head, "task_dirty": True}  # not in it
+    git(tmp_path, "add", "mine.py")
+    git(tmp_path, "commit", "--quiet", "-m", "mine")
+    (tmp_path / "records.json").write_text("{}")  # which a sweep writes beside it
+    head = git(tmp_path, "rev-parse", "HEAD")
+    assert environment.commit_of(file) == {"task_commit": head, "task_dirty": False}
+    (tmp_path / "nets.py").write_text("y = 2")
+    assert environment.commit_of(file)["task_dirty"]
+
+
+def test_the_package_is_no_users_file():
+    assert environment.commit_of(Path(environment.__file__)) == {}

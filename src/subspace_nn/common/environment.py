@@ -96,8 +96,31 @@ def commit() -> dict[str, str | bool]:
     return {"commit": head, "dirty": bool(changes)}
 
 
+def commit_of(file: Path) -> dict[str, str | bool]:
+    """The commit of the git checkout that the source of a user's task is in.
+
+    Args:
+        file: of the task.
+
+    Returns:
+        `task_commit`, and `task_dirty`: whether a file under version control there differs from
+        it, or this one is not under version control. Empty if it is no checkout, or the package.
+    """
+    if file.is_relative_to(Path(__file__).parents[1]):
+        return {}
+    try:
+        head = _git(file.parent, "rev-parse", "HEAD")
+        changes = _git(file.parent, "status", "--porcelain", "--untracked-files=no")
+        changes += _git(file.parent, "status", "--porcelain", "--", file.name)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"task_commit": head, "task_dirty": bool(changes)}
+
+
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     # A fixed program with fixed arguments.
-    done = subprocess.run(command, capture_output=True, check=True, text=True)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, check=True, text=True, errors="replace"
+    )
     return done.stdout.strip()

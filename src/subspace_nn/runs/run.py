@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from subspace_nn.common import environment, strict_json
@@ -115,6 +116,8 @@ class Run:
             share_current_folder(PLACES.get(self.task, self.task))
             record["result"] = _checked(task(**self.arguments))
             record["environment"] |= environment.describe(session.used())
+            if source := _source(self):
+                record["environment"] |= environment.commit_of(Path(source))
         except KeyboardInterrupt:
             raise
         except BaseException:  # noqa: BLE001  # whatever it is, the other runs go on
@@ -175,6 +178,15 @@ class Run:
         if command:
             record["command"] = command
         return record
+
+
+def _source(run: Run) -> str | None:
+    """The file of the task, or of the function that gives its module and data, if it is known."""
+    task = find_task(str(run.arguments["problem"]) if run.task == OWN else run.task)
+    try:
+        return inspect.getsourcefile(inspect.unwrap(task))
+    except TypeError:  # such as one with arguments filled in
+        return None
 
 
 def _is_old(task: Task, name: str, value: Any) -> bool:
