@@ -24,6 +24,19 @@ def test_a_classifier():
     assert run("digits", seed=1)["test_loss"] != result["test_loss"]
 
 
+def test_a_result_has_the_course_of_the_training():
+    result = run("digits")
+    assert [(one["epoch"], one["step"]) for one in result["evaluations"]] == [
+        (1, 8),
+        (2, 16),
+        (3, 24),
+    ]
+    losses = [one["train_loss"] for one in result["evaluations"]]
+    assert losses[0] > losses[-1] == result["train_loss"]
+    assert len(result["loss_curve"]) == 24
+    assert sum(result["loss_curve"][-8:]) / 8 == pytest.approx(losses[-1])
+
+
 def test_all_weights():
     result = run("digits", dim="full", projection="identity")
     assert result["dim"] == result["D"]

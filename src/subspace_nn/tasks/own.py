@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from subspace_nn.common.checks import number, one_of, plain, require, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.projections import parse
+from subspace_nn.runs.packed import averages
 from subspace_nn.runs.run import find_task
 from subspace_nn.runs.session import keep
 from subspace_nn.runs.task import VARIADIC, checked
@@ -128,8 +129,9 @@ def train(
         **options: further arguments of the function.
 
     Returns:
-        `D`, `dim`, `steps`, `train_loss` (mean over the last epoch), `test_loss`, and
-        `test_accuracy` in percent or `test_score`.
+        `D`, `dim`, `steps`, `train_loss` (mean over the last epoch), `test_loss`,
+        `test_accuracy` in percent or `test_score`; `evaluations`, the training loss of each
+        epoch, and `loss_curve`, averaged over each hundredth of the steps.
 
     Raises:
         InputError: if the function does not give a problem, or a `Subspace` with parameters that
@@ -144,13 +146,20 @@ def train(
         losses = _fit(net, made, recipe, seed, where)
         outputs, targets = outputs_of(net, made.test, where)
     keep(net)
-    last = losses[-(len(losses) // epochs) :]
+    each = len(losses) // epochs
+    ends = range(each, len(losses) + 1, each)
+    course = [
+        {"epoch": n, "step": end, "train_loss": sum(losses[end - each : end]) / each}
+        for n, end in enumerate(ends, 1)
+    ]
     return {
         "D": net.D,
         "dim": net.dim,
         "steps": len(losses),
-        "train_loss": sum(last) / len(last),
+        "train_loss": course[-1]["train_loss"],
         **judged(made, outputs, targets),
+        "evaluations": course,
+        "loss_curve": averages(losses, 100),
     }
 
 
