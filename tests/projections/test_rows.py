@@ -22,6 +22,7 @@ from subspace_nn.projections import (
     Layerwise,
     Orthonormal,
     Sparse,
+    kernels,
 )
 from tests.projections.cases import LARGE
 
@@ -98,6 +99,13 @@ def costs(P):
     )
 
 
+@pytest.fixture
+def in_torch(monkeypatch):
+    """No kernels, whose work no mode counts."""
+    monkeypatch.setattr(kernels, "usable", lambda _: False)
+
+
+@pytest.mark.usefixtures("in_torch")
 @pytest.mark.parametrize("case", list(SCALING))
 def test_a_64th_of_the_rows_costs_a_16th_at_most(case):
     P = SCALING[case]()
@@ -106,6 +114,7 @@ def test_a_64th_of_the_rows_costs_a_16th_at_most(case):
         assert largest <= max(6 * COUNT, 6 * P.dim, P.dim * COUNT * isinstance(P, Gaussian))
 
 
+@pytest.mark.usefixtures("in_torch")
 def test_rows_of_a_hashed_map_with_long_blocks_cost_themselves_and_some_d_numbers():
     P = Hashed(D, D // 2, store=False)
     for _, (some, largest) in costs(P):

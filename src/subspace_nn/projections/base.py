@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, final, overload
+from typing import Any, ClassVar, Protocol, Self, final, overload
 
 import torch
 from torch import Tensor
@@ -68,6 +68,27 @@ class Needs:
             self.growing_bytes + other.growing_bytes,
             self.seconds + other.seconds,
         )
+
+
+class Passes(Protocol):
+    """Places and collects several tensors, each in one pass over memory."""
+
+    @staticmethod
+    def takes(omega: Tensor, *origins: Tensor) -> bool:
+        """Whether it places these."""
+        ...
+
+    def place_all(
+        self, omega: Tensor, start: int, origins: Sequence[Tensor], steps: Sequence[float]
+    ) -> list[Tensor]:
+        """θ0 + step · P ω of consecutive tensors, from a row on."""
+        ...
+
+    def collect_all(
+        self, gradients: Sequence[Tensor], start: int, steps: Sequence[float]
+    ) -> Tensor:
+        """The sum of step · P[rows]ᵀ g over consecutive tensors, in at least float32."""
+        ...
 
 
 class Projection(LinearMap):
@@ -257,6 +278,22 @@ class Projection(LinearMap):
             True
         """
         return Rows(self, _checked_rows(rows, self.D))
+
+    def _passes(self, *operands: Tensor) -> "Passes | None":  # noqa: ARG002
+        """What places and collects several tensors with these at once; None where nothing does."""
+        return None
+
+    def _place(
+        self, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        passes = self._passes(omega)
+        if passes is None or not passes.takes(omega, *origins):
+            return None
+        return passes.place_all(omega, 0, origins, steps)
+
+    def _collect(self, gradients: Sequence[Tensor], steps: Sequence[float]) -> Tensor | None:
+        passes = self._passes(*gradients)
+        return None if passes is None else passes.collect_all(gradients, 0, steps)
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         """P[rows] ω; by default from all of P ω, for a kind without a shorter way."""

@@ -1,10 +1,8 @@
 """`hashed`: every weight is one ω, up to sign."""
 
-import functools
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast, final
 
 import torch
 from torch import Tensor
@@ -13,7 +11,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.projections import kernels
 from subspace_nn.projections._affine import AffineHash
 from subspace_nn.projections._store import Storable
-from subspace_nn.projections.base import Needs
+from subspace_nn.projections.base import Needs, Passes
 
 if TYPE_CHECKING:
     from subspace_nn.projections.kernels.hashed import Blocks
@@ -22,9 +20,9 @@ if TYPE_CHECKING:
 #: Largest number of indices that are stored by default: 256 MiB.
 STORED = 1 << 26
 #: From this d on kernels are used. For a smaller one the hashes of all blocks take too much memory.
-_LEAST = 64
-#: From this D on a CPU uses kernels: the indices of fewer weights stay in its cache.
-_LARGE = 1 << 20
+LEAST = 64
+#: From this D on a CPU uses kernels: fewer weights take no longer in plain torch.
+LARGE = 1 << 16
 
 
 @final
@@ -47,13 +45,14 @@ class Hashed(Storable):
     has one-hot isometric rows for all LoRA factors of a model, without signs.
 
     P ω has the same bits everywhere. The sums of Pᵀ g have one order on a CPU, one on other devices
-    and one in the kernels for each, for any number of threads.
+    and one in the kernels for each, for any number of threads; up to D = 2^18 the two orders on a
+    CPU are the same where the indices are stored.
 
     Cost: one gather of D numbers forward, one scattered sum of D numbers backward, and a few d
     numbers. Stored, the indices take 4 bytes per weight from their first use on. Recomputed, as in
     `hashed:recomputed`, nothing is kept: each product computes indices and signs again, 2^18 at a
     time. `benchmarks/roofline.py` measures both. On a GPU with Triton, and on a CPU with Numba (the
-    extra "fast") and D ≥ 2^20, kernels compute the indices in registers if d ≥ 64: a product takes
+    extra "fast") and D ≥ 2^16, kernels compute the indices in registers if d ≥ 64: a product takes
     one pass over θ, and 24 or 16 bytes per block of d weights are kept, stored or not.
 
     Args:
@@ -119,23 +118,10 @@ class Hashed(Storable):
             return kernel.place(omega, rows, origin, step)
         return super()._place_rows(omega, rows, step, origin)
 
-    def _place(
-        self, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
-    ) -> list[Tensor] | None:
-        kernel = self._kernel_for(omega)
+    def _passes(self, *operands: Tensor) -> Passes | None:
+        kernel = self._kernel_for(*operands)
         # A GPU takes longer to start a kernel for each tensor.
-        if not (omega.is_cpu and kernel and all(kernel.takes(omega, o) for o in origins)):
-            return None
-        parts = zip(_rows_of(origins), origins, steps, strict=True)
-        return [kernel.place(omega, rows, origin, step) for rows, origin, step in parts]
-
-    def _collect(self, gradients: Sequence[Tensor], steps: Sequence[float]) -> Tensor | None:
-        kernel = self._kernel_for(*gradients)
-        if not (gradients[0].is_cpu and kernel):
-            return None
-        parts = zip(_rows_of(gradients), gradients, steps, strict=True)
-        sums = (kernel.collect(g.reshape(-1), rows, step) for rows, g, step in parts)
-        return functools.reduce(torch.add, sums)
+        return cast("Loops", kernel) if kernel and kernel.at_once else None
 
     def _collect_rows(self, gradient: Tensor, rows: slice, step: float) -> Tensor | None:
         kernel = self._kernel_for(gradient)
@@ -178,10 +164,8 @@ class Hashed(Storable):
     def _kernel_for(self, *operands: Tensor) -> "Blocks | Loops | None":
         """What computes products with these on their device; None where plain torch does."""
         device = operands[0].device
-        small = self.dim < _LEAST or (device.type == "cpu" and self.D < _LARGE)
-        if small or torch.compiler.is_compiling() or not kernels.usable(device):
-            return None
-        if not all(map(_has_memory, operands)):
+        small = self.dim < LEAST or (device.type == "cpu" and self.D < LARGE)
+        if small or not kernels.take(*operands):
             return None
         if device not in self._blocks:
             self._blocks[device] = kernels.kernel(device).of(self._hash, self._norm(device))
@@ -233,18 +217,6 @@ class Hashed(Storable):
             return self._hash.indices(device, rows)
         index = self._index_on(device)
         return ((weights, index[weights]) for weights, *_ in self._hash.pieces(device, rows))
-
-
-def _has_memory(operand: Tensor) -> bool:
-    """Whether a tensor is what it seems, and none that stands for others or for none."""
-    plain = type(operand) in {Tensor, torch.nn.Parameter}
-    return plain and not torch._C._functorch.is_legacy_batchedtensor(operand)
-
-
-def _rows_of(tensors: Sequence[Tensor]) -> Iterator[slice]:
-    """The weights of each of consecutive tensors."""
-    ends = itertools.accumulate(tensor.numel() for tensor in tensors)
-    return (slice(end - tensor.numel(), end) for tensor, end in zip(tensors, ends, strict=True))
 
 
 def _within(weights: slice, rows: slice) -> slice:

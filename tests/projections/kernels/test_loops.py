@@ -1,4 +1,4 @@
-"""`hashed` on a CPU by Numba: the bits of plain torch, on any number of threads."""
+"""`hashed` and `sparse` on a CPU by Numba: the bits of plain torch, on any number of threads."""
 
 import itertools
 import threading
@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from subspace_nn import testing
-from subspace_nn.projections import Hashed, hashed, kernels
+from subspace_nn import Subspace, testing
+from subspace_nn.projections import Hashed, Sparse, hashed, kernels
 from subspace_nn.projections.linear import place
 
 pytest.importorskip("numba")
@@ -19,13 +20,16 @@ CPU = torch.device("cpu")
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 #: (D, d): one parameter, d a multiple of 64 and not, all weights, and parts of 64 blocks.
 SIZES = [(75, 1), (130, 64), (200, 31), (99, 98), (5000, 7)]
+#: The same for `sparse`, of 1, 2, 6, 10 and 18 groups.
+GROUPS = [(130, 11), (130, 27), (130, 70), (99, 99), (5000, 1300)]
+MAPS = [(Hashed, *sizes) for sizes in SIZES] + [(Sparse, *sizes) for sizes in GROUPS]
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Kernels at any size, in small parts."""
-    monkeypatch.setattr(hashed, "_LEAST", 1)
-    monkeypatch.setattr(hashed, "_LARGE", 1)
+    monkeypatch.setattr(hashed, "LEAST", 1)
+    monkeypatch.setattr(hashed, "LARGE", 1)
     monkeypatch.setattr(loops, "_PART", 1)
 
 
@@ -51,16 +55,17 @@ def test_numba_is_used_here():
 
 
 @pytest.mark.parametrize("law", list(testing.LAWS))
-def test_keeps_the_law(law):
-    testing.LAWS[law](Hashed(67, 31, seed=7))
+@pytest.mark.parametrize("kind", [Hashed, Sparse])
+def test_keeps_the_law(kind, law):
+    testing.LAWS[law](kind(67, 31, seed=7))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("D", "dim"), SIZES)
-def test_has_the_bits_of_plain_torch_and_its_sums(D, dim, dtype):
+@pytest.mark.parametrize(("kind", "D", "dim"), MAPS)
+def test_has_the_bits_of_plain_torch_and_its_sums(kind, D, dim, dtype):
     for rows, batch in itertools.product([slice(0, D), slice(D // 3, D - 1)], [(), (2, 3)]):
         omega, g = torch.randn(*batch, dim).to(dtype), torch.randn(*batch, D).to(dtype)[..., rows]
-        fast, slow = Hashed(D, dim, 7)[rows], Hashed(D, dim, 7)[rows]
+        fast, slow = kind(D, dim, 7)[rows], kind(D, dim, 7)[rows]
         with in_torch():
             theta, sums = slow @ omega, slow.T @ g
         assert torch.equal(fast @ omega, theta)
@@ -68,25 +73,57 @@ def test_has_the_bits_of_plain_torch_and_its_sums(D, dim, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_places_whole_models_as_torch_does(dtype):
+@pytest.mark.parametrize(("kind", "D", "dim"), MAPS)
+def test_in_one_part_sums_have_the_bits_of_plain_torch_too(monkeypatch, kind, D, dim, dtype):
+    monkeypatch.setattr(loops, "_PART", 1 << 18)
+    g = torch.randn(D).to(dtype)
+    with in_torch():
+        sums = kind(D, dim, 7).T @ g
+    assert torch.equal(kind(D, dim, 7).T @ g, sums)
+
+
+def test_training_takes_the_same_steps_with_and_without(monkeypatch):
+    monkeypatch.setattr(loops, "_PART", 1 << 18)
+
+    def trained(kind):
+        torch.manual_seed(0)
+        net = Subspace(nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 5)), 40, kind)
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+        for _ in range(5):
+            optimizer.zero_grad()
+            net(torch.randn(16, 20)).square().mean().backward()
+            optimizer.step()
+        return net.omega.detach().clone()
+
+    for kind in ("hashed", "sparse"):
+        with in_torch():
+            slow = trained(kind)
+        assert torch.equal(trained(kind), slow)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [Hashed, Sparse])
+def test_places_whole_models_as_torch_does(kind, dtype):
     D, dim, shapes, steps = 200, 31, [(10, 9), (0,), (2, 5, 11)], [0.37, 2.0, -1.1]
     origins = [torch.randn(shape).to(dtype) for shape in shapes]
     omega = torch.randn(dim, dtype=torch.promote_types(dtype, torch.float32), requires_grad=True)
     weights = [torch.randn(shape).to(dtype) for shape in shapes]
 
     def placed():
-        tensors = place(Hashed(D, dim, 7), omega, steps, origins)
+        tensors = place(kind(D, dim, 7), omega, steps, origins)
         return tensors, torch.autograd.grad(tensors, omega, weights)[0]
 
     fast, slope = placed()
     with in_torch():
         slow, expected = placed()
     assert all(map(torch.equal, fast, slow))
+    assert [tensor.dtype for tensor in fast] == [dtype] * len(shapes)
     torch.testing.assert_close(slope, expected)
 
 
-def test_no_bit_depends_on_the_number_of_threads(threads):
-    P, omega, g = Hashed(5000, 7, 1), torch.randn(7), torch.randn(5000)
+@pytest.mark.parametrize("kind", [Hashed, Sparse])
+def test_no_bit_depends_on_the_number_of_threads(threads, kind):
+    P, omega, g = kind(5000, 130, 1), torch.randn(130), torch.randn(5000)
     found = []
     for count in (1, 2, 3):
         threads(count)
@@ -109,6 +146,27 @@ def test_threads_may_share_a_map():
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+def test_theta0_and_gradients_of_several_dtypes_are_taken():
+    P, omega, steps = Hashed(200, 31, 7), torch.randn(31, requires_grad=True), [0.3, 2.0]
+    origins = [torch.randn(10, 9), torch.randn(110).bfloat16()]
+
+    def placed():
+        tensors = place(P, omega, steps, origins)
+        weights = [torch.ones_like(tensor) for tensor in tensors]
+        return tensors, torch.autograd.grad(tensors, omega, weights)[0]
+
+    fast, slope = placed()
+    with in_torch():
+        slow, expected = placed()
+    assert all(map(torch.equal, fast, slow))
+    torch.testing.assert_close(slope, expected)
+
+
+def test_gradients_need_not_be_contiguous():
+    P, g = Hashed(200, 31, 7), torch.randn(10, 20).T
+    assert torch.equal(P._collect([g], [1.0]), P.T @ g.flatten())
 
 
 def test_tensors_without_memory_are_left_to_torch():

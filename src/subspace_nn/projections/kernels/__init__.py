@@ -1,4 +1,4 @@
-"""Kernels of `hashed`: for GPUs in Triton, for CPUs in Numba, where these are installed."""
+"""Kernels: of `hashed` for GPUs in Triton, of more kinds for CPUs in Numba, where installed."""
 
 import functools
 import importlib
@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import torch
+from torch import Tensor
 
 #: The library that a kind of device needs, and its file and class here.
 _KERNELS = {"cuda": ("triton", "hashed", "Blocks"), "cpu": ("numba", "loops", "Loops")}
@@ -41,6 +42,26 @@ def usable(device: torch.device) -> bool:
         )
         return False
     return True
+
+
+def take(*operands: Tensor) -> bool:
+    """Whether kernels may compute with these: on their device, and no tensor stands for others.
+
+    Args:
+        operands: on one device.
+
+    Returns:
+        False where plain torch must do.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and usable(operands[0].device)
+        and all(
+            type(operand) in {Tensor, torch.nn.Parameter}
+            and not torch._C._functorch.is_legacy_batchedtensor(operand)
+            for operand in operands
+        )
+    )
 
 
 def kernel(device: torch.device) -> Any:

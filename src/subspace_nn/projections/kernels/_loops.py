@@ -1,69 +1,191 @@
-"""The two loops of `hashed` that run on a CPU, compiled by Numba; `loops.py` starts them.
+"""The two loops of `hashed` and `sparse`, compiled by Numba for a CPU; `loops.py` starts them.
 
-Both walk block by block and, in a block, word by word of 64 signs. The next weight's parameter is
-one addition away: k + a mod d.
+Both take some hundred weights at a time: first their indices and signs, in vectors and within the
+cache, then one lookup or addition for each weight. These are so few weights that the next ones
+arrive from memory meanwhile.
+
+A map consists of groups of parameters, `hashed` of one. Each group has its first parameter, its
+first block, the key of its signs, and a and c of each block.
 """
 
 import numba
 import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from subspace_nn import bits
 
 _GAMMA, _MIX_1, _MIX_2 = np.uint64(bits._GAMMA), np.uint64(bits._MIX_1), np.uint64(bits._MIX_2)
-_1, _27, _30, _31 = np.uint64(1), np.uint64(27), np.uint64(30), np.uint64(31)
+_1, _27, _30, _31, _64 = np.uint64(1), np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(64)
+_u32, _u64 = np.uint32, np.uint64
+
+#: Weights at a time: a few words of 64 signs.
+_CHUNK = 256
 
 # Without `fastmath` LLVM neither fuses nor reorders operations: the bits are the formula's.
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+_inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 
 
 @_compiled
-def place(out, origin, values, multipliers, offsets, key, start, stop):
-    """out_i = θ0_i + s_i u_k for start ≤ i < stop; without θ0 where that is None."""
-    dim = np.uint64(len(values))
-    for block in range(start // len(values), -(-stop // len(values))):
-        i, end, a, k = _begin(block, len(values), start, stop, multipliers, offsets)
-        while i < end:
-            signs, until = _word(key, i >> 6) >> np.uint64(i & 63), min(end, (i | 63) + 1)
-            for j in range(i - start, until - start):
-                value = -values[k] if signs & _1 else values[k]
-                out[j] = value if origin is None else origin[j] + value
-                signs >>= _1
-                k += a
-                if k >= dim:
-                    k -= dim
-            i = until
+def place(to, origins, bounds, steps, values, dims, blocks, keys, multiplier, offset, start, stop):
+    """θ_i = θ0_i + step · Σ s_i u_k over the groups, for start ≤ i < stop; θ0 may be None.
+
+    Tensor t is at the address to[t], its θ0 at origins[t]; they are the weights from bounds[t] on.
+    """
+    index, signs = np.empty(_CHUNK + 64, np.uint32), np.empty(_CHUNK // 64, np.uint64)
+    tables, held = np.empty((len(keys), 64), np.uint32), np.full(len(keys), -1)
+    found, move = np.empty(_CHUNK, values.dtype), np.empty(_CHUNK, values.dtype)
+    found[:] = 0
+    for tensor in range(len(steps)):
+        begin, end = max(start, bounds[tensor]), min(stop, bounds[tensor + 1])
+        if begin >= end:
+            continue
+        step, skip = steps[tensor], (begin - bounds[tensor]) * values.itemsize
+        theta = _array(to[tensor] + skip, end - begin, values)
+        for i in range(begin, end, _CHUNK):
+            count = min(_CHUNK, end - i)
+            for group in range(len(keys)):
+                first, dim = dims[group], dims[group + 1] - dims[group]
+                own = slice(blocks[group], blocks[group + 1])
+                held[group] = _look_up(
+                    index, i, count, dim, multiplier[own], offset[own], tables[group], held[group]
+                )
+                _draw(signs, keys[group], i)
+                some = values[first : first + dim]
+                for j in range(count):
+                    found[j] = some[index[j]]
+                for word in range(_CHUNK // 64):
+                    _add_signed(
+                        move[64 * word : 64 * word + 64],
+                        found[64 * word : 64 * word + 64],
+                        signs[word],
+                        group > 0,
+                    )
+            part = theta[i - begin : i - begin + count]
+            if origins is None:
+                for j in range(count):
+                    part[j] = step * move[j]
+            else:
+                theta0 = _array(origins[tensor] + skip, end - begin, values)
+                before = theta0[i - begin : i - begin + count]
+                for j in range(count):
+                    part[j] = before[j] + step * move[j]
 
 
 @_compiled
-def collect(sums, gradient, multipliers, offsets, key, start, stop):
-    """v_k += s_i g_i for start ≤ i < stop, one after another."""
-    dim = np.uint64(len(sums))
-    for block in range(start // len(sums), -(-stop // len(sums))):
-        i, end, a, k = _begin(block, len(sums), start, stop, multipliers, offsets)
-        while i < end:
-            signs, until = _word(key, i >> 6) >> np.uint64(i & 63), min(end, (i | 63) + 1)
-            for j in range(i - start, until - start):
-                sums[k] += -gradient[j] if signs & _1 else gradient[j]
-                signs >>= _1
-                k += a
-                if k >= dim:
-                    k -= dim
-            i = until
+def collect(sums, at, bounds, steps, dims, blocks, keys, multiplier, offset, start, stop):
+    """v_k += step · g_i, or v_{k + d} where s_i is -1, for start ≤ i < stop, one after another.
+
+    The gradient of tensor t is at the address at[t].
+    """
+    index, signs = np.empty(_CHUNK + 64, np.uint32), np.empty(_CHUNK // 64, np.uint64)
+    tables, held = np.empty((len(keys), 64), np.uint32), np.full(len(keys), -1)
+    for tensor in range(len(steps)):
+        begin, end = max(start, bounds[tensor]), min(stop, bounds[tensor + 1])
+        if begin >= end:
+            continue
+        step, skip = steps[tensor], (begin - bounds[tensor]) * sums.itemsize
+        gradient = _array(at[tensor] + skip, end - begin, sums)
+        for i in range(begin, end, _CHUNK):
+            count = min(_CHUNK, end - i)
+            part = gradient[i - begin : i - begin + count]
+            for group in range(len(keys)):
+                first, dim = dims[group], dims[group + 1] - dims[group]
+                own = slice(blocks[group], blocks[group + 1])
+                held[group] = _look_up(
+                    index, i, count, dim, multiplier[own], offset[own], tables[group], held[group]
+                )
+                _draw(signs, keys[group], i)
+                for word in range(_CHUNK // 64):
+                    _shift(index[64 * word : 64 * word + 64], signs[word], _u32(dims[-1]))
+                total = sums[first:]
+                for j in range(count):
+                    total[index[j]] += step * part[j]
 
 
-@_compiled
-def _begin(block, dim, start, stop, multipliers, offsets):
-    """Where some weights begin and end in a block, a, and the first one's parameter."""
-    first = block * dim
-    i, a = max(first, start), multipliers[block]
-    k = (a * np.uint64(i - first) + offsets[block]) % np.uint64(dim)
-    return i, min(first + dim, stop), a, k
+@_inlined
+def _look_up(index, i, count, dim, multiplier, offset, table, held):
+    """The parameter of each of some weights, with the table of block `held`; returns the last."""
+    done = 0
+    while done < count:
+        block = (i + done) // dim
+        a, place = multiplier[block], i + done - block * dim
+        if block != held:
+            _multiply(table, a, _u32(dim))
+            held = block
+        k = _u32((a * _u64(place) + offset[block]) % _u64(dim))
+        jump = _below(_u32(table[63] + _u32(a)), _u32(dim))
+        end = min(count, done + dim - place)
+        for begin in range(done, end, 64):
+            part = index[begin : begin + 64]
+            for j in range(64):  # up to 63 too many, which the next ones overwrite
+                part[j] = _below(_u32(k + table[j]), _u32(dim))
+            k = _below(_u32(k + jump), _u32(dim))
+        done = end
+    return held
 
 
-@_compiled
+@_inlined
+def _multiply(table, a, dim):
+    """0, a, 2 a, … mod d: what remains is exact where the quotient is, or is one too small."""
+    ratio, a = a / dim, _u32(a)
+    for j in range(64):
+        quotient = _u32(j * ratio)
+        table[j] = _below(_u32(_u32(_u32(j) * a) - _u32(quotient * dim)), dim)
+
+
+@_inlined
+def _below(k, dim):
+    """K mod d for k < 2 d: where k - d is negative it wraps, and k is the lesser."""
+    return min(k, _u32(k - dim))
+
+
+@_inlined
+def _draw(signs, key, i):
+    """64 signs a word, from those of weight i on."""
+    skip, word = _u64(i & 63), _word(key, i >> 6)
+    for j in range(len(signs)):
+        after = _word(key, (i >> 6) + j + 1)
+        signs[j] = word >> skip
+        if skip:
+            signs[j] |= after << (_64 - skip)
+        word = after
+
+
+@_inlined
+def _add_signed(move, found, signs, more):
+    """Move = ± found, or the sum of both."""
+    for j in range(64):
+        one = -found[j] if (signs >> _u64(j)) & _1 else found[j]
+        move[j] = move[j] + one if more else one
+
+
+@_inlined
+def _shift(index, signs, dim):
+    """K + d where the sign is -1."""
+    for j in range(64):
+        index[j] = _u32(index[j] + (dim if (signs >> _u64(j)) & _1 else _u32(0)))
+
+
+@_inlined
 def _word(key, index):
     """Word of a stream: `bits.words`."""
-    x = key + (np.uint64(index) + _1) * _GAMMA
+    x = key + (_u64(index) + _1) * _GAMMA
     x = (x ^ (x >> _30)) * _MIX_1
     x = (x ^ (x >> _27)) * _MIX_2
     return x ^ (x >> _31)
+
+
+@_inlined
+def _array(address, count, like):
+    """The numbers at an address, of a dtype like others."""
+    return numba.carray(_pointer(address), count, like.dtype)
+
+
+@intrinsic
+def _pointer(_, address):
+    """A number as an address."""
+    return types.voidptr(address), lambda _, builder, __, arguments: builder.inttoptr(
+        arguments[0], cgutils.voidptr_t
+    )

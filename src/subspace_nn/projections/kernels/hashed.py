@@ -13,7 +13,7 @@ transforms", 2014).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ class Blocks:
     """The hashes of all blocks and their inverses on one device, with what replaces divisions.
 
     Attributes:
+        at_once: whether several tensors take one call.
         D: number of weights.
         dim: number of parameters d.
         key: of the stream of signs.
@@ -42,6 +43,7 @@ class Blocks:
         norms: 1/√n of each parameter, float64 (d,), and the same in the dtypes that were needed.
     """
 
+    at_once: ClassVar[bool] = False
     D: int
     dim: int
     key: int

@@ -1,18 +1,21 @@
-"""`hashed` on a CPU: place and collect a range of rows in one pass over memory, by Numba.
+"""`hashed` and `sparse` on a CPU: all tensors in one pass over memory, by Numba.
 
-    place      θ_i = θ0_i + s_i u_k,    u = step · (ω / √n), rounded as plain torch rounds it
-    collect    v_k = step / √n_k · Σ_i s_i g_i    over the rows i of parameter k
+    place      θ_i = θ0_i + step · Σ s_i u_k,    u = ω / √n, with one k in each group of parameters
+    collect    v_k = 1/√n_k · Σ_i s_i (step · g_i)    over the rows i of parameter k
 
 Several threads share the rows. Each sum is cut at the same rows for any number of threads, and its
-parts are added in order: no bit depends on that number.
+parts are added in order: no bit depends on that number. Positive and negative terms are summed
+apart, as plain torch does with stored indices. Up to 2^18 weights are one part: then `collect` has
+the bits of plain torch, too.
 """
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,54 +30,70 @@ from subspace_nn.projections.pages import PAGES
 _PART, _BLOCKS = 1 << 18, 32
 #: Weights from which on memory is not the heap's.
 _LARGE = 1 << 21
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 @dataclass(frozen=True)
 class Loops:
-    """The hashes of all blocks of d weights.
+    """The hashes of all blocks of each group of parameters.
 
     Attributes:
-        key: of the stream of signs.
-        hashes: a and c of each block, uint64.
+        at_once: whether several tensors take one call.
+        dims: the first parameter of each group, and d.
+        blocks: the first block of each group, and the number of all.
+        hashes: keys of the streams of signs, and a and c of each block: uint64.
         norm: 1/√n of each parameter, float64 (d,).
+        norms: the same in the dtypes that were needed.
     """
 
-    key: np.uint64
-    hashes: tuple[np.ndarray, np.ndarray]
+    at_once: ClassVar[bool] = True
+    dims: np.ndarray
+    blocks: np.ndarray
+    hashes: tuple[np.ndarray, ...]
     norm: Tensor
+    norms: dict[torch.dtype, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, hashes: AffineHash, norm: Tensor) -> "Loops":
+    def of(cls, hashes: AffineHash, norm: Tensor, *more: AffineHash) -> "Loops":
         """Compute them.
 
         Args:
-            hashes: of the map.
+            hashes: of the map, or of the first group.
             norm: 1/√n of each parameter, float64 (d,), on a CPU.
+            more: of the other groups.
 
         Returns:
             16 bytes a block of d weights, and the norms.
         """
-        a, c = (x.numpy().view(np.uint64) for x in hashes.hashes(range(hashes.blocks), norm.device))
-        return cls(np.uint64(bits.key(hashes.seed, "hashed/sign")), (a, c), norm)
+        groups = (hashes, *more)
+        drawn = (group.hashes(range(group.blocks), norm.device) for group in groups)
+        a, c = (torch.cat(parts).numpy().view(np.uint64) for parts in zip(*drawn, strict=True))
+        keys = np.array([bits.key(group.seed, "hashed/sign") for group in groups], np.uint64)
+        dims, blocks = ([group.dim for group in groups], [group.blocks for group in groups])
+        return cls(np.cumsum([0, *dims]), np.cumsum([0, *blocks]), (keys, a, c), norm)
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(held.nbytes for held in (*self.hashes, self.norm))
+        return sum(held.nbytes for held in (*self.hashes, self.norm, *self.norms.values()))
 
     @staticmethod
-    def takes(omega: Tensor, origin: Tensor) -> bool:
+    def takes(omega: Tensor, *origins: Tensor) -> bool:
         """Whether `place` takes a θ0 with an ω.
 
         Args:
             omega: ω.
-            origin: θ0.
+            origins: θ0.
 
         Returns:
             False where plain torch must add them.
         """
-        plain = type(origin) in {Tensor, torch.nn.Parameter} and origin.is_contiguous()
-        return plain and omega.dtype == _wide(omega.dtype) == _wide(origin.dtype)
+        return omega.dtype == _wide(omega.dtype) and all(
+            type(origin) in {Tensor, torch.nn.Parameter}
+            and origin.is_contiguous()
+            and omega.dtype == _wide(origin.dtype)
+            for origin in origins
+        )
 
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
@@ -91,22 +110,32 @@ class Loops:
         Returns:
             Shape (*, n) in ω's dtype, or shape and dtype of θ0.
         """
-        values = omega.detach() * self.norm.to(omega.dtype)
-        values = (values if step == 1 else values.mul_(step)).to(_wide(omega.dtype))
-        shape = (*omega.shape[:-1], rows.stop - rows.start) if origin is None else origin.shape
-        out = _empty(shape, values.dtype if origin is None else origin.dtype)
-        theta0 = None if origin is None else origin.detach().view(-1)
-        vectors = values.reshape(math.prod(omega.shape[:-1]), len(self.norm)).numpy()
-        thetas = out.view(len(vectors), rows.stop - rows.start)
+        if origin is not None:
+            return self.place_all(omega, rows.start, [origin], [step])[0]
+        n, values = rows.stop - rows.start, self._values(omega)
+        theta = _empty((*omega.shape[:-1], n), values.dtype)
+        count = math.prod(omega.shape[:-1])
+        for vector, out in zip(values.view(count, -1), theta.view(count, n), strict=True):
+            self._fill([out], None, vector, rows.start, [step])
+        return theta.to(omega.dtype)
 
-        def fill(part: slice) -> None:
-            own = slice(part.start - rows.start, part.stop - rows.start)
-            before = None if theta0 is None else theta0[own]
-            for vector, theta in zip(vectors, thetas, strict=True):
-                self._fill(theta[own], before, vector, part)
+    def place_all(
+        self, omega: Tensor, start: int, origins: Sequence[Tensor], steps: Sequence[float]
+    ) -> list[Tensor]:
+        """θ0 + step · P ω of consecutive tensors: the bits of the same in plain torch.
 
-        _share(fill, self._parts(rows))
-        return out if theta0 is not None else out.to(omega.dtype)
+        Args:
+            omega: shape (d,).
+            start: the first tensor's first row.
+            origins: θ0 of each tensor, as for `place`.
+            steps: a factor for each tensor.
+
+        Returns:
+            Tensors like those of θ0.
+        """
+        thetas = [_like(origin) for origin in origins]
+        self._fill(thetas, origins, self._values(omega), start, steps)
+        return thetas
 
     def collect(self, gradient: Tensor, rows: slice, step: float = 1.0) -> Tensor:
         """Step · P[rows]ᵀ g, its sums in at least float32 and in one fixed order.
@@ -119,54 +148,133 @@ class Loops:
         Returns:
             Shape (*, d), in g's dtype or float32, whichever is wider.
         """
-        wide = _wide(gradient.dtype)
-        count, n = math.prod(gradient.shape[:-1]), rows.stop - rows.start
-        flat = gradient.detach().reshape(count, n)
-        parts = self._parts(rows)
-        sums = torch.zeros(len(parts), len(flat), len(self.norm), dtype=wide, device="cpu")
+        count = math.prod(gradient.shape[:-1])
+        vectors = gradient.reshape(count, rows.stop - rows.start)
+        sums = self.norm.new_empty((count, len(self.norm)), dtype=_wide(gradient.dtype))
+        for vector, total in zip(vectors, sums, strict=True):
+            total.copy_(self.collect_all([vector], rows.start, [step]))
+        return sums.view(*gradient.shape[:-1], len(self.norm))
 
-        def add(part: slice) -> None:
-            own = slice(part.start - rows.start, part.stop - rows.start)
-            for vector, total in zip(flat, sums[parts.index(part)].numpy(), strict=True):
-                some = vector[own].to(wide).numpy()
-                self._run(_loops.collect, part, total, some)
+    def collect_all(
+        self, gradients: Sequence[Tensor], start: int, steps: Sequence[float]
+    ) -> Tensor:
+        """The sum of step · P[rows]ᵀ g over consecutive tensors.
 
-        _share(add, parts)
-        total = functools.reduce(Tensor.add_, sums).mul_(self.norm.to(wide))
-        total = total if step == 1 else total.mul_(step)
-        return total.view(*gradient.shape[:-1], -1)
+        Args:
+            gradients: g of each tensor, in any shape.
+            start: the first tensor's first row.
+            steps: a factor for each tensor.
 
-    def _fill(self, out: Tensor, origin: Tensor | None, vector: np.ndarray, part: slice) -> None:
-        """Place a part; where θ0 is in half precision, from numbers of its size in float32."""
-        if origin is None or origin.dtype == _wide(origin.dtype):
-            theta0 = None if origin is None else origin.numpy()
-            self._run(_loops.place, part, out.numpy(), theta0, vector)
-            return
-        moves = torch.empty(out.shape, dtype=_wide(origin.dtype), device="cpu")
-        self._run(_loops.place, part, moves.numpy(), None, vector)
-        torch.add(moves, origin, out=out)
+        Returns:
+            Shape (d,), in the tensors' dtype or float32, whichever is wider.
+        """
+        wide = functools.reduce(torch.promote_types, (g.dtype for g in gradients), torch.float32)
+        held = [gradient.contiguous() for gradient in gradients]
+        bounds, parts = self._parts(held, start)
+        after = len(held) == 1  # fewer numbers are scaled after
+        factors = np.array([1.0] if after else steps, _NUMPY[wide])
+        sums = np.zeros((len(parts), 2 * len(self.norm)), factors.dtype)
+        direct = _addresses(held) if all(part.dtype == wide for part in held) else None
+
+        def add(number: int) -> None:
+            part, at = parts[number], direct
+            if at is None:
+                copies = torch.empty(part.stop - part.start, dtype=wide, device="cpu")
+                for tensor, some, there in _pieces(bounds, part):
+                    copies[there] = held[tensor].detach().view(-1)[some]
+                at = _along(copies, bounds, part)
+            self._run(_loops.collect, part, sums[number], at, bounds, factors)
+
+        _share(add, len(parts))
+        both, dim = functools.reduce(np.add, sums), len(self.norm)
+        total = torch.from_numpy(both[:dim] - both[dim:]).mul_(self._norm(wide))
+        return total.mul_(steps[0]) if after else total
+
+    def _norm(self, dtype: torch.dtype) -> Tensor:
+        """1/√n in a dtype, kept."""
+        if dtype not in self.norms:
+            self.norms[dtype] = self.norm.to(dtype)
+        return self.norms[dtype]
+
+    def _values(self, omega: Tensor) -> Tensor:
+        """ω / √n, rounded in ω's dtype, and then in at least float32."""
+        return (omega.detach() * self._norm(omega.dtype)).to(_wide(omega.dtype)).contiguous()
+
+    def _fill(
+        self,
+        thetas: Sequence[Tensor],
+        origins: Sequence[Tensor] | None,
+        values: Tensor,
+        start: int,
+        steps: Sequence[float],
+    ) -> None:
+        """Place tensors; where θ0 is in half precision, from a part's moves in float32."""
+        bounds, parts = self._parts(thetas, start)
+        vector, factors = values.numpy(), np.array(steps, _NUMPY[values.dtype])
+        to, at = _addresses(thetas), None if origins is None else _addresses(origins)
+        direct = origins is None or all(origin.dtype == values.dtype for origin in origins)
+
+        def fill(number: int) -> None:
+            part = parts[number]
+            if direct:
+                self._run(_loops.place, part, to, at, bounds, factors, vector)
+                return
+            moves = torch.empty(part.stop - part.start, dtype=values.dtype, device="cpu")
+            along = _along(moves, bounds, part)
+            self._run(_loops.place, part, along, None, bounds, factors, vector)
+            for tensor, some, there in _pieces(bounds, part):
+                theta0 = origins[tensor].detach().view(-1)[some]
+                torch.add(moves[there], theta0, out=thetas[tensor].view(-1)[some])
+
+        _share(fill, len(parts))
 
     def _run(self, loop: Callable[..., None], part: slice, *operands: Any) -> None:
-        loop(*operands, *self.hashes, self.key, part.start, part.stop)
+        loop(*operands, self.dims, self.blocks, *self.hashes, part.start, part.stop)
 
-    def _parts(self, rows: slice) -> list[slice]:
-        """Some rows, cut at whole blocks of d weights."""
-        dim = len(self.norm)
+    def _parts(self, flat: Sequence[Tensor], start: int) -> tuple[np.ndarray, list[slice]]:
+        """The first row of each tensor, and behind all; the rows, cut at whole blocks of d."""
+        sizes = (tensor.numel() for tensor in flat)
+        bounds = np.array([*itertools.accumulate(sizes, initial=start)], np.int64)
+        stop, dim = int(bounds[-1]), len(self.norm)
         width = max(_PART // dim, _BLOCKS) * dim
-        cuts = range(rows.start - rows.start % dim + width, rows.stop, width)
-        return [slice(a, b) for a, b in zip((rows.start, *cuts), (*cuts, rows.stop), strict=True)]
+        cuts = range(start - start % dim + width, stop, width)
+        parts = [slice(a, b) for a, b in zip((start, *cuts), (*cuts, stop), strict=True)]
+        return bounds, parts
 
 
-def _share(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
-    """Do some work for each part, on as many threads as PyTorch has."""
-    threads = min(torch.get_num_threads(), len(parts))
+def _addresses(tensors: Sequence[Tensor]) -> np.ndarray:
+    return np.array([tensor.data_ptr() for tensor in tensors], np.int64)
+
+
+def _along(vector: Tensor, bounds: np.ndarray, part: slice) -> np.ndarray:
+    """Addresses of tensors as if they lay one after another in a vector of a part."""
+    return vector.data_ptr() + (bounds[:-1] - part.start) * vector.itemsize
+
+
+def _pieces(bounds: np.ndarray, part: slice) -> Iterator[tuple[int, slice, slice]]:
+    """Each tensor that has rows of a part: its number, the rows in it, and in the part."""
+    for tensor, (begin, end) in enumerate(itertools.pairwise(bounds.tolist())):
+        a, b = max(begin, part.start), min(end, part.stop)
+        if a < b:
+            yield tensor, slice(a - begin, b - begin), slice(a - part.start, b - part.start)
+
+
+def _share(work: Callable[[int], None], count: int) -> None:
+    """Do some work for each of so many parts, on as many threads as PyTorch has."""
+    threads = min(torch.get_num_threads(), count)
     if threads == 1:
-        for part in parts:
-            work(part)
+        for number in range(count):
+            work(number)
         return
     with ThreadPoolExecutor(threads) as pool:  # one that lived longer would not survive a fork
-        for _ in pool.map(work, parts):
+        for _ in pool.map(work, range(count)):
             pass
+
+
+def _like(origin: Tensor) -> Tensor:
+    return (
+        torch.empty_like(origin) if origin.numel() <= _LARGE else _empty(origin.shape, origin.dtype)
+    )
 
 
 def _empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
