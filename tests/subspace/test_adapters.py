@@ -378,6 +378,32 @@ def test_compiled_code_meets_the_chosen_adapter():
             torch.testing.assert_close(compiled(batch()), expected["c"])
 
 
+@pytest.mark.parametrize("memory", ["whole", "layer"])
+def test_one_graph_meets_the_adapter_that_is_set(memory):
+    torch.compiler.reset()
+    net = trained(memory=memory)
+    expected = answers(net)
+    compiled = torch.compile(net, fullgraph=True, backend="eager")
+    for name in ("a", "b", None, "c"):
+        net.set_adapter(name)
+        torch.testing.assert_close(compiled(batch()).detach(), expected[name])
+        gradients = []
+        for each in (compiled, net):
+            parameters = [p for p in net.parameters() if p.requires_grad]
+            gradients += [torch.autograd.grad(each(batch()).square().sum(), parameters)]
+        torch.testing.assert_close(*gradients)
+    with net.adapter("a"), pytest.raises(Exception, match=r"with net.set_adapter\(name\)"):
+        compiled(batch())
+    assert copy.deepcopy(net)._adapters.blocks == net._adapters.blocks == 0
+
+
+def test_a_copy_that_is_made_in_a_block_is_in_none():
+    net = trained()
+    with net.adapter("a"):
+        twin, again = copy.deepcopy(net), pickle.loads(pickle.dumps(net))
+    assert net._adapters.blocks == twin._adapters.blocks == again._adapters.blocks == 0
+
+
 # Files
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import threading
 from collections.abc import Generator, Iterator, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,11 +10,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from subspace_nn.common.errors import InputError
 
 #: What the blocks around the code that runs have chosen, the innermost last; None is the base.
 _CHOSEN: ContextVar[tuple["_Block", ...]] = ContextVar("subspace_nn_adapter", default=())
+
+#: What the compiler says where it must not stop.
+_REASON = (
+    "A block of net.adapter(name) runs, and a compiler cannot see which adapter it has chosen. "
+    "Choose one for all code with net.set_adapter(name), compile without fullgraph=True, or "
+    "compile net.merge()."
+)
+
+#: For the counts of blocks.
+_LOCK = threading.Lock()
 
 #: Where a module keeps its link.
 LINK = "_subspace_choice"
@@ -62,15 +74,22 @@ class Adapters:
         parts: the modules that hold a tensor which each adapter has its own of.
         named: the adapters by name, in the order in which they were added.
         active: the one that holds where no block has chosen another; None for the base.
+        blocks: how many blocks run now, in all threads. A compiler cannot see which of them is
+            around the code that it compiles, but it can see that there is none.
     """
 
     # Of the class, for parts of a module may ask while a copy is being made.
     parts: tuple[nn.Module, ...] = ()
     active: Adapter | None = None
+    blocks = 0
     _lent = False
 
     def __init__(self) -> None:
         self.named: dict[str, Adapter] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles are made of: no block has chosen for them."""
+        return {name: value for name, value in self.__dict__.items() if name != "blocks"}
 
     def get(self, name: str | None) -> Adapter | None:
         """Look an adapter up.
@@ -110,9 +129,15 @@ class Adapters:
             InputError: if a backward pass runs part of a forward pass again, and which adapter
                 that was with is not known.
         """
-        if torch.compiler.is_compiling():  # it cannot see context variables
-            return _chosen_uncompiled(self)
-        return self._chosen()
+        if not torch.compiler.is_compiling():
+            return self._chosen()
+        return _chosen_uncompiled(self) if self.is_hidden() else self.active
+
+    def is_hidden(self) -> bool:
+        """Whether a compiler cannot see which adapter is chosen, and must break its graph."""
+        if self.blocks:
+            torch._dynamo.graph_break(msg=_REASON)
+        return self.blocks > 0
 
     def _chosen(self) -> Adapter | None:
         for block in reversed(_CHOSEN.get()):
@@ -144,10 +169,12 @@ class Adapters:
             InputError: if blocks end in another order than the reverse of their beginning.
         """
         own = _Block(self, adapter)
+        self._count(1)
         _CHOSEN.set((*_CHOSEN.get(), own))
         try:
             yield
         finally:
+            self._count(-1)
             found = _CHOSEN.get()
             _CHOSEN.set(tuple(block for block in found if block is not own))
         if found[-1:] != (own,):
@@ -156,6 +183,10 @@ class Adapters:
                 "yielded inside of its block, and its caller ran with that adapter. Yield outside "
                 "of the block, or call net(x, adapters=name)."
             )
+
+    def _count(self, more: int) -> None:
+        with _LOCK:
+            self.blocks += more
 
     def lend(self) -> None:
         """Remember that a graph was made with another adapter than the active one."""
@@ -173,11 +204,16 @@ class Chosen(nn.Module):
         adapters: Adapters = self.__dict__[LINK].adapters
         if torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
+        _check_exchanged(self)
         adapters.lend()
         if adapters.is_pinned():
             return super().__call__(*args, **kwargs)
         with adapters.pinned(adapters.chosen()):
             return super().__call__(*args, **kwargs)
+
+    def is_in_block(self) -> bool:
+        """As `Adapters.is_hidden`, but for an exporter, which looks at nothing but tensors."""
+        return not torch.compiler.is_exporting() and self.__dict__[LINK].adapters.is_hidden()
 
     def __getattr__(self, name: str) -> Any:
         """As the module's own, and the adapter's tensors."""
@@ -196,6 +232,21 @@ class Chosen(nn.Module):
                 with link.adapters.pinned(adapter):
                     _apply_to(self, link.names, fn)
         return result
+
+
+def _check_exchanged(part: Chosen) -> None:
+    """Refuse to train another adapter than the one whose gradients processes exchange."""
+    wrapper = DistributedDataParallel._active_ddp_module
+    if wrapper is None or not torch.is_grad_enabled():
+        return
+    exchanged = set(map(id, wrapper._module_parameters))
+    own = (p for p in part._parameters.values() if p is not None and p.requires_grad)
+    if any(id(parameter) not in exchanged for parameter in own):
+        raise InputError(
+            "DistributedDataParallel was made while another adapter was chosen, and exchanges the "
+            "gradients of that one only. Call net.set_adapter(name) first, then "
+            "DistributedDataParallel(net), again for each adapter."
+        )
 
 
 def _apply_to(part: Chosen, names: frozenset[str], fn: Any) -> None:

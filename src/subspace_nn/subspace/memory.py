@@ -98,7 +98,7 @@ class Weights:
             InputError: if a weight that was read before has been written to.
         """
         if torch.compiler.is_compiling():
-            if isinstance(self.owner, Chosen) and not torch.compiler.is_exporting():
+            if isinstance(self.owner, Chosen) and self.owner.is_in_block():
                 return _read_uncompiled(self, index)
             return self.theta.tensors(self.omega, index)[0]
         return self._read(index)
@@ -229,7 +229,7 @@ class _Scope:
         return {index: _shielded(theta, omega, index)[0]}
 
 
-#: The compiler cannot see which adapter a thread or task has chosen.
+#: The compiler cannot see which adapter a block has chosen.
 _read_uncompiled = torch._disable_dynamo(Weights._read)
 
 
