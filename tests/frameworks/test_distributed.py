@@ -19,3 +19,4 @@ def test_two_processes_end_where_one_does(tmp_path):
     assert {n: d for n, d in results["distances"].items() if d > 1e-5} == {}
     assert "0.weight" in results["refusal"]
     assert "fully_shard(net)" in results["refusal"]
+    assert "Call net.set_adapter(name) first" in results["another"]

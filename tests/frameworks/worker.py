@@ -39,8 +39,15 @@ def layers_and_whole(net):
     return fully_shard(net)
 
 
+def adapter(net):
+    net.add_adapter("a")
+    net.set_adapter("a")
+    return DistributedDataParallel(net)
+
+
 WAYS = {
     "DDP of the net": (DistributedDataParallel, {}),
+    "DDP of an adapter": (adapter, {}),
     "DDP of the module": (lambda net: DistributedDataParallel(net.module), {}),
     "FSDP2 outside": (fully_shard, {}),
     "FSDP2 of the module": (lambda net: fully_shard(net.module), {}),
@@ -71,6 +78,21 @@ def refusal():
     return ""
 
 
+def another_adapter():
+    """The error for an adapter that was chosen after DDP was made, and whether the first trains."""
+    net = sn.Subspace(make_model(), 40, train="3")
+    wrapped = adapter(net)
+    net.add_adapter("b")
+    x, _ = pages.data()
+    try:
+        with net.adapter("b"):
+            wrapped(x)
+    except sn.InputError as error:
+        wrapped(x).sum().backward()
+        return str(error)
+    return ""
+
+
 def page():
     """The distance of the page's example, whose processes write one file."""
     x, y = pages.data()
@@ -85,7 +107,7 @@ def page():
 def main():
     dist.init_process_group("gloo")
     results = {name: distance(*way) for name, way in WAYS.items()} | {"page": page()}
-    results = {"distances": results, "refusal": refusal()}
+    results = {"distances": results, "refusal": refusal(), "another": another_adapter()}
     if dist.get_rank() == 0:
         sys.stdout.write(json.dumps(results) + "\n")
     dist.destroy_process_group()
