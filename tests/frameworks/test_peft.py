@@ -17,6 +17,8 @@ from subspace_nn import InputError
 from subspace_nn.integrations.peft import SubspaceConfig
 from tests.frameworks import pages
 
+#: Of transformers, which PEFT asks.
+CHECKPOINTING = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 X = torch.randn(6, 20, generator=torch.Generator().manual_seed(0))
 TARGETS = ["0", "2", "3"]
 
@@ -198,6 +200,19 @@ def test_injection_without_a_peft_model_is_refused():
         inject_adapter_in_model(SubspaceConfig(dim=5, target_modules=["0"]), make())
 
 
+@pytest.mark.filterwarnings(CHECKPOINTING)
+def test_the_methods_of_transformers_are_refused():
+    config = SubspaceConfig(dim=20, init_weights=False)
+    get_peft_model(make_bert(), config).save_pretrained("acme")
+    with pytest.raises(ValueError, match=r"SUBSPACE.* use `get_peft_model` instead"):
+        make_bert().add_adapter(config)
+    model = make_bert()
+    with pytest.raises(ValueError, match=r"SUBSPACE.* use `get_peft_model` instead"):
+        model.load_adapter("acme")
+    again = PeftModel.from_pretrained(model, "acme")
+    assert torch.equal(again.unload()(IDS).logits, make_bert()(IDS).logits)
+
+
 def test_threads_copies_and_the_compiler():
     model = adapted()
     expected = model(X)
@@ -210,8 +225,6 @@ def test_threads_copies_and_the_compiler():
     torch.testing.assert_close(compiled(X), expected)
 
 
-#: Of transformers, which PEFT asks.
-CHECKPOINTING = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 IDS = torch.arange(8).reshape(2, 4)
 
 
