@@ -8,8 +8,6 @@ import pytest
 import subspace_nn as sn
 from subspace_nn import notebook
 
-pd = pytest.importorskip("pandas")
-
 
 class Handle:
     """What IPython's `display` gives: keeps what it was updated with."""

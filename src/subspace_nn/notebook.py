@@ -12,7 +12,6 @@ from rich.console import Console
 
 from subspace_nn.cli import display
 from subspace_nn.cli import measure_view as view
-from subspace_nn.common.errors import InputError
 from subspace_nn.dimension import BUDGET, Answer, Progress, Question, label, question
 from subspace_nn.dimension.measurement import measure as run_measure
 from subspace_nn.dimension.plans import folder_of
@@ -166,7 +165,7 @@ def records(*folders: _Path) -> "pd.DataFrame":
         result, seconds. Curves are lists in a cell; `curves` has them as rows.
 
     Raises:
-        InputError: if pandas (extra `report`) is not installed, or a folder holds no records.
+        InputError: if a folder holds no records.
     """
     return _table(
         row | {n: v for n, v in record["result"].items() if n not in row and isinstance(v, list)}
@@ -185,7 +184,7 @@ def curves(*folders: _Path) -> "pd.DataFrame":
         losses, accuracies.
 
     Raises:
-        InputError: if pandas (extra `report`) is not installed, or a folder holds no records.
+        InputError: if a folder holds no records.
     """
     return _table(
         {"id": record["id"], **record["arguments"], **evaluation}
@@ -255,10 +254,8 @@ def _rows(folders: Iterable[_Path]) -> list[tuple[Record, tables.Row]]:
 
 
 def _table(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
-    try:
-        import pandas as pd  # noqa: PLC0415  # an extra
-    except ImportError:
-        raise InputError("Tables need pandas: pip install 'subspace-nn[report]'.") from None
+    import pandas as pd  # noqa: PLC0415  # takes a while
+
     return pd.DataFrame(list(rows))
 
 

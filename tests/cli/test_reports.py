@@ -142,7 +142,6 @@ def test_a_task_of_ones_own_has_a_sensible_page(run, tmp_path):
 
 SCRIPT = """
 import sys
-{before}
 sys.argv = ["subspace-nn", "report", "results", "--out", "page.html"]
 from subspace_nn.cli import main
 try:
@@ -152,20 +151,14 @@ finally:
 """
 
 
-@pytest.mark.parametrize(
-    ("before", "code", "message"),
-    [("", 0, ""), ("sys.modules['pandas'] = None", 2, "pip install 'subspace-nn[report]'")],
-    ids=["without PyTorch, matplotlib and SciPy", "without pandas"],
-)
-def test_what_a_report_imports(results, before, code, message):
+def test_what_a_report_imports(results):
     """Reading builds no net, no P and no figure: it does not even import what would."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(before=before)],
+        [sys.executable, "-c", SCRIPT],
         cwd=results.parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stdout.split()[-1]) == (code, "False")
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split()[-1] == "False"
 
 
 def test_a_file_that_is_no_answer_is_left_out_and_named(run, results):

@@ -30,7 +30,7 @@ def report(
 
     Example: report results/ --out report.html --figures figures
     """
-    # Its help needs no pandas, which is an extra.
+    # Its help does not wait for pandas.
     from subspace_nn.report.build import TITLE, build  # noqa: PLC0415
     from subspace_nn.report.files import (  # noqa: PLC0415
         rarely_collected,

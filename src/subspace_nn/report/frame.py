@@ -7,15 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
 
-from subspace_nn.common.errors import InputError
 from subspace_nn.common.moments import deviation, mean
 from subspace_nn.runs.record import DONE, Record
-
-try:
-    import pandas as pd
-except ImportError:
-    raise InputError("Reports need pandas: pip install 'subspace-nn[report]'.") from None
 
 ACCURACY = "test_accuracy"
 

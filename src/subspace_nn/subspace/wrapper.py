@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, cast
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from subspace_nn import bits, projections
@@ -25,7 +24,6 @@ from subspace_nn.subspace.choice import Adapters
 from subspace_nn.subspace.layout import Layout
 from subspace_nn.subspace.memory import Memory, Weights
 from subspace_nn.subspace.selection import Patterns, Selection
-from subspace_nn.subspace.summary import summary
 from subspace_nn.subspace.theta import Scale, Theta, check_choices
 
 Theta0 = Literal["auto", "seed", "module"]
@@ -401,6 +399,10 @@ class Subspace(nn.Module):
             θ: D = 210 weights, D/d = 14.0, hashed, seed 0
             Held: 0 weights
         """
+        from rich.console import Console  # noqa: PLC0415  # who serves nets needs no terminal
+
+        from subspace_nn.subspace.summary import summary  # noqa: PLC0415
+
         Console().print(summary(self))
 
     def theta(self) -> Tensor:
