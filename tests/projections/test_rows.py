@@ -122,6 +122,7 @@ def test_rows_of_a_hashed_map_with_long_blocks_cost_themselves_and_some_d_number
         assert largest <= 4 * P.dim
 
 
+@pytest.mark.usefixtures("in_torch")
 def test_rows_of_hadamard_cost_their_share_but_for_the_additions_forward():
     P = Hadamard(D, DIM)
     (forward, adjoint) = costs(P)

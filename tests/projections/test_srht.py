@@ -61,7 +61,7 @@ def test_the_same_bits_in_float32_on_any_number_of_threads():
 
 
 def test_stores_nothing_until_used_and_a_byte_a_weight_after():
-    P = Hadamard(100_000, 100)
+    P = Hadamard(50_000, 100)
     assert P.stored_bytes() == 0
     P @ torch.zeros(100)
-    assert P.stored_bytes() == 100_000 + 8 * 100
+    assert P.stored_bytes() == 50_000 + 8 * 100

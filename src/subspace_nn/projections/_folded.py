@@ -62,6 +62,8 @@ class Folded(Projection):
 
     @final
     def _matvec(self, omega: Tensor) -> Tensor:
+        if passes := self._passes(omega):
+            return passes.place(omega, slice(0, self.D))
         outer, middle = self._signs_on(omega.device)
         y, extra = omega.to(_wide(omega)), self.dim - self.core
         if extra > 0:
@@ -77,6 +79,8 @@ class Folded(Projection):
 
     @final
     def _rmatvec(self, gradient: Tensor) -> Tensor:
+        if passes := self._passes(gradient):
+            return passes.collect(gradient, slice(0, self.D)).to(gradient.dtype)
         outer, middle = self._signs_on(gradient.device)
         wide, extra = gradient.to(_wide(gradient)), self.dim - self.core
         signed = (

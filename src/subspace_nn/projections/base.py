@@ -78,6 +78,14 @@ class Passes(Protocol):
         """Whether it places these."""
         ...
 
+    def place(self, omega: Tensor, rows: slice) -> Tensor:
+        """P[rows] ω."""
+        ...
+
+    def collect(self, gradient: Tensor, rows: slice) -> Tensor:
+        """P[rows]ᵀ g, in at least float32."""
+        ...
+
     def place_all(
         self, omega: Tensor, start: int, origins: Sequence[Tensor], steps: Sequence[float]
     ) -> list[Tensor]:

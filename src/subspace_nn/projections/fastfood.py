@@ -1,14 +1,18 @@
 """`fastfood`: a Gaussian matrix imitated by two Walsh-Hadamard transforms."""
 
 import math
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
+from subspace_nn.projections import kernels
 from subspace_nn.projections.base import Needs, RowWise
 from subspace_nn.projections.fwht import fwht
+
+if TYPE_CHECKING:
+    from subspace_nn.projections.kernels.transforms import Stack
 
 #: The share of seeds for which `Fastfood.distortion` may be exceeded.
 _FAILURE = 1e-2
@@ -40,7 +44,8 @@ class Fastfood(RowWise):
     Cost: with N = b ⌈D/b⌉, the size of all whole blocks, 2 N log2 b additions, forward and
     backward. From its first use on it keeps 13 N bytes; a product works on three tensors of N
     numbers. N is less than D + 2 d: little more than D if d is far below D, and up to 2 D if one
-    block holds all. Rows cost the whole blocks that contain them, and the tables of all.
+    block holds all. Rows cost the whole blocks that contain them, and the tables of all. On a CPU
+    with Numba (the extra "fast") and D ≥ 2^16 a block goes through both transforms in the cache.
 
     Args:
         D: number of weights, at least 1.
@@ -62,6 +67,7 @@ class Fastfood(RowWise):
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
         super().__init__(D, dim, seed)
         self._tables: dict[torch.device, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        self._stack: Stack | None = None
 
     @property
     def block(self) -> int:
@@ -103,6 +109,8 @@ class Fastfood(RowWise):
         return Needs.linear(self.D)
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
+        if stack := self._passes(omega):
+            return stack.place(omega, rows)
         blocks, place = self._covering(rows)
         B, order, _, G = self._on(omega.device, blocks)
         wide = torch.promote_types(omega.dtype, torch.float32)
@@ -114,6 +122,8 @@ class Fastfood(RowWise):
         return y.flatten(-2)[..., place].to(omega.dtype)
 
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
+        if stack := self._passes(gradient):
+            return stack.collect(gradient, rows).to(gradient.dtype)
         blocks, place = self._covering(rows)
         B, _, inverse, G = self._on(gradient.device, blocks)
         wide = torch.promote_types(gradient.dtype, torch.float32)
@@ -123,6 +133,26 @@ class Fastfood(RowWise):
         torch.index_select(y.flatten(-2), -1, inverse, out=x.flatten(-2))
         x = fwht(x, out=y).mul_(B).sum(-2)[..., : self.dim]
         return x.mul(self._scale).to(gradient.dtype)
+
+    def _passes(self, *operands: Tensor) -> "Stack | None":
+        if not (self.D >= kernels.LARGE and operands[0].is_cpu and kernels.take(*operands)):
+            return None
+        if self._stack is None:
+            B, order, inverse, G = (t.numpy() for t in self._all_on(operands[0].device))
+            self._stack = kernels.load("transforms").Stack(
+                self.dim, B, order, inverse, G.reshape(-1), self._scale
+            )
+        return self._stack
+
+    def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
+        stack = self._passes(omega)
+        if stack and stack.takes(omega, origin):
+            return stack.place(omega, rows, origin, step)
+        return super()._place_rows(omega, rows, step, origin)
+
+    def _collect_rows(self, gradient: Tensor, rows: slice, step: float) -> Tensor | None:
+        stack = self._passes(gradient)
+        return stack.collect(gradient.reshape(-1), rows, step) if stack else None
 
     def _covering(self, rows: slice) -> tuple[slice, slice]:
         """The blocks that contain some rows, and the place of these among all of the blocks'."""

@@ -1,12 +1,14 @@
 """`hadamard`: every weight depends on every ω, in D log D time."""
 
 import math
-from typing import final
+from typing import TYPE_CHECKING, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
+from subspace_nn.projections import kernels
 from subspace_nn.projections._folded import Folded
 from subspace_nn.projections.base import Needs, check_sizes
 from subspace_nn.projections.fwht import (
@@ -15,6 +17,9 @@ from subspace_nn.projections.fwht import (
     fwht_columns,
     fwht_rows,
 )
+
+if TYPE_CHECKING:
+    from subspace_nn.projections.kernels.transforms import Fold
 
 
 @final
@@ -41,7 +46,9 @@ class Hadamard(Folded):
     Cost: D log2 D additions, forward and backward. From its first use on it keeps 1 byte per weight
     (2 if d > n) and 8 per ω; a product works on three tensors of D numbers. m rows cost their
     memory; their adjoint costs m log2 m + d additions, but forward up to n log2 m + 2 n, because
-    the sums must keep the order of the whole transform. If d > n, rows cost all of P.
+    the sums must keep the order of the whole transform. If d > n, rows cost all of P. On a CPU with
+    Numba (the extra "fast"), D ≥ 2^16 and d ≤ n all of P takes a few passes over θ, and signs are
+    not kept.
 
     Args:
         D: number of weights, at least 1.
@@ -64,6 +71,19 @@ class Hadamard(Folded):
         D, dim = check_sizes(D, dim)
         super().__init__(D, dim, seed, core=1 << D.bit_length() - 1)
         self._columns: dict[torch.device, Tensor] = {}
+        self._fold_out: Fold | None = None
+
+    def _passes(self, *operands: Tensor) -> "Fold | None":
+        small = self.D < kernels.LARGE or self.dim > self.core
+        if small or not (operands[0].is_cpu and kernels.take(*operands)):
+            return None
+        if self._fold_out is None:
+            columns = self._columns_on(operands[0].device).numpy()
+            key = np.uint64(bits.key(self.seed, "hadamard/sign"))
+            self._fold_out = kernels.load("transforms").Fold(
+                self.dim, self.D, self.core, key, columns
+            )
+        return self._fold_out
 
     def _core(self, omega: Tensor) -> Tensor:
         columns = self._columns_on(omega.device)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 STORED = 1 << 26
 #: From this d on kernels are used. For a smaller one the hashes of all blocks take too much memory.
 LEAST = 64
-#: From this D on a CPU uses kernels: fewer weights take no longer in plain torch.
-LARGE = 1 << 16
 
 
 @final
@@ -164,7 +162,7 @@ class Hashed(Storable):
     def _kernel_for(self, *operands: Tensor) -> "Blocks | Loops | None":
         """What computes products with these on their device; None where plain torch does."""
         device = operands[0].device
-        small = self.dim < LEAST or (device.type == "cpu" and self.D < LARGE)
+        small = self.dim < LEAST or (device.type == "cpu" and self.D < kernels.LARGE)
         if small or not kernels.take(*operands):
             return None
         if device not in self._blocks:

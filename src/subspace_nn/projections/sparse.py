@@ -150,7 +150,7 @@ class Sparse(Storable):
 
     def _loops_for(self, *operands: Tensor) -> "Loops | None":
         """What computes products with these in one pass on a CPU; None where plain torch does."""
-        small = self.D < hashed.LARGE or self._maps[0].dim < hashed.LEAST
+        small = self.D < kernels.LARGE or self._maps[0].dim < hashed.LEAST
         if small or not (operands[0].is_cpu and kernels.take(*operands)):
             return None
         if not self._loops:

@@ -156,7 +156,7 @@ def test_the_check_of_a_device_sees_wrong_bits(monkeypatch):
 def by_kernels(monkeypatch):
     """`hashed` of any size is computed by the kernels, on a CPU, too."""
     monkeypatch.setattr(hashed, "LEAST", 1)
-    monkeypatch.setattr(hashed, "LARGE", 1)
+    monkeypatch.setattr(package, "LARGE", 1)
     monkeypatch.setattr(package, "usable", lambda device: device.type == DEVICE.type)
     monkeypatch.setattr(package, "kernel", lambda _: kernels.Blocks)
 

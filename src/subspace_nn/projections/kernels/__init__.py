@@ -12,6 +12,9 @@ from torch import Tensor
 #: The library that a kind of device needs, and its file and class here.
 _KERNELS = {"cuda": ("triton", "hashed", "Blocks"), "cpu": ("numba", "loops", "Loops")}
 
+#: From this D on a CPU uses kernels: fewer weights take no longer in plain torch.
+LARGE = 1 << 16
+
 
 @functools.cache
 def usable(device: torch.device) -> bool:
@@ -31,7 +34,7 @@ def usable(device: torch.device) -> bool:
         return False
     try:
         made = kernel(device)
-        importlib.import_module(f"{__name__}.checks").check(made, device)
+        load("checks").check(made, device)
     except Exception as error:  # noqa: BLE001  # a compiler, a driver, a cache folder: anything
         reason = (str(error) or repr(error)).splitlines()[0]
         warnings.warn(
@@ -64,6 +67,18 @@ def take(*operands: Tensor) -> bool:
     )
 
 
+def load(file: str) -> Any:
+    """A file of this package; only where its library is, which `take` says.
+
+    Args:
+        file: its name.
+
+    Returns:
+        The module.
+    """
+    return importlib.import_module(f"{__name__}.{file}")
+
+
 def kernel(device: torch.device) -> Any:
     """What places and collects on a device, for `usable` ones.
 
@@ -74,4 +89,4 @@ def kernel(device: torch.device) -> Any:
         `hashed.Blocks` or `loops.Loops`.
     """
     _, file, name = _KERNELS[device.type]
-    return getattr(importlib.import_module(f"{__name__}.{file}"), name)
+    return getattr(load(file), name)

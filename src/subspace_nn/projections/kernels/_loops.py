@@ -28,7 +28,7 @@ _inlined = numba.njit(nogil=True, error_model="numpy", forceinline=True)
 
 
 @_compiled
-def place(to, origins, bounds, steps, values, dims, blocks, keys, multiplier, offset, start, stop):
+def place(to, bounds, steps, origins, values, dims, blocks, keys, multiplier, offset, start, stop):
     """θ_i = θ0_i + step · Σ s_i u_k over the groups, for start ≤ i < stop; θ0 may be None.
 
     Tensor t is at the address to[t], its θ0 at origins[t]; they are the weights from bounds[t] on.
@@ -74,7 +74,7 @@ def place(to, origins, bounds, steps, values, dims, blocks, keys, multiplier, of
 
 
 @_compiled
-def collect(sums, at, bounds, steps, dims, blocks, keys, multiplier, offset, start, stop):
+def collect(at, bounds, steps, sums, dims, blocks, keys, multiplier, offset, start, stop):
     """v_k += step · g_i, or v_{k + d} where s_i is -1, for start ≤ i < stop, one after another.
 
     The gradient of tensor t is at the address at[t].
