@@ -82,7 +82,7 @@ def blocks(*languages):
 def commands():
     for page, block in blocks("sh", "bash", "console", "shell"):
         for line in block.splitlines():
-            command = re.sub(r"\s#.*", "", line.removeprefix("$ ")).strip()
+            command = re.sub(r"\s[#>].*", "", line.removeprefix("$ ")).strip()
             if re.match(r"(\.venv/bin/)?subspace-nn ", command):
                 yield pytest.param(command.split()[1:], id=f"{page}: {command}")
     for command in re.findall(r"`(subspace-nn [^`]*)`", read("cheatsheet.md")):

@@ -27,6 +27,12 @@ def test_a_function_of_a_function_runs_in_other_processes(tmp_path):
     assert [record["result"]["test_accuracy"] for record in records] == [3, 10]
 
 
+def test_a_function_without_a_module_is_carried_as_well():
+    names = {}
+    exec("def train(*, dim, seed=0): return {'D': 50, 'test_accuracy': dim}", names)  # noqa: S102
+    assert name_of(names["train"]).startswith("local:train@")
+
+
 def test_the_name_changes_with_what_the_function_does():
     assert name_of(made(50)) == name_of(made(50))
     assert name_of(made(50)) != name_of(made(60))

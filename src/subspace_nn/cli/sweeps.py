@@ -75,7 +75,8 @@ def sweep(
     with logging(workers.log, store.folder) as logger, display.sweep(console, runs, store) as show:
         watch = both(interruptible(show), logger)
         records = run_all(runs, store, save=save, on_status=watch, **checked["workers"])
-    display.rows(console, tables.means(records), "configurations")
+    if means := tables.means(records):
+        display.rows(console, means, "configurations")
     display.failures(console, records)
     done = sum(record["status"] == DONE for record in records)
     folder = shlex.quote(str(store.folder))
@@ -84,7 +85,8 @@ def sweep(
     last = f"evaluate {folder}{''.join(own)}" if kept else f"runs {folder}"
     ended = f"{done} of {len(records)} runs done, in {store.folder}"
     console.print(ended, markup=False, soft_wrap=True)
-    show_next(console, f"report {folder}", last)
+    if done:
+        show_next(console, f"report {folder}", last)
     show_problems(store.read().problems)
     if done < len(records):
         sys.exit(BAD_INPUT)

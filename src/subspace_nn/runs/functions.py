@@ -46,7 +46,7 @@ def name_of(function: Callable[..., Result]) -> str:
         )
     module, name = function.__module__, function.__qualname__
     main = sys.modules["__main__"]
-    if "<" in name or (module == "__main__" and not hasattr(main, "__file__")):
+    if "<" in name or module is None or (module == "__main__" and not hasattr(main, "__file__")):
         return _carried(function)
     path = f"{_script(main) if module == '__main__' else module}:{name}"
     try:
@@ -93,7 +93,7 @@ def _content(value: Any, seen: dict[int, int]) -> Any:
         return [_content(part, seen) for part in (value.func, value.args, value.keywords)]
     if not isinstance(value, (FunctionType, type)):
         return joblib.hash(value)
-    if not (value.__module__ == "__main__" or "<" in value.__qualname__):
+    if not (value.__module__ in {"__main__", None} or "<" in value.__qualname__):
         return value.__module__, value.__qualname__
     if id(value) in seen:
         return seen[id(value)]
