@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help train test lint types docs notebook check bench results report evidence clean
+.PHONY: help train test lint types docs links notebook check bench results report evidence clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -34,6 +34,9 @@ types: $(INSTALLED) ## strict types, warnings as errors
 docs: $(INSTALLED) ## the documentation in docs/_build/html, its examples run, warnings as errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b doctest -D nb_execution_mode=off docs docs/_build/doctest
+
+links: $(INSTALLED) ## every link of the documentation, also those to other sites (needs a network; not part of check)
+	$(BIN)/python -m sphinx -q -b linkcheck -D nb_execution_mode=off docs docs/_build/links
 
 notebook: $(INSTALLED) ## open the notebooks of 2017 in Jupyter
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'

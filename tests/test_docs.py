@@ -5,6 +5,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -57,17 +58,47 @@ def test_published_splitmix64():
 # Links, options and keys.
 
 
+def prose(page):
+    """A page without its blocks of code."""
+    text = page.read_text(encoding="utf-8")
+    return re.sub(r"^(```+|:::+).*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def links(page):
+    text = re.sub(r"`[^`\n]*`", "", prose(page))
+    targets = re.findall(r"\]\(<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\)", text)
+    return targets + re.findall(r"<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\"", text)
+
+
+def anchors(page):
+    """Those that MyST and code hosts give to the headings."""
+    headings = re.findall(r"^#{1,3} (.+)$", prose(page), re.MULTILINE)
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)|[`*\\\\]", r"\1", heading) for heading in headings]
+    kept = [re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in plain]
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+OUTSIDE = re.compile(r"[a-z][a-z0-9+.-]*:|//")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_relative_links_lead_somewhere(page):
-    text = re.sub(
-        r"^(```+|:::+).*?^\1$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
-    text = re.sub(r"`[^`\n]*`", "", text)
-    targets = re.findall(r"\]\(<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\)", text)
-    targets += re.findall(r"<(?:a|img)\b[^>]*?(?:href|src)=\"([^\"]+)\"", text)
-    local = [t.partition("#")[0] for t in targets if not re.match(r"[a-z][a-z0-9+.-]*:|//|#", t)]
-    missing = [target for target in local if not (page.parent / target).exists()]
-    assert not missing, f"{page.name} links to {missing}"
+    local = [link.partition("#") for link in links(page) if not OUTSIDE.match(link)]
+    for target, _, anchor in local:
+        there = page.parent / target if target else page
+        assert there.exists(), f"{page.name} links to {target}"
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_outside_links_are_well_formed(page):
+    """Whether there is an answer at their ends takes a network: `make links`."""
+    for link in filter(OUTSIDE.match, links(page)):
+        parts = urlsplit(link)
+        assert parts.scheme == "https", link
+        assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc), link
+        assert not re.search(r"[.,;:]$|//", parts.path), link
 
 
 def blocks(*languages):

@@ -30,6 +30,16 @@ def test_completion_lists_what_there_is_and_imports_nothing():
     assert not [name for name in found if name.startswith("_")]
 
 
+def test_extras_that_messages_and_pages_name_are_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].keys()
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("[!_]*.md")]
+    for path in [*(ROOT / "src").rglob("*.py"), *pages]:
+        text = path.read_text(encoding="utf-8")
+        for names in re.findall(r"(?:subspace-nn|\.)\[([a-z,]+)\]['\"]", text):
+            assert set(names.split(",")) <= extras, f"{path.name}: {names}"
+
+
 #: What a server of nets does, where nothing but these three packages is installed.
 SERVER = """
 import sys

@@ -1,8 +1,9 @@
-"""The built wheel, in an empty folder and without the clone: train, measure, a page, a report."""
+"""The wheel that is built from the sdist, in an empty folder and without the clone."""
 
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,22 @@ MADE = ["net/omega.safetensors", "toy/measurements", "play.html", "report.html"]
 def environment(tmp_path_factory):
     """The variables of a shell that has the wheel and what it needs, but not the clone."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    build = [sys.executable, "-m", "build", "--outdir", folder, ROOT]  # the one from the other
     built = subprocess.run(build, capture_output=True, text=True, check=False)
     if built.returncode:
-        pytest.skip(f"No wheel could be built: {built.stderr.strip().splitlines()[-1]}")
-    (wheel,) = folder.glob("*.whl")
+        pytest.skip(f"No wheel could be built: {(built.stderr or built.stdout).splitlines()[-1]}")
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert names >= {
+        "LICENSE",
+        "README.md",
+        "tests/test_wheel.py",
+        "docs/conf.py",
+        "results/kinds.jsonl",
+    }
     target = folder / "installed"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True)
     # Folders on PYTHONPATH do not read .pth files, by which the clone would come in.
     paths = os.pathsep.join([str(target), str(Path(torch.__file__).parents[1])])
