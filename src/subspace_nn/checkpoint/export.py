@@ -88,7 +88,10 @@ def onnx_bytes(module: nn.Module, example: Inputs) -> bytes:
         raise
     except Exception as error:
         shapes = ", ".join(str(tuple(x.shape)) for x in (*args, *kwargs.values()))
-        raise InputError(f"The module takes no input of shape {shapes}: {_line(error)}") from error
+        raise InputError(
+            f"The module takes no input of shape {shapes}: {_line(error)} For inputs of another "
+            "type, or several, give an example of them (--example of the command)."
+        ) from error
     batch = {0: torch.export.Dim("batch")}
     with _quiet():
         try:

@@ -87,11 +87,12 @@ def duration(seconds: float) -> str:
         Seconds, minutes or hours.
 
     Example:
-        >>> duration(42), duration(600), duration(36000)
-        ('42 seconds', '10.0 minutes', '10.0 hours')
+        >>> duration(1.2), duration(42), duration(600), duration(36000)
+        ('1 second', '42 seconds', '10.0 minutes', '10.0 hours')
     """
     if seconds < 60:
-        return f"{seconds:.0f} seconds"
+        whole = round(seconds)
+        return f"{whole} second{'s' * (whole != 1)}"
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
 
 
