@@ -137,3 +137,14 @@ def test_facts_have_their_title_above():
 def test_facts_show_every_text_as_it_is(text):
     assert text in facts({"a": text})
     assert text in facts({"a": "1"}, title=text)
+
+
+def test_a_narrow_table_keeps_what_judges_a_run():
+    late = [f"argument{n}" for n in range(9)]  # that other tasks in the folder have
+    table = [
+        {"id": f"{n:016x}", "dim": n, "test_accuracy": 90.0 + n, **dict.fromkeys(late, n)}
+        for n in (1, 2)
+    ]
+    console = Terminal(file=io.StringIO(), width=60, _environ={})
+    display.rows(console, table)
+    assert "test_accuracy" in console.file.getvalue().splitlines()[0]

@@ -53,6 +53,17 @@ def test_a_folder_named_twice_counts_once(run, tmp_path):
     assert titles(tmp_path / "report.html").count("zoo") == 1
 
 
+def test_a_folder_of_failed_runs_has_no_page(run, tmp_path):
+    store = Store(tmp_path / "mine")
+    sweep(expand("toy", [{"dim": 3}]), store, engine="serial")
+    (record,) = store.read()
+    store.write({**record, "status": "failed", "error": "ValueError: wrong", "result": {}})
+    code, _, err = run("report", "mine")
+    assert code == 2
+    assert "No run in mine is done: 1 failed. subspace-nn runs mine says why." in err
+    assert not (tmp_path / "report.html").exists()
+
+
 @pytest.mark.usefixtures("results")
 def test_figures_are_written_under_speaking_names(run, tmp_path):
     code, *_ = run("report", "results/zoo", "--figures", "figures")

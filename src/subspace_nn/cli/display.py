@@ -28,6 +28,9 @@ from subspace_nn.tasks.recipe import Recipe
 #: Columns that would not fit beside the others.
 _NOT_SHOWN = frozenset(("started", "error", "test_correct", "checkpoint_bytes"))
 
+#: Columns that need room more than others.
+_FIRST = ("id", "status", "model", "dim", "test_accuracy", "test_score", "seed", "projection")
+
 #: Columns from which on a bar has room for the steps, too.
 _WIDE = 60
 
@@ -95,7 +98,7 @@ def rows(console: Console, table: Sequence[tables.Row], what: str = "runs") -> N
 def _fitting(names: Sequence[str], table: Sequence[tables.Row], width: int) -> list[str]:
     """The columns that a width has room for; what names a run and judges it comes first."""
     sizes = {name: 2 + max(len(name), *(len(_cell(row, name)) for row in table)) for name in names}
-    first = [n for n in ("id", "status", "model", "dim", "seed", "projection") if n in names]
+    first = [name for name in _FIRST if name in names]
     rest = [name for name in names if name not in {*first, *tables.DESCRIPTIVE}]
     # Results come behind the arguments of a row.
     ranked = [*first, *reversed(rest), *(name for name in names if name in tables.DESCRIPTIVE)]

@@ -1,12 +1,14 @@
 """`report`: records as a page, as figures, as Markdown."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from subspace_nn.cli._app import Terminal, show_problems
+from subspace_nn.common.errors import InputError
 
 
 def report(
@@ -46,6 +48,7 @@ def report(
     with rarely_collected():
         found = read(folders, metric or ())
         show_problems(found.problems)
+        _check_some_done(len(found.runs), int(found.runs.done.sum()), folders)
         content = build(found, title=title or TITLE)
         written = [(out, write_page(content, out, shlex.join(words)))]
     if markdown is not None:
@@ -56,3 +59,11 @@ def report(
     if figures is not None:
         write_figures(content, figures)
         console.print(f"{figures}, figures as SVG, PNG and PDF", markup=False, soft_wrap=True)
+
+
+def _check_some_done(runs: int, done: int, folders: Sequence[Path]) -> None:
+    if runs and not done:
+        names = shlex.join(map(str, folders))
+        raise InputError(
+            f"No run in {names} is done: {runs} failed. subspace-nn runs {names} says why."
+        )
