@@ -128,7 +128,10 @@ def on_device(images: Tensor, device: torch.device) -> Tensor:
 def _on_learnt(config: CertifiedConfig, data: Dataset) -> Subspace:
     """A subspace around the net that all weights learnt on the first images."""
     first = Split(data.train.images[: config.first], data.train.labels[: config.first])
-    learnt = RunConfig(model=config.model, dim="full", projection="identity", seed=config.seed)
+    learnt = RunConfig(
+        model=config.model, dim="full", projection="identity", dropout=config.dropout,
+        seed=config.seed,
+    )  # fmt: skip
     net = learnt.build()
     recipe = RunConfig(epochs=config.first_epochs)
     fit(net, Dataset(data.name, first, data.test, data.digest), recipe, seed=config.seed)
