@@ -150,7 +150,6 @@ def set_ups(content: Mapping[str, Any]) -> list[Table]:
     return [Table(["kind", "seconds", "needs, MB", "keeps, MB"], rows, caption=caption)]
 
 
-#: From the content of a benchmark's file to its tables.
 def one_pass(content: Mapping[str, Any]) -> list[Table]:
     """`hashed` by Numba against plain torch.
 
@@ -175,6 +174,53 @@ def one_pass(content: Mapping[str, Any]) -> list[Table]:
     return [Table(columns, rows, words=1)]
 
 
+def large_steps(content: Mapping[str, Any]) -> list[Table]:
+    """Memory and time of a step of a large model.
+
+    Args:
+        content: of layer_memory.json.
+
+    Returns:
+        One table.
+    """
+    rows = [
+        [
+            row["model"], row["way"], f"{row['bytes'] / 1e9:.2f}",
+            f"{row['bytes_over_frozen']:.2f}", f"{row['seconds']:.2f}",
+        ]
+        for row in content["rows"]
+    ]  # fmt: skip
+    return [Table(["model", "way", "peak, GB", "over frozen", "s a step"], rows, words=2)]
+
+
+def served(content: Mapping[str, Any]) -> list[Table]:
+    """A server of many adapters under load.
+
+    Args:
+        content: of serving.json.
+
+    Returns:
+        One table.
+    """
+    rows = [
+        [
+            f"{row['adapters']:,}", f"{row['requests_per_second']:.1f}", f"{row['p50_ms']:,}",
+            f"{row['p99_ms']:,}", str(row["server_cpu_ms"]),
+            f"{row['wrong']} of {row['requests']:,}", f"{row['server_MB']:,}",
+        ]
+        for row in content["results"]
+    ]  # fmt: skip
+    columns = [
+        "adapters", "requests a second", "median, ms", "p99, ms", "server's CPU, ms a request",
+        "wrong", "server, MB",
+    ]  # fmt: skip
+    caption = (
+        f"{content['clients']} clients; load average of the machine {content['load_average']:.0f}"
+    )
+    return [Table(columns, rows, caption=caption)]
+
+
+#: From the content of a benchmark's file to its tables.
 TABLES: dict[str, Callable[[Mapping[str, Any]], Sequence[Table]]] = {
     "step_time": steps,
     "roofline": products,
@@ -182,4 +228,6 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], Sequence[Table]]] = {
     "fwht": transforms,
     "peers": others,
     "setup": set_ups,
+    "layer_memory": large_steps,
+    "serving": served,
 }

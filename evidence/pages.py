@@ -23,10 +23,8 @@ from subspace_nn.report.markdown import plain, table
 from subspace_nn.report.parts import measurements
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [
-    ROOT / "docs" / f"{name}.md"
-    for name in ("benchmarks", "certificates", "format", "measure", "results")
-]
+_NAMES = ("benchmarks", "certificates", "examples/serving", "format", "measure", "results")
+PAGES = [ROOT / "docs" / f"{name}.md" for name in _NAMES]
 #: Of the picture, in points: its letters can be read on a phone.
 SIZE = (600.0, 430.0)
 PICTURE = ROOT / "docs" / "figures" / "free-parameters.svg"
