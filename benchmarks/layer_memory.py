@@ -171,7 +171,7 @@ def main() -> None:
         given.out,
         "python -m benchmarks.layer_memory results/layer_memory.json",
         torch.device("cpu"),
-        rows=rows,
+        results=rows,
     )
 
 

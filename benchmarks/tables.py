@@ -188,7 +188,7 @@ def large_steps(content: Mapping[str, Any]) -> list[Table]:
             row["model"], row["way"], f"{row['bytes'] / 1e9:.2f}",
             f"{row['bytes_over_frozen']:.2f}", f"{row['seconds']:.2f}",
         ]
-        for row in content["rows"]
+        for row in content["results"]
     ]  # fmt: skip
     return [Table(["model", "way", "peak, GB", "over frozen", "s a step"], rows, words=2)]
 

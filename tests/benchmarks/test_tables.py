@@ -37,6 +37,18 @@ def measured(tmp_path_factory):
             "model": "fc", "dim": 10_000,
             "results": [{"kind": "hashed", "seconds": 0.1, "peak_bytes": 5e6, "kept_bytes": 1e6}],
         },
+        "layer_memory": {
+            "results": [
+                {"model": "m", "way": "layer", "bytes": 9, "bytes_over_frozen": 1.5, "seconds": 2.0}
+            ]
+        },
+        "serving": {
+            "clients": 8, "load_average": 0.5,
+            "results": [{
+                "adapters": 10, "requests": 80, "requests_per_second": 5.5, "p50_ms": 200,
+                "p99_ms": 900, "server_cpu_ms": 30, "wrong": 0, "server_MB": 1200,
+            }],
+        },
     }  # fmt: skip
     for name, content in rows.items():
         output.write(folder / f"{name}.json", f"python -m benchmarks.{name}", CPU, **content)
@@ -52,6 +64,7 @@ def rows(folder, name):
 def test_every_row_of_the_results_is_there(measured):
     assert {name: len(rows(measured, name)) for name in tables.TABLES} == {
         "step_time": 2, "roofline": 5, "one_pass": 3, "fwht": 2, "peers": 2, "setup": 1,
+        "layer_memory": 1, "serving": 1,
     }  # fmt: skip
     assert len([row for row in rows(measured, "roofline") if "4 kB" in row]) == 4
 

@@ -240,7 +240,7 @@ def fingerprint(layout: Layout, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for entry in layout.entries:
         for piece in _pieces(tensors[entry.name]):
-            digest.update(piece.cpu().numpy().astype("<f8", copy=False))
+            digest.update(piece.cpu().numpy().astype("<f8", copy=False).data)
     return digest.hexdigest()[:16]
 
 
