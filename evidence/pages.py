@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import tables as benchmarks
-from evidence import certified
+from evidence import certified, learned
 from evidence import measure_coverage as coverage
 from evidence.blocks import fill
 from experiments.report import free_parameters, recipes
@@ -23,12 +23,16 @@ from subspace_nn.report.markdown import plain, table
 from subspace_nn.report.parts import measurements
 
 ROOT = Path(__file__).resolve().parents[1]
-_NAMES = ("benchmarks", "certificates", "examples/serving", "format", "measure", "results")
+_NAMES = (
+    *("benchmarks", "burn-in", "certificates", "examples/serving", "format", "log", "measure"),
+    *("results", "sources"),
+)
 PAGES = [ROOT / "docs" / f"{name}.md" for name in _NAMES]
 #: Of the picture, in points: its letters can be read on a phone.
 SIZE = (600.0, 430.0)
 PICTURE = ROOT / "docs" / "figures" / "free-parameters.svg"
 BITS = ROOT / "docs" / "figures" / "bits.svg"
+BURN_IN = ROOT / "docs" / "figures" / "burn-in.svg"
 
 
 def main() -> None:
@@ -41,6 +45,7 @@ def main() -> None:
     (picture,) = section.pictures
     write_atomically(PICTURE, adaptive_svg(draw(picture.chart, SIZE)).encode())
     write_atomically(BITS, adaptive_svg(draw(certified.chart(results), SIZE)).encode())
+    write_atomically(BURN_IN, adaptive_svg(draw(learned.chart(_findings(results)), SIZE)).encode())
 
 
 @lru_cache(maxsize=1)
@@ -67,6 +72,10 @@ def _markdown(tables: Iterable[Table]) -> list[str]:
 def _of_certificates(make: Callable[[Path], Table | None], results: Path) -> str:
     found = make(results)
     return "Not measured yet." if found is None else table(found)
+
+
+def _of_findings(make: Callable[[Findings], Table | None], results: Path) -> str:
+    return _of_certificates(lambda folder: make(_findings(folder)), results)
 
 
 def _pitfalls(results: Path) -> str:
@@ -145,6 +154,17 @@ def _recipes(net: str, results: Path) -> str:
 #: From the folder of results to Markdown.
 TABLES: dict[str, Callable[[Path], str]] = {
     "certified": partial(_of_certificates, certified.certified),
+    **{
+        name: partial(_of_findings, make)
+        for name, make in {
+            "burn-in": learned.burn_in,
+            "learned": learned.sources,
+        }.items()
+    },
+    **{
+        f"choices-{sweep}": partial(_of_findings, partial(learned.choices, sweep))
+        for sweep in ("sources",)
+    },
     "coverage": _coverage,
     "fuzz": _fuzz,
     "intrinsic-dimensions": _intrinsic_dimensions,
