@@ -80,10 +80,10 @@ QUICK = Settings(train=64, test=64, epochs=1)
 class Classifier(nn.Module):
     """The encoder, the mean over a text's tokens, and a linear head."""
 
-    def __init__(self, encoder: BertModel) -> None:
+    def __init__(self, encoder: BertModel, classes: int = len(LABELS)) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.config.hidden_size, len(LABELS))
+        self.head = nn.Linear(encoder.config.hidden_size, classes)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         return self.head(self.embed(ids, mask))

@@ -1,0 +1,106 @@
+"""Which tensors to adapt: the tables of docs/examples/minilm.md.
+
+`subspace-nn sweep experiments/tensors.toml --engine serial` makes the results.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from subspace_nn.common.moments import deviation, mean
+from subspace_nn.report.document import Table
+from subspace_nn.runs.record import DONE
+from subspace_nn.runs.store import stores
+
+#: What a learning rate and a number of epochs are chosen for.
+_CELL = ("part", "dim")
+
+#: The words of a row, by the name of its part.
+_WORDS = {
+    "head": "none: the linear probe",
+    "all": "all",
+    "attention": "attention",
+    "mlp": "MLP",
+    "norms and biases": "norms and biases",
+    "last two layers": "the last two layers",
+    "lora": "LoRA's factors, r = 4",
+}
+
+_Record = Mapping[str, Any]
+
+
+def table(data: str, results: Path) -> Table | None:
+    """Accuracy of each part of the encoder, and its share of what all weights gain.
+
+    Learning rate and epochs of a row are those of the run with seed 0 that has the best accuracy
+    on the validation texts.
+
+    Args:
+        data: tweets or docstrings.
+        results: the folder of results.
+
+    Returns:
+        The table; None without results.
+    """
+    cells = dict(_cells(data, results))
+    if ("head", 0) not in cells or ("all", 0) not in cells:
+        return None
+    probe, full = (mean(_accuracies(cells[part, 0])) for part in ("head", "all"))
+    rows = []
+    for part, dim in sorted(cells, key=lambda cell: _order(*cell)):
+        runs = cells[part, dim]
+        accuracies = _accuracies(runs)
+        shares = [100 * (accuracy - probe) / (full - probe) for accuracy in accuracies]
+        first = runs[0]
+        rows.append(
+            [
+                _WORDS[part],
+                f"{first['result']['D']:,}" if part != "head" else "–",
+                f"{dim:,}" if dim else "all" if part != "head" else "–",
+                f"{first['arguments']['lr']:g}" if part != "head" else "–",
+                str(first["arguments"]["epochs"]) if part != "head" else "–",
+                _cell(accuracies, 2),
+                _cell(shares, 0),
+                str(len(runs)),
+            ]
+        )
+    columns = [
+        "θ is made of", "D", "d", "lr", "epochs", "test accuracy, %", "share of the gain, %", "n",
+    ]  # fmt: skip
+    return Table(columns, rows)
+
+
+def _cells(data: str, results: Path) -> Iterator[tuple[tuple[str, int], Sequence[_Record]]]:
+    """The runs with the chosen setting, by part and d."""
+    path = results / "tensors.jsonl"
+    if not path.is_file():
+        return
+    found: dict[tuple[str, int], dict[str, list[_Record]]] = {}
+    for store in stores([path]):
+        for record in store.read():
+            arguments = record["arguments"]
+            if record["status"] == DONE and arguments["data"] == data:
+                own = {n: v for n, v in arguments.items() if n not in {*_CELL, "data", "seed"}}
+                settings = found.setdefault((arguments["part"], arguments["dim"]), {})
+                settings.setdefault(repr(own), []).append(record)
+    for cell, settings in found.items():
+        yield cell, max(settings.values(), key=_validation)
+
+
+def _validation(runs: Sequence[_Record]) -> float:
+    found = (r["result"]["validation_accuracy"] for r in runs if r["arguments"]["seed"] == 0)
+    return max(found, default=-1.0)
+
+
+def _accuracies(runs: Sequence[_Record]) -> list[float]:
+    return [run["result"]["test_accuracy"] for run in runs]
+
+
+def _cell(values: Sequence[float], digits: int) -> str:
+    spread = f" ± {deviation(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
+
+
+def _order(part: str, dim: int) -> tuple[bool, int, int]:
+    """The probe first and what trains tensors themselves last."""
+    return part != "head" and not dim, dim, list(_WORDS).index(part)
