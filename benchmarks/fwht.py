@@ -10,7 +10,8 @@ of `in place` in the same round, with its quartiles: below 1 it is faster.
   known when the package's was written.
 - stacked: log2 n stages, each stacking sums and differences into a new tensor; the usual form.
 - radix 16: products with H_16 throughout.
-- fwht, portable: the package's, in its two forms.
+- fwht, portable: the package's, in its two forms, in plain torch.
+- compiled: the package's with the extra "fast", which has the bits of `portable`.
 - columns, rows: the package's for 1,000 columns or rows of H, as `hadamard` needs them.
 """
 
@@ -134,6 +135,7 @@ FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "portable": portable,
     "columns": columns,
     "rows": rows,
+    "compiled": fwht,
 }
 
 
@@ -157,7 +159,11 @@ def measure(exponent: int, device: torch.device) -> list[dict[str, Any]]:
     x = torch.randn(1 << exponent, generator=torch.Generator().manual_seed(0)).to(device)
     for form in (in_place, radix_16, fwht, portable):
         torch.testing.assert_close(form(x), stacked(x), rtol=0, atol=1e-6 * x.numel() ** 0.5 * 30)
-    actions = {name: lambda form=form: form(x) for name, form in FORMS.items()}
+    actions: dict[str, Callable[[], object]] = {
+        name: lambda form=form: form(x) for name, form in FORMS.items()
+    }
+    plain = {name: timing.in_torch(action) for name, action in actions.items()}
+    actions = plain | {"compiled": actions["compiled"]}
     times = timing.in_turn(actions, 5 if exponent > 22 else 25, device)
     print(f"n = 2^{exponent}")
     return [report(exponent, name, own, times["in place"]) for name, own in times.items()]

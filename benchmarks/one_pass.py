@@ -1,8 +1,8 @@
-"""`hashed` in one pass over memory, by Numba on a CPU, against plain torch and a copy of θ.
+"""Kinds in compiled loops, by Numba on a CPU, against plain torch and a copy of θ.
 
     python -m benchmarks.one_pass results/one_pass.json
 
-Nothing is stored, d = 10,000, float32. For each D, in turn:
+d = 10,000, float32. For each kind and D, in turn:
 
 - copy: θ into memory that is there;
 - forward: P ω, into new memory;
@@ -11,7 +11,7 @@ Nothing is stored, d = 10,000, float32. For each D, in turn:
   does;
 - the last three in plain torch.
 
-All on one thread, and then the one pass on two, whose times are those of the wall.
+All on one thread, and then the loops on two, whose times are those of the wall.
 """
 
 from collections.abc import Callable
@@ -20,58 +20,67 @@ from typing import Any
 import torch
 
 from benchmarks import output, timing
-from subspace_nn.projections import Hashed
+from subspace_nn.projections import make
 from subspace_nn.projections.linear import place
 
-SIZES, DIM, ROUNDS = [3 * 10**7, 10**8], 10_000, 7
+DIM, ROUNDS = 10_000, 15
+#: The weights of `fc`, and more than any cache holds, where nothing of `hashed` is stored.
+CASES = [
+    *((kind, 199_210) for kind in ("hashed", "sparse", "hadamard", "fastfood")),
+    *((kind, 3 * 10**7) for kind in ("hashed:recomputed", "sparse:recomputed")),
+    *((kind, 3 * 10**7) for kind in ("hadamard", "fastfood")),
+    ("hashed:recomputed", 10**8),
+]
 
 
 def main() -> None:
     """Measure, print, and write the JSON named on the command line."""
     chosen = timing.arguments(__doc__)
-    rows = [row for D in SIZES for row in measure(D)]
+    rows = [row for kind, D in CASES for row in measure(kind, D)]
     output.write(chosen.out, "python -m benchmarks.one_pass", chosen.device, results=rows)
 
 
-def measure(D: int) -> list[dict[str, Any]]:
-    """All products at one D.
+def measure(kind: str, D: int) -> list[dict[str, Any]]:
+    """All products of one kind at one D.
 
     Args:
+        kind: name of the projection.
         D: number of weights.
 
     Returns:
         A row for each product.
     """
-    fast, slow = (Hashed(D, DIM, store=False) for _ in range(2))
-    slow._kernel_for = lambda *_: None  # pyrefly: ignore[method-assign]
-    omega, theta, there = torch.randn(DIM), torch.randn(D), torch.empty(D)
+    P, omega, theta, there = make(kind, D, DIM), torch.randn(DIM), torch.randn(D), torch.empty(D)
     copy, threads = "copy", torch.set_num_threads
-    actions: dict[Any, Callable[[], object]] = {copy: lambda: there.copy_(theta)}
-    for name, P in (("one pass", fast), ("torch", slow)):
-        actions["forward", name] = lambda P=P: P @ omega
-        actions["adjoint", name] = lambda P=P: P.T @ theta
-        actions["place", name] = lambda P=P: place(P[:], omega, [0.3], [theta])
+    compiled: dict[Any, Callable[[], object]] = {
+        "forward": lambda: P @ omega,
+        "adjoint": lambda: P.T @ theta,
+        "place": lambda: place(P[:], omega, [0.3], [theta]),
+    }
+    actions = {copy: lambda: there.copy_(theta), **compiled}
+    actions |= {("torch", key): timing.in_torch(action) for key, action in compiled.items()}
     times = timing.in_turn(actions, ROUNDS, torch.device("cpu"))
     threads(2)
-    both = {key: action for key, action in actions.items() if "one pass" in key}
-    shared = timing.in_turn(both, ROUNDS, torch.device("cpu"))
+    shared = timing.in_turn(compiled, ROUNDS, torch.device("cpu"))
     threads(1)
     rows = []
-    for product in ("forward", "adjoint", "place"):
-        one, plain = times[product, "one pass"], times[product, "torch"]
+    for product in compiled:
+        one, plain = times[product], times["torch", product]
         row = {
+            "projection": kind,
             "D": D,
             "dim": DIM,
             "product": product,
-            "ms": round(one.ms, 1),
+            "rounds": ROUNDS,
+            "ms": round(one.ms, 3),
             "copies": one.over(times[copy]),
             "copies_in_torch": plain.over(times[copy]),
             "torch_over_one_pass": plain.over(one),
-            "one_thread_over_two": one.over(shared[product, "one pass"])["wall_ratio"],
+            "one_thread_over_two": one.over(shared[product])["wall_ratio"],
         }
         rows.append(row)
         ratios = [f"{key} {value['ratio']}" for key, value in row.items() if type(value) is dict]
-        print(f"D = {D:,}, {product}: {', '.join(ratios)}", flush=True)
+        print(f"{kind}, D = {D:,}, {product}: {one.ms:.3f} ms, {', '.join(ratios)}", flush=True)
     return rows
 
 

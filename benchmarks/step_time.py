@@ -4,7 +4,8 @@
 
 Both steps are the same: forward, backward and Adam. `conv` and `fc` take a batch of 256 images of
 MNIST, `transformer`, of 20 million random weights, one of 8 × 128 tokens. A dense matrix of the
-size of the seed's P stands beside; its product does not ask what is in it. One thread. What is
+size of the seed's P stands beside; its product does not ask what is in it. Kinds use compiled
+loops where the extra "fast" is installed; `plain torch` does not. One thread. What is
 reported is the median over the rounds of each step's time, and that of the ratio to the plain step
 of the same round, with its quartiles; `benchmarks/timing.py` tells of which time.
 
@@ -28,6 +29,8 @@ from subspace_nn.projections import Dense, Hashed, Projection, make
 from subspace_nn.tasks.classifier import as_input
 from subspace_nn.tasks.data import mnist
 
+#: What the results call a kind without the extra "fast".
+IN_TORCH = ", plain torch"
 #: (kind, dim) for each net, and the rounds.
 CASES: dict[str, tuple[list[tuple[str, int]], int]] = {
     "conv": (
@@ -37,7 +40,12 @@ CASES: dict[str, tuple[list[tuple[str, int]], int]] = {
     ),
     "fc": (
         [(k, d) for k in ("hashed", "hadamard", "fastfood") for d in (10, 100, 1000, 10_000)]
-        + [("dense", 1000)],
+        + [("sparse", 1000), ("dense", 1000)]
+        + [
+            (f"{k}{IN_TORCH}", d)
+            for k in ("hashed", "hadamard", "fastfood")
+            for d in (1000, 10_000)
+        ],
         100,
     ),
     "transformer": (
@@ -109,12 +117,15 @@ def measure(model: str, device: torch.device) -> list[dict[str, Any]]:
     """
     variants, rounds = CASES[model]
     x, y = batch(model, device)
-    steps = {("plain", 0): training_step(build(model).to(device), x, y)}
+    steps: dict[tuple[str, int], Callable[[], object]] = {
+        ("plain", 0): training_step(build(model).to(device), x, y)
+    }
     for kind, dim in variants:
         net = build(model)
         D = sum(p.numel() for p in net.parameters())
         net = Subspace(net, dim, projection(kind, D, dim), theta0="module")
-        steps[kind, dim] = training_step(net.to(device), x, y)
+        step = training_step(net.to(device), x, y)
+        steps[kind, dim] = timing.in_torch(step) if kind.endswith(IN_TORCH) else step
     times = timing.in_turn(steps, rounds, device)
     plain = times.pop(("plain", 0))
     print(f"{model}: plain step {plain.ms:.2f} ms", flush=True)
@@ -154,7 +165,7 @@ def projection(kind: str, D: int, dim: int) -> Projection:
     """A projection by what the results call it.
 
     Args:
-        kind: a kind, "hashed, recomputed", or "dense".
+        kind: a kind, with or without `IN_TORCH`, "hashed, recomputed", or "dense".
         D: number of weights.
         dim: number of free parameters.
 
@@ -165,7 +176,7 @@ def projection(kind: str, D: int, dim: int) -> Projection:
         return Dense(torch.randn(D, dim) / D**0.5)
     if kind == "hashed, recomputed":
         return Hashed(D, dim, store=False)
-    return make(kind, D, dim)
+    return make(kind.removesuffix(IN_TORCH), D, dim)
 
 
 def training_step(net: nn.Module, x: Tensor, y: Tensor) -> Callable[[], None]:

@@ -8,9 +8,9 @@ from subspace_nn.report.document import Table
 
 #: Goals for the ratio of a step in the subspace to the plain one, by net and kind.
 GOALS = {
-    ("conv", "hashed"): 1.05, ("conv", "hadamard"): 1.15, ("conv", "fastfood"): 1.15,
-    ("fc", "hashed"): 1.15, ("fc", "hadamard"): 1.5, ("fc", "fastfood"): 1.5,
-    ("transformer", "hashed"): 1.05,
+    ("conv", "hashed"): 1.02, ("conv", "hadamard"): 1.15, ("conv", "fastfood"): 1.15,
+    ("fc", "hashed"): 1.0, ("fc", "hadamard"): 1.15, ("fc", "fastfood"): 1.25,
+    ("transformer", "hashed"): 1.03,
 }  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -151,7 +151,7 @@ def set_ups(content: Mapping[str, Any]) -> list[Table]:
 
 
 def one_pass(content: Mapping[str, Any]) -> list[Table]:
-    """`hashed` by Numba against plain torch.
+    """Kinds by Numba against plain torch.
 
     Args:
         content: of one_pass.json.
@@ -162,16 +162,16 @@ def one_pass(content: Mapping[str, Any]) -> list[Table]:
     ratios = ("copies", "copies_in_torch", "torch_over_one_pass")
     rows = [
         [
-            row["product"], f"{row['D']:,}", brief(row["ms"], 3),
+            row["projection"], row["product"], f"{row['D']:,}", brief(row["ms"], 3),
             *(f"{row[name]['ratio']:.2f}" for name in ratios), f"{row['one_thread_over_two']:.2f}",
         ]
         for row in content["results"]
     ]  # fmt: skip
     columns = [
-        "product", "D", "one pass, ms", "copies", "torch, copies", "torch over one pass",
-        "one thread over two",
+        "projection", "product", "D", "compiled, ms", "copies", "torch, copies",
+        "torch over compiled", "one thread over two",
     ]  # fmt: skip
-    return [Table(columns, rows, words=1)]
+    return [Table(columns, rows, words=2)]
 
 
 def large_steps(content: Mapping[str, Any]) -> list[Table]:

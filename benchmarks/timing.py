@@ -28,6 +28,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from subspace_nn.projections import kernels
+
 _Name = TypeVar("_Name")
 
 
@@ -110,6 +112,31 @@ class Times:
             "ratio_quartiles": [round(low, 4), round(high, 4)],
             "wall_ratio": round(statistics.median(_quotients(self.wall, base.wall)), 4),
         }
+
+
+def in_torch(action: Callable[[], object]) -> Callable[[], object]:
+    """An action without compiled kernels, where these are installed.
+
+    Args:
+        action: what to do.
+
+    Returns:
+        The same in plain torch.
+    """
+
+    def plainly() -> object:
+        usable = kernels.usable
+        kernels.usable = _never  # pyrefly: ignore[bad-assignment]
+        try:
+            return action()
+        finally:
+            kernels.usable = usable
+
+    return plainly
+
+
+def _never(_: torch.device) -> bool:
+    return False
 
 
 def _quotients(own: list[float], base: list[float]) -> list[float]:

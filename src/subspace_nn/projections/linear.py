@@ -38,7 +38,7 @@ class LinearMap(abc.ABC):
         steps: Sequence[float],  # noqa: ARG002
         origins: Sequence[Tensor],  # noqa: ARG002
     ) -> list[Tensor] | None:
-        """`place` in one pass over memory, with the same bits; None where A has no such way."""
+        """`place` in one pass, with the same bits, whatever flags θ0 has; None without a way."""
         return None
 
     def _collect(self, gradients: Sequence[Tensor], steps: Sequence[float]) -> Tensor | None:  # noqa: ARG002
@@ -159,7 +159,7 @@ class _Placed(torch.autograd.Function):
 def _placed(
     linear: LinearMap, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
 ) -> list[Tensor]:
-    at_once = linear._place(omega, steps, [origin.detach() for origin in origins])
+    at_once = linear._place(omega, steps, origins)
     if at_once is not None:
         return at_once
     moves = torch._foreach_mul(_parts(multiply(omega, linear, transposed=False), origins), steps)

@@ -10,6 +10,7 @@ first block, the key of its signs, and a and c of each block.
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -45,6 +46,9 @@ def place(to, bounds, steps, origins, values, dims, blocks, keys, multiplier, of
         theta = _array(to[tensor] + skip, end - begin, values)
         for i in range(begin, end, _CHUNK):
             count = min(_CHUNK, end - i)
+            _fetch(to[tensor] + skip, i - begin, end - begin, values)
+            if origins is not None:
+                _fetch(origins[tensor] + skip, i - begin, end - begin, values)
             for group in range(len(keys)):
                 first, dim = dims[group], dims[group + 1] - dims[group]
                 own = slice(blocks[group], blocks[group + 1])
@@ -52,16 +56,8 @@ def place(to, bounds, steps, origins, values, dims, blocks, keys, multiplier, of
                     index, i, count, dim, multiplier[own], offset[own], tables[group], held[group]
                 )
                 _draw(signs, keys[group], i)
-                some = values[first : first + dim]
-                for j in range(count):
-                    found[j] = some[index[j]]
-                for word in range(_CHUNK // 64):
-                    _add_signed(
-                        move[64 * word : 64 * word + 64],
-                        found[64 * word : 64 * word + 64],
-                        signs[word],
-                        group > 0,
-                    )
+                _gather(found, values[first : first + dim], index, count)
+                _add_signed(move, found, signs, group > 0)
             part = theta[i - begin : i - begin + count]
             if origins is None:
                 for j in range(count):
@@ -97,8 +93,7 @@ def collect(at, bounds, steps, sums, dims, blocks, keys, multiplier, offset, sta
                     index, i, count, dim, multiplier[own], offset[own], tables[group], held[group]
                 )
                 _draw(signs, keys[group], i)
-                for word in range(_CHUNK // 64):
-                    _shift(index[64 * word : 64 * word + 64], signs[word], _u32(dims[-1]))
+                _shift(index, signs, _u32(dims[-1]))
                 total = sums[first:]
                 for j in range(count):
                     total[index[j]] += step * part[j]
@@ -154,18 +149,29 @@ def _draw(signs, key, i):
 
 
 @_inlined
+def _gather(found, values, index, count):
+    for j in range(count):
+        found[j] = values[index[j]]
+
+
+@_inlined
 def _add_signed(move, found, signs, more):
     """Move = ± found, or the sum of both."""
-    for j in range(64):
-        one = -found[j] if (signs >> _u64(j)) & _1 else found[j]
-        move[j] = move[j] + one if more else one
+    for word in range(len(signs)):
+        to, some = move[64 * word : 64 * word + 64], found[64 * word : 64 * word + 64]
+        sign = signs[word]
+        for j in range(64):
+            one = -some[j] if (sign >> _u64(j)) & _1 else some[j]
+            to[j] = to[j] + one if more else one
 
 
 @_inlined
 def _shift(index, signs, dim):
     """K + d where the sign is -1."""
-    for j in range(64):
-        index[j] = _u32(index[j] + (dim if (signs >> _u64(j)) & _1 else _u32(0)))
+    for word in range(len(signs)):
+        part, sign = index[64 * word : 64 * word + 64], signs[word]
+        for j in range(64):
+            part[j] = _u32(part[j] + (dim if (sign >> _u64(j)) & _1 else _u32(0)))
 
 
 @_inlined
@@ -181,6 +187,27 @@ def _word(key, index):
 def _array(address, count, like):
     """The numbers at an address, of a dtype like others."""
     return numba.carray(_pointer(address), count, like.dtype)
+
+
+@_inlined
+def _fetch(address, done, count, like):
+    """Have the numbers after the next ones, of so many at an address, brought into the cache."""
+    first = done + _CHUNK
+    for i in range(first, min(first + _CHUNK, count), 64 // like.itemsize):
+        _prefetch(address + i * like.itemsize)
+
+
+@intrinsic
+def _prefetch(_, address):
+    """A hint to the processor."""
+
+    def generate(_, builder, __, arguments):
+        pointer, i32 = builder.inttoptr(arguments[0], cgutils.voidptr_t), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
+        hint = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+        return builder.call(hint, [pointer, i32(0), i32(3), i32(1)])
+
+    return types.void(address), generate
 
 
 @intrinsic

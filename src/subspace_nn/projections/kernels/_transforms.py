@@ -217,9 +217,9 @@ def fold(at, bounds, steps, signed, key, start, stop):
 @_inlined
 def _sign(move, signs):
     for word in range(len(signs)):
-        part = move[64 * word : 64 * word + 64]
+        part, sign = move[64 * word : 64 * word + 64], signs[word]
         for j in range(64):
-            part[j] = -part[j] if (signs[word] >> _u64(j)) & _1 else part[j]
+            part[j] = -part[j] if (sign >> _u64(j)) & _1 else part[j]
 
 
 @_inlined

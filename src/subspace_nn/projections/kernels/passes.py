@@ -18,6 +18,11 @@ from subspace_nn.projections.pages import PAGES
 #: Weights from which on memory is not the heap's.
 _LARGE = 1 << 21
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+#: The dtypes of θ0 that are added to moves of a dtype.
+_ADDED = {
+    torch.float32: {torch.float32, torch.float16, torch.bfloat16},
+    torch.float64: {torch.float64},
+}
 
 
 class Tensors(NamedTuple):
@@ -91,10 +96,10 @@ class OnePass(abc.ABC):
         Returns:
             False where plain torch must add them.
         """
-        return omega.dtype == wide(omega.dtype) and all(
-            type(origin) in {Tensor, torch.nn.Parameter}
+        return omega.dtype in _NUMPY and all(
+            origin.dtype in _ADDED[omega.dtype]
+            and type(origin) in {Tensor, torch.nn.Parameter}
             and origin.is_contiguous()
-            and omega.dtype == wide(origin.dtype)
             for origin in origins
         )
 
@@ -171,14 +176,15 @@ class OnePass(abc.ABC):
         Returns:
             Shape (d,), in the tensors' dtype or float32, whichever is wider.
         """
-        dtype = functools.reduce(torch.promote_types, (g.dtype for g in gradients), torch.float32)
+        dtypes = {gradient.dtype for gradient in gradients}
+        dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
         held = [gradient.contiguous() for gradient in gradients]
         bounds = _bounds(held, start)
         parts = self._cut(start, int(bounds[-1]))
         after = len(held) == 1  # fewer numbers are scaled after
         factors = np.array([1.0] if after else steps, _NUMPY[dtype])
         room = self._room(len(parts), _NUMPY[dtype])
-        direct = _addresses(held) if all(part.dtype == dtype for part in held) else None
+        direct = _addresses(held) if dtypes == {dtype} else None
 
         def add(number: int) -> None:
             part, at = parts[number], direct
