@@ -495,15 +495,19 @@ class Rows(LinearMap):
     def _place(
         self, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
     ) -> list[Tensor] | None:
-        if len(origins) > 1:
-            return None
-        placed = self.projection._place_rows(omega, self.rows, steps[0], origins[0])
-        return None if placed is None else [placed]
+        P = self.projection
+        placed = P._place(omega, steps, origins) if self.shape[0] == P.D else None
+        if placed is None and len(origins) == 1:
+            one = P._place_rows(omega, self.rows, steps[0], origins[0])
+            placed = None if one is None else [one]
+        return placed
 
     def _collect(self, gradients: Sequence[Tensor], steps: Sequence[float]) -> Tensor | None:
-        if len(gradients) > 1:
-            return None
-        return self.projection._collect_rows(gradients[0], self.rows, steps[0])
+        P = self.projection
+        collected = P._collect(gradients, steps) if self.shape[0] == P.D else None
+        if collected is None and len(gradients) == 1:
+            collected = P._collect_rows(gradients[0], self.rows, steps[0])
+        return collected
 
     def _rmatvec(self, gradient: Tensor) -> Tensor:
         count, P = self.shape[0], self.projection

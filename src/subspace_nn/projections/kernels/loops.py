@@ -80,8 +80,8 @@ class Loops(OnePass):
     ) -> None:
         _loops.place(*thetas, origins, source, *self._all, part.start, part.stop)
 
-    def _room(self, count: int, dtype: type) -> np.ndarray:
-        return np.zeros((count, 2 * self.dim), dtype)
+    def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
+        return torch.zeros(count, 2 * self.dim, dtype=dtype, device="cpu").numpy()
 
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
         _loops.collect(*gradients, room[number], *self._all, part.start, part.stop)

@@ -74,8 +74,8 @@ class OnePass(abc.ABC):
         """θ0 + step · P[rows] ω for the tensors' rows that are in a part."""
 
     @abc.abstractmethod
-    def _room(self, count: int, dtype: type) -> np.ndarray:
-        """Zeros for the sums of so many parts."""
+    def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
+        """Memory for the sums of so many parts."""
 
     @abc.abstractmethod
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
@@ -121,7 +121,7 @@ class OnePass(abc.ABC):
         if origin is not None:
             return self.place_all(omega, rows.start, [origin], [step])[0]
         count, n = math.prod(omega.shape[:-1]), rows.stop - rows.start
-        theta = _empty((*omega.shape[:-1], n), wide(omega.dtype))
+        theta = empty((*omega.shape[:-1], n), wide(omega.dtype))
         vectors = omega.detach().reshape(count, self.dim)
         for vector, out in zip(vectors, theta.view(count, n), strict=True):
             self._place([out], None, vector, rows.start, [step])
@@ -183,7 +183,7 @@ class OnePass(abc.ABC):
         parts = self._cut(start, int(bounds[-1]))
         after = len(held) == 1  # fewer numbers are scaled after
         factors = np.array([1.0] if after else steps, _NUMPY[dtype])
-        room = self._room(len(parts), _NUMPY[dtype])
+        room = self._room(len(parts), dtype)
         direct = _addresses(held) if dtypes == {dtype} else None
 
         def add(number: int) -> None:
@@ -247,6 +247,21 @@ def share(work: Callable[[int], None], count: int) -> None:
             pass
 
 
+def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """An uninitialised tensor on the CPU, in pages of its own where it is large.
+
+    Args:
+        shape: its shape.
+        dtype: its dtype.
+
+    Returns:
+        The tensor.
+    """
+    if (size := math.prod(shape)) > _LARGE:
+        return PAGES.empty(size, dtype).view(shape)
+    return torch.empty(shape, dtype=dtype, device="cpu")
+
+
 def wide(dtype: torch.dtype) -> torch.dtype:
     """The dtype of sums.
 
@@ -284,12 +299,5 @@ def _pieces(bounds: np.ndarray, part: slice) -> Iterator[tuple[int, slice, slice
 
 def _like(origin: Tensor) -> Tensor:
     return (
-        torch.empty_like(origin) if origin.numel() <= _LARGE else _empty(origin.shape, origin.dtype)
+        torch.empty_like(origin) if origin.numel() <= _LARGE else empty(origin.shape, origin.dtype)
     )
-
-
-def _empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """An uninitialised tensor, in pages of its own where it is large."""
-    if (size := math.prod(shape)) > _LARGE:
-        return PAGES.empty(size, dtype).view(shape)
-    return torch.empty(shape, dtype=dtype, device="cpu")

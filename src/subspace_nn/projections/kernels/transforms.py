@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from subspace_nn.projections.kernels import _transforms
-from subspace_nn.projections.kernels.passes import OnePass, Tensors, share, wide
+from subspace_nn.projections.kernels.passes import OnePass, Tensors, empty, share, wide
 
 #: Weights of a part, and blocks at least, so that the parts' sums take little memory.
 _PART, _BLOCKS = 1 << 18, 8
@@ -70,8 +70,8 @@ class Stack(OnePass):
         tables = self.signs, self.order, self.gauss
         _transforms.stack(*thetas, origins, source, *tables, part.start, part.stop)
 
-    def _room(self, count: int, dtype: type) -> np.ndarray:
-        return np.zeros((count, self.dim), dtype)
+    def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
+        return torch.zeros(count, self.dim, dtype=dtype, device="cpu").numpy()
 
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
         tables = self.signs, self.inverse, self.gauss
@@ -108,7 +108,7 @@ class Fold(OnePass):
 
     def _source(self, omega: Tensor) -> np.ndarray:
         values = omega.to(wide(omega.dtype)) * (1 / math.sqrt(self.core))
-        y = torch.zeros(self.core, dtype=values.dtype, device="cpu").numpy()
+        y = empty((self.core,), values.dtype).zero_().numpy()
         y[self.columns] = values.numpy()
         fwht_(y, self.core)
         y[: self.D - self.core] *= y.dtype.type(math.sqrt(0.5))
@@ -119,8 +119,8 @@ class Fold(OnePass):
     ) -> None:
         _transforms.unfold(*thetas, origins, source, self.key, part.start, part.stop)
 
-    def _room(self, count: int, dtype: type) -> np.ndarray:  # noqa: ARG002  # the parts are apart
-        return np.empty(self.D, dtype)
+    def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:  # noqa: ARG002  # all share it
+        return empty((self.D,), dtype).numpy()
 
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:  # noqa: ARG002
         _transforms.fold(*gradients, room, self.key, part.start, part.stop)
