@@ -70,11 +70,13 @@ def place(to, bounds, steps, origins, values, dims, blocks, keys, multiplier, of
 
 
 @_compiled
-def collect(at, bounds, steps, sums, dims, blocks, keys, multiplier, offset, start, stop):
-    """v_k += step · g_i, or v_{k + d} where s_i is -1, for start ≤ i < stop, one after another.
+def collect(at, bounds, steps, sums, shift, dims, blocks, keys, multiplier, offset, start, stop):
+    """v_k += s_i · step · g_i for start ≤ i < stop, one after another.
 
-    The gradient of tensor t is at the address at[t].
+    With a shift v_{k + shift} += step · g_i where s_i is -1. The gradient of tensor t is at the
+    address at[t].
     """
+    found, move = np.zeros(_CHUNK, sums.dtype), np.empty(_CHUNK, sums.dtype)
     index, signs = np.empty(_CHUNK + 64, np.uint32), np.empty(_CHUNK // 64, np.uint64)
     tables, held = np.empty((len(keys), 64), np.uint32), np.full(len(keys), -1)
     for tensor in range(len(steps)):
@@ -93,10 +95,17 @@ def collect(at, bounds, steps, sums, dims, blocks, keys, multiplier, offset, sta
                     index, i, count, dim, multiplier[own], offset[own], tables[group], held[group]
                 )
                 _draw(signs, keys[group], i)
-                _shift(index, signs, _u32(dims[-1]))
                 total = sums[first:]
-                for j in range(count):
-                    total[index[j]] += step * part[j]
+                if shift is None:  # another program, not a test
+                    for j in range(count):
+                        found[j] = step * part[j]
+                    _add_signed(move, found, signs, False)  # noqa: FBT003
+                    for j in range(count):
+                        total[index[j]] += move[j]
+                else:
+                    _shift(index, signs, _u32(shift))
+                    for j in range(count):
+                        total[index[j]] += step * part[j]
 
 
 @_inlined

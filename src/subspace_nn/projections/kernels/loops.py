@@ -3,8 +3,9 @@
     place      θ_i = θ0_i + step · Σ s_i u_k,    u = ω / √n, with one k in each group of parameters
     collect    v_k = 1/√n_k · Σ_i s_i (step · g_i)    over the rows i of parameter k
 
-θ has the bits of plain torch. Positive and negative terms are summed apart, as there with stored
-indices. Up to 2^18 weights are one part: then `collect` has the bits of plain torch, too.
+θ has the bits of plain torch. Up to 2^18 weights are one part, in which positive and negative terms
+are summed apart, as there with stored indices: then `collect` has the bits of plain torch, too. For
+more weights there is one sum for each parameter: two may be more than the first cache holds.
 """
 
 import functools
@@ -81,15 +82,17 @@ class Loops(OnePass):
         _loops.place(*thetas, origins, source, *self._all, part.start, part.stop)
 
     def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
-        return torch.zeros(count, 2 * self.dim, dtype=dtype, device="cpu").numpy()
+        width = 2 * self.dim if count == 1 else self.dim
+        return torch.zeros(count, width, dtype=dtype, device="cpu").numpy()
 
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
-        _loops.collect(*gradients, room[number], *self._all, part.start, part.stop)
+        shift = self.dim if len(room) == 1 else None
+        _loops.collect(*gradients, room[number], shift, *self._all, part.start, part.stop)
 
     def _total(self, room: np.ndarray) -> np.ndarray:
         sums = functools.reduce(np.add, room)
         norm = self._norm(torch.from_numpy(sums).dtype).numpy()
-        return (sums[: self.dim] - sums[self.dim :]) * norm
+        return (sums[: self.dim] - sums[self.dim :] if len(room) == 1 else sums) * norm
 
     @property
     def _all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
