@@ -59,9 +59,10 @@ def measure(kind: str, D: int) -> list[dict[str, Any]]:
     }
     actions = {copy: lambda: there.copy_(theta), **compiled}
     actions |= {("torch", key): timing.in_torch(action) for key, action in compiled.items()}
-    times = timing.in_turn(actions, ROUNDS, torch.device("cpu"))
+    rounds = ROUNDS if D > 10**6 else 10 * ROUNDS
+    times = timing.in_turn(actions, rounds, torch.device("cpu"))
     threads(2)
-    shared = timing.in_turn(compiled, ROUNDS, torch.device("cpu"))
+    shared = timing.in_turn(compiled, rounds, torch.device("cpu"))
     threads(1)
     rows = []
     for product in compiled:
@@ -71,7 +72,7 @@ def measure(kind: str, D: int) -> list[dict[str, Any]]:
             "D": D,
             "dim": DIM,
             "product": product,
-            "rounds": ROUNDS,
+            "rounds": rounds,
             "ms": round(one.ms, 3),
             "copies": one.over(times[copy]),
             "copies_in_torch": plain.over(times[copy]),

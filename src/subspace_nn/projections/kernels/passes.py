@@ -156,6 +156,8 @@ class OnePass(abc.ABC):
         Returns:
             Shape (*, d), in g's dtype or float32, whichever is wider.
         """
+        if gradient.dim() == 1:
+            return self.collect_all([gradient], rows.start, [step])
         count = math.prod(gradient.shape[:-1])
         vectors = gradient.reshape(count, rows.stop - rows.start)
         sums = torch.empty(count, self.dim, dtype=wide(gradient.dtype), device="cpu")
