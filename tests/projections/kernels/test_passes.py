@@ -217,6 +217,18 @@ def _assert_near(one, other):
     assert (one - other).abs().max() <= error * other.abs().max()
 
 
+def test_transforms_of_torch_func_are_left_to_torch():
+    def seen(x):
+        assert not kernels.take(x)
+        return x.sum()
+
+    x = torch.randn(2, 64)
+    torch.func.vmap(seen)(x)
+    torch.func.grad(seen)(x)
+    torch.func.jvp(seen, (x,), (x,))
+    assert kernels.take(x)
+
+
 def test_where_numba_fails_plain_torch_computes_and_a_warning_says_why(monkeypatch):
     monkeypatch.setattr(kernels, "kernel", lambda _: 1 / 0)
     with pytest.warns(RuntimeWarning, match="Numba does not work on cpu.*division by zero"):

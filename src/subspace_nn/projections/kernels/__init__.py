@@ -59,12 +59,14 @@ def take(*operands: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and usable(operands[0].device)
-        and all(
-            type(operand) in {Tensor, torch.nn.Parameter}
-            and not torch._C._functorch.is_legacy_batchedtensor(operand)
-            for operand in operands
-        )
+        and all(map(_has_memory, operands))
     )
+
+
+def _has_memory(operand: Tensor) -> bool:
+    plain, functorch = type(operand) in {Tensor, torch.nn.Parameter}, torch._C._functorch
+    wrapped = functorch.is_functorch_wrapped_tensor(operand)
+    return plain and not (wrapped or functorch.is_legacy_batchedtensor(operand))
 
 
 def load(file: str) -> Any:
