@@ -108,7 +108,8 @@ class Fold(OnePass):
 
     def _source(self, omega: Tensor) -> np.ndarray:
         values = omega.to(wide(omega.dtype)) * (1 / math.sqrt(self.core))
-        y = empty((self.core,), values.dtype).zero_().numpy()
+        y = empty((self.core,), values.dtype).numpy()
+        y[:] = 0
         y[self.columns] = values.numpy()
         fwht_(y, self.core)
         y[: self.D - self.core] *= y.dtype.type(math.sqrt(0.5))
