@@ -114,6 +114,15 @@ def test_in_one_part_sums_have_the_bits_of_plain_torch_too(monkeypatch, kind, D,
     assert torch.equal(kind(D, dim, 7).T @ g, sums)
 
 
+def test_blocks_may_be_long():
+    D, dim = 1_500_000, 1_048_583
+    omega, g = torch.randn(dim), torch.randn(D)
+    with in_torch():
+        theta, sums = Hashed(D, dim, 7) @ omega, Hashed(D, dim, 7).T @ g
+    assert torch.equal(Hashed(D, dim, 7) @ omega, theta)
+    torch.testing.assert_close(Hashed(D, dim, 7).T @ g, sums)
+
+
 def test_training_takes_the_same_steps_with_and_without(monkeypatch):
     monkeypatch.setattr(loops, "_PART", 1 << 18)
 
