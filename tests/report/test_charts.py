@@ -82,7 +82,7 @@ def probed(html):
 @needs_chromium
 @pytest.mark.parametrize("window", ["1280,800", "500,844"])
 def test_the_figures_answer(window, tmp_path):
-    got = result_of(probed(page(REPORT)), tmp_path, window, 20_000)
+    got = result_of(probed(page(REPORT)), tmp_path, window)
     assert "error" not in got
     top, bottom, left, right = got["picture"]
     width, height, scrolled = got["window"]
