@@ -55,20 +55,15 @@ _SOURCES: dict[str, _Cell] = {
     "best published, %": lambda one: _LARSEN.get(one.dim, ""),
 }
 
-_STAGES: dict[str, _Cell] = {
+_RESAMPLED: dict[str, _Cell] = {
     "net": lambda one: one.model,
-    "d": lambda one: f"{one.dim:,}",
-    "stages": _argument("stages"),
-    "P chosen from": _argument("candidates"),
     "epochs": _argument("epochs"),
+    "stages": _argument("stages"),
     "numbers trained": _count("trained"),
     "numbers stored": _count("stored"),
     "accuracy, %": _value(ACCURACY),
     "n": lambda one: str(one.n),
-}
-
-_RESAMPLED = {name: cell for name, cell in _STAGES.items() if name != "P chosen from"} | {
-    "published, 100 epochs, %": lambda one: _GRESSMANN.get(one.model, "")
+    "published, 100 epochs, %": lambda one: _GRESSMANN.get(one.model, ""),
 }
 
 
@@ -95,20 +90,6 @@ def sources(found: Findings) -> Table | None:
     rows = _found("sources", found)
     order = {name: number for number, name in enumerate(("trajectory", "lottery", "aligned"))}
     return _table(_SOURCES, sorted(rows, key=lambda s: (order[s.arguments["source"]], s.dim)))
-
-
-def stages(found: Findings) -> Table | None:
-    """Accuracy of a thousand numbers, in one random subspace or in several.
-
-    Args:
-        found: the findings of the results.
-
-    Returns:
-        The table; None without results.
-    """
-    rows = _found("stages", found)
-    order = sorted(rows, key=lambda s: (s.arguments["candidates"], s.arguments["stages"]))
-    return _table(_STAGES, order)
 
 
 def resampled(found: Findings) -> Table | None:

@@ -159,11 +159,12 @@ TABLES: dict[str, Callable[[Path], str]] = {
         for name, make in {
             "burn-in": learned.burn_in,
             "learned": learned.sources,
+            "resampled": learned.resampled,
         }.items()
     },
     **{
         f"choices-{sweep}": partial(_of_findings, partial(learned.choices, sweep))
-        for sweep in ("sources",)
+        for sweep in ("sources", "resampled", "stages")
     },
     "coverage": _coverage,
     "fuzz": _fuzz,
