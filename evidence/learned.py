@@ -1,6 +1,7 @@
 """Learned, resampled and burnt-in subspaces: the tables and the figure of docs/sources.md.
 
-`experiments/sources.toml`, `resampled.toml`, `stages.toml` and `burn-in.toml` make the results.
+`experiments/sources.toml`, `resampled.toml`, `stages.toml`, `burn-in.toml` and `pooling.toml` make
+the results.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -119,6 +120,27 @@ def choices(sweep: str, found: Findings) -> Table | None:
     columns: dict[str, _Cell] = {name: _argument(name) for name in varying(rows)}
     columns |= {"of 10,000 held out, %": _value(ACCURACY), "n": lambda one: str(one.n)}
     return _table(columns, rows)
+
+
+def pooling(found: Findings) -> Table | None:
+    """What follows the convolutions of a small net, in a subspace and with all weights.
+
+    Args:
+        found: the findings of the results.
+
+    Returns:
+        The table; None without results.
+    """
+    columns: dict[str, _Cell] = {
+        "after the convolutions": _argument("pool"),
+        "d": _argument("dim"),
+        "D": lambda one: f"{one.D:,}",
+        "spread at θ0": _value("spread"),
+        "accuracy, %": _value(ACCURACY),
+        "n": lambda one: str(one.n),
+    }
+    rows = _found("pooling", found)
+    return _table(columns, sorted(rows, key=lambda s: (s.full, s.arguments["pool"])))
 
 
 def burn_in(found: Findings) -> Table | None:

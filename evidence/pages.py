@@ -159,6 +159,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
         for name, make in {
             "burn-in": learned.burn_in,
             "learned": learned.sources,
+            "pooling": learned.pooling,
             "resampled": learned.resampled,
         }.items()
     },
