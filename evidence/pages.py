@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import tables as benchmarks
-from evidence import certified, learned, tensors
+from evidence import certified, language, learned, tensors
 from evidence import measure_coverage as coverage
 from evidence.blocks import fill
 from experiments.report import free_parameters, recipes
@@ -24,8 +24,8 @@ from subspace_nn.report.parts import measurements
 
 ROOT = Path(__file__).resolve().parents[1]
 _NAMES = (
-    *("benchmarks", "burn-in", "certificates", "examples/minilm", "examples/serving", "format"),
-    *("log", "measure", "results", "sources"),
+    *("benchmarks", "burn-in", "certificates", "examples/language", "examples/minilm"),
+    *("examples/serving", "format", "log", "measure", "results", "sources"),
 )
 PAGES = [ROOT / "docs" / f"{name}.md" for name in _NAMES]
 #: Of the picture, in points: its letters can be read on a phone.
@@ -170,6 +170,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "coverage": _coverage,
     "fuzz": _fuzz,
     "intrinsic-dimensions": _intrinsic_dimensions,
+    "language": language.perplexities,
     "measured": _measured,
     "pitfalls": _pitfalls,
     "smallest": partial(_of_certificates, certified.smallest),
