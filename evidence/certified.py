@@ -13,6 +13,7 @@ from subspace_nn.report.chart import Axis, Chart, Point, Series
 from subspace_nn.report.document import Table
 from subspace_nn.runs.record import DONE
 from subspace_nn.runs.store import stores
+from subspace_nn.tasks.certified import CertifiedConfig
 
 #: Published certificates at 95 %, by the words of `kind`: Lotfi et al. (2022); Pérez-Ortiz et al.,
 #: "Tighter risk certificates for neural networks" (2021).
@@ -50,6 +51,11 @@ class Group:
         if self.arguments["first"]:
             return f"{name}, θ0 learnt on {self.arguments['first']:,}"
         return f"{name}, shuffled labels" if self.arguments["shuffled"] == "labels" else name
+
+    @property
+    def levels(self) -> str:
+        """Levels of ω's grid; a record leaves out the default."""
+        return str(self.arguments.get("levels", CertifiedConfig.levels))
 
     def values(self, name: str, factor: float = 100.0) -> list[float]:
         """One number of each run.
@@ -116,7 +122,9 @@ def certified(results: Path) -> Table | None:
     rows = [
         [
             one.kind,
-            f"{one.arguments['model']}, d = {one.arguments['dim']:,}, {one.arguments['epochs']}",
+            f"{one.arguments['model']}, d = {one.arguments['dim']:,}",
+            one.levels,
+            str(one.arguments["epochs"]),
             one.cell("bits", 1, 0),
             one.cell("train_error"),
             one.cell("bound"),
@@ -127,8 +135,8 @@ def certified(results: Path) -> Table | None:
         for one in found
     ]
     columns = [
-        "data", "net, d, epochs", "bits", "training error, %", "certified, %", "test error, %", "n",
-        "best published, %",
+        "data", "net", "levels", "epochs", "bits", "training error, %", "certified, %",
+        "test error, %", "n", "best published, %",
     ]  # fmt: skip
     return Table(columns, rows) if rows else None
 
@@ -147,6 +155,7 @@ def smallest(results: Path) -> Table | None:
         [
             one.arguments["model"],
             f"{one.arguments['dim']:,}",
+            one.levels,
             str(one.arguments["epochs"]),
             one.cell("checkpoint_bytes", 1, 0),
             one.cell("test_accuracy", 1),
@@ -154,7 +163,7 @@ def smallest(results: Path) -> Table | None:
         ]
         for one in found
     ]
-    columns = ["net", "d", "epochs", "bytes, whole file", "test accuracy, %", "n"]
+    columns = ["net", "d", "levels", "epochs", "bytes, whole file", "test accuracy, %", "n"]
     return Table(columns, rows) if rows else None
 
 
