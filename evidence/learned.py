@@ -1,7 +1,7 @@
 """Learned, resampled and burnt-in subspaces: the tables and the figure of docs/sources.md.
 
-`experiments/sources.toml`, `resampled.toml`, `stages.toml`, `burn-in.toml` and `pooling.toml` make
-the results.
+`experiments/sources.toml`, `resampled.toml`, `stages.toml`, `burn-in.toml`, `pooling.toml` and
+`generators.toml` make the results.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -141,6 +141,26 @@ def pooling(found: Findings) -> Table | None:
     }
     rows = _found("pooling", found)
     return _table(columns, sorted(rows, key=lambda s: (s.full, s.arguments["pool"])))
+
+
+def generators(found: Findings) -> Table | None:
+    """Weights from as many numbers by sines and by linear maps.
+
+    Args:
+        found: the findings of the results.
+
+    Returns:
+        The table; None without results.
+    """
+    columns: dict[str, _Cell] = {
+        "map": _argument("map"),
+        "lr": _argument("lr"),
+        "epochs": _argument("epochs"),
+        "numbers": _count("dim"),
+        "accuracy, %": _value(ACCURACY),
+        "n": lambda one: str(one.n),
+    }
+    return _table(columns, sorted(_found("generators", found), key=lambda s: s.arguments["map"]))
 
 
 def burn_in(found: Findings) -> Table | None:

@@ -158,6 +158,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
         name: partial(_of_findings, make)
         for name, make in {
             "burn-in": learned.burn_in,
+            "generators": learned.generators,
             "learned": learned.sources,
             "pooling": learned.pooling,
             "resampled": learned.resampled,
@@ -165,7 +166,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     },
     **{
         f"choices-{sweep}": partial(_of_findings, partial(learned.choices, sweep))
-        for sweep in ("sources", "resampled", "stages")
+        for sweep in ("generators", "resampled", "sources", "stages")
     },
     "coverage": _coverage,
     "fuzz": _fuzz,
