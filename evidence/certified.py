@@ -118,7 +118,7 @@ def certified(results: Path) -> Table | None:
         The table; None without results.
     """
     order = {kind: number for number, kind in enumerate(CERTIFIED)}
-    found = sorted(groups(results), key=lambda g: (order[g.kind], -g.arguments["dim"]))
+    found = sorted(groups(results), key=lambda g: (order[g.kind], mean(g.values("bound"))))
     rows = [
         [
             one.kind,
