@@ -245,12 +245,15 @@ def fingerprint(layout: Layout, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _deviation(tensor: Tensor) -> float:
-    """The standard deviation, from the sizes, means and variances of the pieces."""
-    found = [(len(p), *torch.var_mean(p, correction=0)) for p in _pieces(tensor)]
-    n = tensor.numel()
-    centre = sum(size * float(mean) for size, _, mean in found) / (n or 1)
-    square = sum(size * (float(var) + (float(mean) - centre) ** 2) for size, var, mean in found)
-    return math.sqrt(square / (n or 1))
+    """The standard deviation, from the sizes, variances and means of the pieces."""
+    # Python's numbers: a tensor kept from each piece would hold the heap open between the pieces.
+    found = [
+        (len(piece), *(float(moment) for moment in torch.var_mean(piece, correction=0)))
+        for piece in _pieces(tensor)
+    ]
+    n = tensor.numel() or 1
+    centre = sum(size * mean for size, _, mean in found) / n
+    return math.sqrt(sum(size * (var + (mean - centre) ** 2) for size, var, mean in found) / n)
 
 
 def _pieces(tensor: Tensor) -> Iterator[Tensor]:
