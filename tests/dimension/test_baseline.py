@@ -46,7 +46,7 @@ def of(given):
     ("subspace_nn.tasks.tabular:digits", OWN, {"problem": "subspace_nn.tasks.tabular:digits"}),
     (f"{PROBE} dim=full", OWN, {"problem": PROBE, "dim": "full"}),
     ("tests/dimension/synthetic.py:probe", PROBE, {}),
-], ids=str)  # fmt: skip
+], ids=lambda value: getattr(value, "__name__", str(value)))  # fmt: skip
 def test_a_baseline_is_named_as_a_sweep_names_runs(given, task, arguments):
     found = of(given)
     assert (found.task, found.arguments) == (task, arguments)
