@@ -235,7 +235,7 @@ class OnePass(abc.ABC):
 def share(work: Callable[[int], None], count: int) -> None:
     """Do some work for each of so many parts, on as many threads as PyTorch has.
 
-    Each thread takes consecutive parts: to hand them out one by one costs up to half of the gain.
+    Each thread takes consecutive parts, which is faster than handing them out one by one.
 
     Args:
         work: takes the number of a part.
