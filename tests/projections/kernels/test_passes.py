@@ -242,3 +242,12 @@ def test_where_numba_fails_plain_torch_computes_and_a_warning_says_why(monkeypat
     monkeypatch.setattr(kernels, "kernel", lambda _: 1 / 0)
     with pytest.warns(RuntimeWarning, match="Numba does not work on cpu.*division by zero"):
         assert not kernels.usable.__wrapped__(CPU)
+
+
+def test_no_two_compiled_functions_have_one_name():
+    """Numba's cache would link one in the place of the other."""
+    from subspace_nn.projections.kernels import _loops, _transforms  # noqa: PLC0415
+
+    compiled = {f for m in (_loops, _transforms) for f in vars(m).values() if hasattr(f, "py_func")}
+    names = [f"{f.__module__}.{f.py_func.__qualname__}" for f in compiled]
+    assert len(set(names)) == len(names) > 10

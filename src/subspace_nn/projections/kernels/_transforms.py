@@ -43,27 +43,36 @@ def _first(x):
         )  # fmt: skip
 
 
-def _stages(h):
+@_inlined
+def _three(x, h):
     """Three stages from a distance on, which the compiler has to know to use vectors."""
-    h2, h3, h4, h5, h6, h7, h8 = (h * i for i in range(2, 9))
-
-    @_compiled
-    def run(x):
-        for begin in range(0, len(x), h8):
-            r = x[begin : begin + h8]
-            for j in range(h):
-                (
-                    r[j], r[j + h], r[j + h2], r[j + h3],
-                    r[j + h4], r[j + h5], r[j + h6], r[j + h7],
-                ) = _eight(
-                    r[j], r[j + h], r[j + h2], r[j + h3],
-                    r[j + h4], r[j + h5], r[j + h6], r[j + h7],
-                )  # fmt: skip
-
-    return run
+    for begin in range(0, len(x), 8 * h):
+        r = x[begin : begin + 8 * h]
+        for j in range(h):
+            (
+                r[j], r[j + h], r[j + 2 * h], r[j + 3 * h],
+                r[j + 4 * h], r[j + 5 * h], r[j + 6 * h], r[j + 7 * h],
+            ) = _eight(
+                r[j], r[j + h], r[j + 2 * h], r[j + 3 * h],
+                r[j + 4 * h], r[j + 5 * h], r[j + 6 * h], r[j + 7 * h],
+            )  # fmt: skip
 
 
-_at_8, _at_64, _at_512 = _stages(8), _stages(64), _stages(512)
+# Functions of one name would be taken for each other when Numba loads them from its cache, if
+# different processes had compiled them.
+@_compiled
+def _at_8(x):
+    _three(x, 8)
+
+
+@_compiled
+def _at_64(x):
+    _three(x, 64)
+
+
+@_compiled
+def _at_512(x):
+    _three(x, 512)
 
 
 @_compiled
