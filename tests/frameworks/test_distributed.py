@@ -17,6 +17,9 @@ def test_two_processes_end_where_one_does(tmp_path):
     )
     results = json.loads(done.stdout.splitlines()[-1])
     assert {n: d for n, d in results["distances"].items() if d > 1e-5} == {}
-    assert "0.weight" in results["refusal"]
-    assert "fully_shard(net)" in results["refusal"]
+    refusals = results["refusals"]
+    assert all("fully_shard" in refused for refused in refusals.values()), refusals
+    assert "0.weight" in refusals["sharded before"]
+    assert "one adapter only" in refusals["with adapters"]
+    assert results["outside"] == [True, True, "meta"]
     assert "Call net.set_adapter(name) first" in results["another"]

@@ -53,6 +53,7 @@ WAYS = {
     "FSDP2 of the module": (lambda net: fully_shard(net.module), {}),
     "FSDP2 inside and outside": (layers_and_whole, {}),
     "FSDP2, layer by layer": (layers_and_whole, {"memory": "layer"}),
+    "FSDP2, learned factors": (fully_shard, {"scale": "learned"}),
     "FSDP2 with a base and frozen parts": (fully_shard, {"include": "0.*", "theta0": "module"}),
 }
 
@@ -69,13 +70,48 @@ def distance(wrap, options):
     return float((loaded(x) - alone.eval()(x)).abs().max())
 
 
-def refusal():
-    """The error for a module that was sharded before."""
+def refusals():
+    """The errors of what cannot be sharded, and of what a sharded net cannot do."""
+    nets = [sn.Subspace(make_model(), 40, train="3") for _ in range(5)]
+    net, again, other, called, head = nets
+    plain = net.merge()
+    net.add_adapter("a")
+    again.add_adapter("a")
+    again.set_adapter("a")
+    fully_shard([other.module[1], other.module[3]])
+    fully_shard(called)
+    with torch.no_grad():
+        called(pages.data()[0])  # makes its parameters whole
+    fully_shard(head.module[3])
+    return {
+        "sharded before": error(lambda: sn.Subspace(fully_shard(make_model()), 40, copy=False)),
+        "with adapters": error(lambda: fully_shard(net)),
+        "of the module, with adapters": error(lambda: fully_shard(again.module)),
+        "add_adapter": error(lambda: other.add_adapter("a")),
+        "add_adapter to a head": error(lambda: head.add_adapter("a")),
+        "add_adapter after a call": error(lambda: called.add_adapter("a")),
+        "next_stage": error(called.next_stage),
+        "merge": error(called.merge),
+        "release": error(called.release),
+        "unmerge": error(lambda: called.unmerge(plain)),
+    }
+
+
+def error(action):
+    """What an action is refused with."""
     try:
-        sn.Subspace(fully_shard(make_model()), 40, copy=False)
-    except sn.InputError as error:
-        return str(error)
+        action()
+    except sn.InputError as refused:
+        return str(refused)
     return ""
+
+
+def outside():
+    """What a sharded net is outside of a call: its text, its θ, and the device of a weight."""
+    net = fully_shard(sn.Subspace(make_model(), 40, train="3"))
+    alone = sn.Subspace(make_model(), 40, train="3")
+    same = torch.equal(net.theta(), alone.theta())
+    return [repr(net.module) == repr(make_model()), same, net.module[0].weight.device.type]
 
 
 def another_adapter():
@@ -107,7 +143,8 @@ def page():
 def main():
     dist.init_process_group("gloo")
     results = {name: distance(*way) for name, way in WAYS.items()} | {"page": page()}
-    results = {"distances": results, "refusal": refusal(), "another": another_adapter()}
+    results = {"distances": results, "refusals": refusals(), "another": another_adapter()}
+    results["outside"] = outside()
     if dist.get_rank() == 0:
         sys.stdout.write(json.dumps(results) + "\n")
     dist.destroy_process_group()

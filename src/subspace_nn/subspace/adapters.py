@@ -182,11 +182,9 @@ def _install(net: "Subspace") -> None:
 
 
 def _check(net: "Subspace") -> None:
-    problems = []
+    problems = copies.shards(net)
     if live.OMEGA not in net.module._parameters:
         problems.append("ω itself is in a subspace: add adapters to the outer Subspace.")
-    elif copies.is_sharded(net.omega):
-        problems.append("Sharded parameters cannot have adapters.")
     state = copies.state(net.module)
     if extra := [name for name in state if name.rpartition(".")[2] == copies.EXTRA]:
         problems.append(f"Extra state cannot be another for each adapter: {', '.join(extra)}.")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.subspace import copies
 
 #: What the blocks around the code that runs have chosen, the innermost last; None is the base.
 _CHOSEN: ContextVar[tuple["_Block", ...]] = ContextVar("subspace_nn_adapter", default=())
@@ -223,6 +224,15 @@ class Chosen(nn.Module):
             if adapter is not None:
                 return adapter.values[link.number][name]
         return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As the module's own, but for what FSDP2 puts in the place of a parameter."""
+        if isinstance(value, nn.Parameter) and copies.is_sharded(value):
+            raise InputError(
+                "fully_shard would shard one adapter only. Load the adapter's file as a net of its "
+                "own, sn.load(path, module), and shard that; or use DistributedDataParallel."
+            )
+        super().__setattr__(name, value)
 
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         result = super()._apply(fn, *args, **kwargs)  # the chosen one's

@@ -99,6 +99,20 @@ def is_sharded(tensor: Tensor) -> TypeGuard["DTensor"]:
     return isinstance(tensor, DTensor)
 
 
+def shards(module: nn.Module) -> list[str]:
+    """Why a module cannot be taken as a whole: because FSDP2 has sharded it, or parts of it.
+
+    Args:
+        module: any module; a call may have made its parameters whole for a while.
+
+    Returns:
+        A sentence with the remedy; none if `fully_shard` was not called.
+    """
+    if not any("_is_fsdp_managed_module" in vars(part) for part in module.modules()):
+        return []
+    return ["It was sharded by fully_shard: save(path), and take sn.load(path, module) for this."]
+
+
 def dense(tensor: Tensor) -> Tensor:
     """A tensor as ordinary numbers.
 
@@ -197,6 +211,7 @@ __all__ = [
     "is_quantised",
     "is_sharded",
     "set_state",
+    "shards",
     "state",
     "whole",
 ]

@@ -13,6 +13,7 @@ from torch._C import _autograd
 from torch.autograd.graph import saved_tensors_hooks
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.subspace import copies
 from subspace_nn.subspace.choice import Chosen
 from subspace_nn.subspace.theta import Theta
 
@@ -114,6 +115,10 @@ class Weights:
         """The weight that something asks for while the module does not run."""
         if self.is_constant():
             return self.constant()[index]
+        if copies.is_sharded(self.omega):  # one process may ask alone, as to print the module
+            entry = self.theta.layout.entries[index]
+            dtype = self.theta.origin[entry.name].dtype
+            return torch.empty(entry.shape, dtype=dtype, device="meta")
         self.check_unwritten()
         tensor = _shielded(self.theta, self.omega, index)[0]
         if not (self.layered or _transforming()):

@@ -426,7 +426,11 @@ class Subspace(nn.Module):
 
         Returns:
             A copy of the module; its weights require gradients where the module's did.
+
+        Raises:
+            InputError: if it cannot be copied, as what `fully_shard` has sharded.
         """
+        require(copies.shards(self))
         twin = cast("Subspace", copies.copied(self))
         twin.set_adapter(self.active_adapter)
         plain = twin.release()
@@ -449,7 +453,11 @@ class Subspace(nn.Module):
 
         Returns:
             The module, the very object where it was not copied.
+
+        Raises:
+            InputError: if a part of it was given another class meanwhile, as by `fully_shard`.
         """
+        require(copies.shards(self))
         origin = self._theta.origin
         moved = [name for name, own in self._originals.items() if own is not origin[name]]
         for name in moved if self._theta.laws or self._theta.stages else ():
@@ -587,7 +595,7 @@ class Subspace(nn.Module):
 
     def _tensors(self) -> dict[str, Tensor]:
         """θ by entry name, each in the dtype of its θ0."""
-        tensors = self._weights.theta.tensors(self.omega)
+        tensors = self._weights.theta.tensors(copies.whole(self.omega))
         return {e.name: t for e, t in zip(self.layout.entries, tensors, strict=True)}
 
     def _recipe(self, theta: Theta) -> Tensor:
@@ -639,7 +647,7 @@ def stage_problems(net: Subspace) -> list[str]:
     Returns:
         A sentence for each reason.
     """
-    problems = []
+    problems = copies.shards(net)
     if not net.projection.portable:
         problems.append(
             f"The bits of {net.projection.kind} are not the same everywhere, and errors of stages "
@@ -651,8 +659,8 @@ def stage_problems(net: Subspace) -> list[str]:
         problems.append("A net with adapters has one θ0 for all of them: delete them first.")
     if not bool(net.omega.isfinite().all()):
         problems.append("ω is not finite.")
-    if live.OMEGA not in net.module._parameters or copies.is_sharded(net.omega):
-        problems.append("ω must be a whole parameter of this subspace's own module.")
+    if live.OMEGA not in net.module._parameters:
+        problems.append("ω must be a parameter of this subspace's own module.")
     return problems
 
 
@@ -683,7 +691,7 @@ def _laws(
 
 
 def _check_mergeable(net: Subspace, module: nn.Module) -> None:
-    problems = []
+    problems = copies.shards(net)
     got = Layout.of(module, net.selection).fingerprint()
     if got != net.layout.fingerprint():
         problems.append(
