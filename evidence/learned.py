@@ -56,6 +56,15 @@ _SOURCES: dict[str, _Cell] = {
     "best published, %": lambda one: _LARSEN.get(one.dim, ""),
 }
 
+_STAGES: dict[str, _Cell] = {
+    "d": lambda one: f"{one.dim:,}",
+    "stages": _argument("stages"),
+    "candidates": _argument("candidates"),
+    "numbers trained": _count("trained"),
+    "accuracy, %": _value(ACCURACY),
+    "n": lambda one: str(one.n),
+}
+
 _RESAMPLED: dict[str, _Cell] = {
     "net": lambda one: one.model,
     "epochs": _argument("epochs"),
@@ -91,6 +100,19 @@ def sources(found: Findings) -> Table | None:
     rows = _found("sources", found)
     order = {name: number for number, name in enumerate(("trajectory", "lottery", "aligned"))}
     return _table(_SOURCES, sorted(rows, key=lambda s: (order[s.arguments["source"]], s.dim)))
+
+
+def stages(found: Findings) -> Table | None:
+    """Accuracy of a thousand numbers in all, at once and in stages.
+
+    Args:
+        found: the findings of the results.
+
+    Returns:
+        The table; None without results.
+    """
+    rows = _found("stages", found)
+    return _table(_STAGES, sorted(rows, key=lambda s: (-s.dim, s.arguments["candidates"])))
 
 
 def resampled(found: Findings) -> Table | None:

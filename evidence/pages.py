@@ -162,6 +162,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
             "learned": learned.sources,
             "pooling": learned.pooling,
             "resampled": learned.resampled,
+            "stages": learned.stages,
         }.items()
     },
     **{

