@@ -42,6 +42,13 @@ def test_a_run_has_the_certificate_and_the_file_that_it_is_about(tmp_path):
     assert found["certificate"]["data"]["inputs"] == hashlib.sha256(images).hexdigest()
 
 
+def test_refined_codes_are_at_the_price_of_the_training():
+    plain = certified.train(**SMALL, price=1e-4)
+    refined = certified.train(**SMALL, price=1e-4, refine=2)
+    assert refined["steps"] == plain["steps"]
+    assert refined["file"] != plain["file"]
+
+
 def test_a_learnt_prior_is_free_and_its_images_do_not_count():
     found = certified.train(**SMALL, first=400, first_epochs=2, levels=3)
     assert found["n"] == 200
@@ -64,6 +71,7 @@ def test_shuffled_labels_certify_nothing():
         ({"first": 600}, "first must be a whole number from 0 to 599, got 600."),
         ({"delta": 1.0}, "delta must be a number above 0 and below 1, got 1.0."),
         ({"first_epochs": 0}, "first_epochs must be"),
+        ({"refine": -1}, "refine must be"),
     ],
 )
 def test_mistakes(arguments, message):

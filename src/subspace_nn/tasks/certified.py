@@ -2,8 +2,9 @@
 
 import functools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,9 +19,10 @@ from subspace_nn.tasks.classifier import as_input, fit
 from subspace_nn.tasks.config import RunConfig
 from subspace_nn.tasks.data import Dataset, Split
 from subspace_nn.tasks.images import ImagesConfig, prepared
+from subspace_nn.tasks.refine import refine
 
-#: Images of a forward pass.
-_BATCH = 1000
+#: Images of a forward pass, and of a batch of the matrix that foresees what a code does.
+_BATCH, _FEW = 1000, 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class CertifiedConfig(ImagesConfig):
             over the others. 0: θ0 is drawn from the seed, and the bound is over all.
         first_epochs: Passes over the first images.
         delta: Probability with which the bound may fail.
+        refine: Rounds in which single codes change after the training, at the same price.
 
     Example:
         >>> CertifiedConfig(levels=5, first=60_000).problems()
@@ -42,6 +45,9 @@ class CertifiedConfig(ImagesConfig):
     first: int = 0
     first_epochs: int = 5
     delta: float = 0.05
+    refine: int = 0
+
+    later: ClassVar[tuple[str, ...]] = (*ImagesConfig.later, "refine")
 
     def problems(self) -> list[str]:
         """Check all values.
@@ -55,6 +61,7 @@ class CertifiedConfig(ImagesConfig):
         if isinstance(self.images, int):
             found += whole("first", self.first, 0, self.images - 1)
         found += whole("first_epochs", self.first_epochs, 1, 100_000)
+        found += whole("refine", self.refine, 0, 100_000)
         return found + number("delta", self.delta, above=0, below=1)
 
 
@@ -80,6 +87,9 @@ def train(config: CertifiedConfig) -> dict[str, Any]:
     else:
         net = config.build()
     history = fit(net, data, config, seed=config.seed)
+    if config.refine:
+        few = functools.partial(_few, data.train.to(net.omega.device))
+        refine(net, few, price=config.price, rounds=config.refine, seed=config.seed)
     certificate = certify(
         net, batches(data.train), test=batches(data.test), prior=prior, delta=config.delta,
         prepare=functools.partial(on_device, device=net.omega.device),
@@ -123,6 +133,11 @@ def on_device(images: Tensor, device: torch.device) -> Tensor:
         (n, 1, 28, 28) float32.
     """
     return as_input(images.to(device))
+
+
+def _few(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    for images, labels in zip(split.images.split(_FEW), split.labels.split(_FEW), strict=True):
+        yield as_input(images), labels.long()
 
 
 def _on_learnt(config: CertifiedConfig, data: Dataset) -> Subspace:
