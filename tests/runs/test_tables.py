@@ -59,6 +59,13 @@ def test_means_are_over_seeds_of_finished_runs():
     assert tables.means([]) == []
 
 
+def test_a_run_in_two_folders_counts_once_and_as_done_if_one_is():
+    failed = record("a", 3, result={}) | {"status": "failed", "error": "broke"}
+    found = [RECORDS[0], failed, RECORDS[0]]
+    assert [row["status"] for row in tables.rows(found)] == ["done"]
+    assert [row["n"] for row in tables.means(found)] == [1]
+
+
 @pytest.mark.parametrize(("wanted", "ids"), [
     ({}, "acb"), ({"dim": 3}, "a"), ({"dim": [3, "full"]}, "ab"), ({"dim": "3"}, "a"),
     ({"model": "fc", "status": "failed"}, "c"), ({"dim": 7}, ""),
@@ -93,7 +100,7 @@ def test_csv_commands_no_spreadsheet_and_no_terminal():
 
 @pytest.mark.parametrize("top", [1e308, 5e-324])
 def test_means_of_any_floats(top):
-    found = [record("a", 3, arguments={"seed": s}, result={"loss": top}) for s in range(3)]
+    found = [record(str(s), 3, arguments={"seed": s}, result={"loss": top}) for s in range(3)]
     assert tables.means(found) == [{"loss": top, "loss std": 0.0, "n": 3}]
 
 

@@ -38,7 +38,7 @@ def natural(record: Record) -> tuple[str, list[tuple[str, bool, float, str]]]:
 
 
 def rows(records: Iterable[Record]) -> list[Row]:
-    """Turn each record into one flat row: its arguments, and the plain values of its result.
+    """Turn each run into one flat row: its arguments, and the plain values of its result.
 
     Args:
         records: as a store reads them.
@@ -54,7 +54,7 @@ def rows(records: Iterable[Record]) -> list[Row]:
         ...        "result": {"test_accuracy": 9.0, "loss_curve": [2.3]}}])[0]["test_accuracy"]
         9.0
     """
-    return [_row(record) for record in sorted(records, key=natural)]
+    return [_row(record) for record in _once(records)]
 
 
 def means(records: Iterable[Record]) -> list[Row]:
@@ -69,7 +69,7 @@ def means(records: Iterable[Record]) -> list[Row]:
         " std" behind it, and `n`, the number of runs.
 
     Example:
-        >>> found = [{"id": "0a", "task": "own:train", "status": "done", "seconds": 1.5,
+        >>> found = [{"id": f"0{seed}", "task": "own:train", "status": "done", "seconds": 1.5,
         ...           "started": "2017-10-30T11:00:00+00:00", "environment": {},
         ...           "arguments": {"dim": 3, "seed": seed}, "result": {"loss": loss}}
         ...          for seed, loss in ((0, 1.0), (1, 2.0))]
@@ -77,10 +77,16 @@ def means(records: Iterable[Record]) -> list[Row]:
         [{'dim': 3, 'loss': 1.5, 'loss std': 0.7071067811865476, 'n': 2}]
     """
     groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=natural):
+    for record in _once(records):
         if record["status"] == DONE:
             groups.setdefault(repr((record["task"], _without_seed(record))), []).append(record)
     return [_mean(same) for same in groups.values()]
+
+
+def _once(records: Iterable[Record]) -> list[Record]:
+    """Records in order; a run that is in several folders counts once, as done if it is in one."""
+    last = {r["id"]: r for r in sorted(records, key=lambda r: r["status"] == DONE)}
+    return sorted(last.values(), key=natural)
 
 
 def _row(record: Record) -> Row:
