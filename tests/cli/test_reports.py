@@ -47,6 +47,17 @@ def test_sweeps_are_found_at_any_depth(run, results, tmp_path):
     assert sorted(tmp_path.iterdir()) == [results, tmp_path / "sub"]
 
 
+def test_nets_that_were_trained_one_by_one_are_one_section(run, tmp_path):
+    for number, record in enumerate(r.CONV_NEW):
+        Store(tmp_path / f"runs/net-{number}").write(record)
+        (tmp_path / f"runs/net-{number}/history.json").write_text("{}")
+    run("report", "runs", "--figures", "figures")
+    assert titles(tmp_path / "report.html")[0] == "runs"
+    assert (tmp_path / "figures/runs-free-parameters.svg").exists()
+    run("report", "runs/net-1")
+    assert titles(tmp_path / "report.html")[0] == "net-1"
+
+
 @pytest.mark.usefixtures("results")
 def test_a_folder_named_twice_counts_once(run, tmp_path):
     run("report", "results", "results/zoo")

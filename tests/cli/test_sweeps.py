@@ -221,7 +221,7 @@ def test_report_of_real_runs(command, tmp_path):
     assert code == 0
     assert "page.html" in out
     html = (tmp_path / "page.html").read_text()
-    assert html.count('id="figure-') == 3  # accuracy by epoch and by d, and the loss
+    assert html.count('id="figure-') == 2  # accuracy by d, and the loss; one epoch is no course
     assert "4 runs" in html
 
 

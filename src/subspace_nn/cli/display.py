@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from subspace_nn.common.numbers import spread
+from subspace_nn.common.numbers import counted, spread
 from subspace_nn.runs import tables
 from subspace_nn.runs.record import FAILED, Record
 from subspace_nn.runs.run import Run
@@ -89,8 +89,7 @@ def rows(console: Console, table: Sequence[tables.Row], what: str = "runs") -> N
     console.print(grid)
     same = [f"{name}={table[0][name]}" for name in names if name not in varying]
     shared = f"; the same in all: {', '.join(same)}" if same else ""
-    count = f"{len(table)} {what if len(table) != 1 else what.removesuffix('s')}"
-    console.print(Text(count + shared))
+    console.print(Text(counted(len(table), what) + shared))
     if hidden := [name for name in columns if name not in shown]:
         console.print(Text(f"no room for {', '.join(hidden)}: --csv FILE has all"))
 

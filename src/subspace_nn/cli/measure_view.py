@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from subspace_nn.common.numbers import duration
+from subspace_nn.common.numbers import counted, duration
 from subspace_nn.dimension.measurement import Progress
 
 #: Characters of the axis from 1 to D, in log d: at most, and in a narrow terminal.
@@ -107,7 +107,7 @@ def line(now: Progress, width: int = _WIDTH) -> Text:
     Returns:
         The line.
     """
-    runs = f"{len(now.records):3} runs"
+    runs = f"{counted(len(now.records), 'runs'):>8}"
     found, results = now.found, now.results
     if found is None or results is None:
         return Text(runs)

@@ -20,6 +20,7 @@ from subspace_nn.cli._app import (
 from subspace_nn.cli.workers import Log, RecipeName, Workers, both, logging, with_recipe
 from subspace_nn.common.atomic import try_writing, write_atomically
 from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.common.numbers import counted
 from subspace_nn.runs import tables
 from subspace_nn.runs.grid import opening, packaged, read
 from subspace_nn.runs.record import DONE, Record
@@ -129,7 +130,7 @@ def list_runs(
                 logger.record(record)
     for store in found if pack else ():
         path, number = store.pack()
-        console.print(f"{path}: {number} runs", markup=False, soft_wrap=True)
+        console.print(f"{path}: {counted(number, 'runs')}", markup=False, soft_wrap=True)
     if not pack:
         display.rows(console, table, "configurations" if mean else "runs")
         display.failures(console, records)

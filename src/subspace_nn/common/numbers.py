@@ -55,6 +55,23 @@ def count(number: float) -> str:
     return NOTHING if math.isnan(number) else f"{number:,.0f}"
 
 
+def counted(number: int, what: str) -> str:
+    """How many there are of something.
+
+    Args:
+        number: at least 0.
+        what: its name in the plural, which ends in "s".
+
+    Returns:
+        Number and name.
+
+    Example:
+        >>> counted(1, "runs"), counted(1200, "runs")
+        ('1 run', '1,200 runs')
+    """
+    return f"{number:,} {what if number != 1 else what.removesuffix('s')}"
+
+
 def spread(mean: float, std: float | None, form: str = ".2f", std_form: str = "") -> str:
     """A mean with its standard deviation.
 
@@ -91,9 +108,8 @@ def duration(seconds: float) -> str:
         ('1 second', '42 seconds', '10.0 minutes', '10.0 hours')
     """
     if seconds < 60:
-        whole = round(seconds)
-        return f"{whole} second{'s' * (whole != 1)}"
+        return counted(round(seconds), "seconds")
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
 
 
-__all__ = ["NOTHING", "brief", "count", "duration", "short", "spread"]
+__all__ = ["NOTHING", "brief", "count", "counted", "duration", "short", "spread"]

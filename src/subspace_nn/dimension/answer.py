@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import is_number, is_whole
 from subspace_nn.common.errors import InputError
+from subspace_nn.common.numbers import counted
 from subspace_nn.dimension.catalogue import label
 from subspace_nn.dimension.doubts import Doubt
 from subspace_nn.dimension.plan import FULL_RUNS, Dim
@@ -86,7 +87,7 @@ class Answer:
     @property
     def made_of(self) -> str:
         """The number of runs, in words."""
-        return f"{len(self.runs)} run{'s' if len(self.runs) != 1 else ''}"
+        return counted(len(self.runs), "runs")
 
     @property
     def bloat(self) -> float | None:

@@ -66,7 +66,7 @@ def _runs(found: Findings) -> Iterator[Highlight]:
     done = found.runs[found.runs.done].drop_duplicates("id")
     if len(done):
         time = numbers.duration(done.seconds.sum())
-        yield Highlight(f"{len(done):,} runs", f"in all, {time} of training")
+        yield Highlight(numbers.counted(len(done), "runs"), f"in all, {time} of training")
 
 
 def _with_own_names(sections: Iterable[Section]) -> list[Section]:

@@ -12,7 +12,7 @@ from subspace_nn.report import frame
 from subspace_nn.report.frame import Choice, Runs
 from subspace_nn.report.text import slug, unique
 from subspace_nn.runs import grid
-from subspace_nn.runs.store import Store, stores
+from subspace_nn.runs.store import HISTORY, Store, stores
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,34 @@ def read(folders: Sequence[Path], metrics: Sequence[str] = ()) -> Findings:
     """
     if not folders:
         raise InputError("Name at least one folder of records, such as results/fc-2017.")
-    read_ = [_read(store) for store in stores(folders)]
+    read_ = _together([_read(store) for store in stores(folders)])
     found = Findings.of([(sweep, records) for sweep, records, _ in read_])
     problems = [text for *_, problems in read_ for text in problems]
     return replace(found, problems=problems, metrics=metrics)
 
 
-def _read(store: Store) -> tuple[Sweep, Sequence[frame.Record], Sequence[str]]:
+_Read = tuple[Sweep, Sequence[frame.Record], Sequence[str]]
+
+
+def _together(found: Sequence[_Read]) -> list[_Read]:
+    """Nets that `train` left in folders next to each other become one sweep."""
+
+    def place(one: _Read) -> Path:
+        folder = Path(one[0].folder)
+        return folder.parent if (folder / HISTORY).is_file() else folder
+
+    groups = frame.grouped(found, place)
+    return [_joined(place, same) if len(same) > 1 else same[0] for place, same in groups.items()]
+
+
+def _joined(place: Path, found: Sequence[_Read]) -> _Read:
+    name = place.resolve().name
+    records = [record for _, records, _ in found for record in records]
+    problems = [problem for *_, problems in found for problem in problems]
+    return Sweep(name, name, place.as_posix()), records, problems
+
+
+def _read(store: Store) -> _Read:
     records = store.read()
     name = store.folder.resolve().name
     text = _comment(name, {record.get("command") for record in records})

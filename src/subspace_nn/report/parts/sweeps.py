@@ -124,7 +124,7 @@ def _metrics_of(sweep: Sweep, runs: Runs) -> list[str]:
 
 def _facts(runs: Runs, found: Sequence[Setting]) -> list[str]:
     done = runs[runs.done]
-    facts = f"{len(done)} runs, {numbers.duration(done.seconds.sum())} in all."
+    facts = f"{numbers.counted(len(done), 'runs')}, {numbers.duration(done.seconds.sum())} in all."
     errors = [error.strip().splitlines()[-1] for error in runs[~runs.done].error]
     if errors:
         different = [text.label(error, 2 * _LONG) for error in dict.fromkeys(errors)]
@@ -243,7 +243,7 @@ def _two_courses(name: str, title: str, found: Sequence[Setting], metric: str) -
         lines = [
             (end, epochs, table)
             for end, (epochs, table) in zip(ends, drawn, strict=True)
-            if table.shape[1]
+            if table.shape[1] > 1  # one evaluation is no course
         ]
         if lines:
             pictures.append(
