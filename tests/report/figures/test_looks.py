@@ -68,6 +68,12 @@ def test_a_net_that_sees_no_images_has_no_filters():
         looks.filters(net)
 
 
+def test_a_layer_behind_an_embedding_has_no_filters():
+    net = nn.Sequential(nn.Embedding(5, 16), nn.Flatten(), nn.Linear(64, 3))
+    words = torch.arange(20).reshape(5, 4) % 5
+    assert "filters" not in looks.pictures(subject(net, words, words[:, 0] % 3))
+
+
 @pytest.mark.parametrize("projection", ["hashed", "orthonormal"])
 def test_the_loss_is_that_of_theta0_and_of_the_net_where_they_are(projection):
     inputs, targets = digits()

@@ -252,12 +252,11 @@ def _weights(net: Subspace) -> dict[str, Tensor]:
 def _first_layer(net: Subspace) -> str | None:
     """The name of the first layer's weights in θ, if they can be seen as pictures."""
     known = net.theta0()
-    for name, part in net.module.named_modules():
-        weight = f"{name}.weight".removeprefix(".")
-        if weight in known and isinstance(part, (nn.Conv2d, nn.Linear)):
-            seen = isinstance(part, nn.Conv2d) or _as_images(known[weight]) is not None
-            return weight if seen else None
-    return None
+    first = next((name for name, tensor in known.items() if tensor.ndim > 1), "")  # no norm
+    path, _, kind = first.rpartition(".")
+    part = dict(net.module.named_modules()).get(path) if kind == "weight" else None
+    is_linear = isinstance(part, nn.Linear) and _as_images(known[first]) is not None
+    return first if is_linear or isinstance(part, nn.Conv2d) else None
 
 
 def _tiles(weight: Tensor) -> Tensor:
