@@ -47,9 +47,10 @@ def test_bash_completes_a_verb_and_an_option(command):
 
 @needs("bash")
 def test_bash_puts_a_slash_behind_a_folder(command):
-    assert "compopt -o filenames 2>/dev/null; COMPREPLY=( $(compgen -f" in command(
-        "completion", "bash"
-    )[1]
+    assert (
+        "compopt -o filenames 2>/dev/null; COMPREPLY=( $(compgen -f"
+        in command("completion", "bash")[1]
+    )
 
 
 @needs("fish")

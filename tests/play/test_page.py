@@ -153,6 +153,14 @@ def test_the_page_needs_nothing_from_outside():
     assert "http" not in re.sub(r'<script id="nets".*?</script>', "", text, flags=re.DOTALL)
 
 
+def test_a_folder_stands_for_the_net_in_it(command, tmp_path):
+    net = sn.Subspace(models.build("fc"), 3)
+    net.save(tmp_path / "omega.safetensors")
+    code, out, err = command("play", tmp_path, "--out", tmp_path / "mine.html")
+    assert (code, err) == (0, "")
+    assert str(tmp_path / "mine.html") in out
+
+
 def test_the_slider_goes_up_in_d_and_in_accuracy():
     nets = packaged()
     assert [net["dim"] for net in nets] == [3, 10, 30, 100, 300, 1000, 3000, 10_000]

@@ -218,7 +218,9 @@ def _named(what: str, values: Inputs) -> dict[str, Tensor]:
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of what an error says, as a sentence."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if line.endswith(".") else f"{line}."
 
 
 @contextlib.contextmanager

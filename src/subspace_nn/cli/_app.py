@@ -64,7 +64,7 @@ app = App(
     help="Train PyTorch models in a low-dimensional subspace of their parameters.",
     version=version("subspace-nn"),
     default_parameter=Parameter(negative="", converter=_convert),
-    help_format="plaintext",
+    help_format="markdown",
 )
 
 
@@ -74,6 +74,11 @@ def expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # ~name of nobody
         return Path(path)
+
+
+def checkpoint_of(path: Path) -> Path:
+    """A file; of a folder that `train` or `save_pretrained` wrote, the checkpoint in it."""
+    return path / "omega.safetensors" if path.is_dir() else path
 
 
 def register(verb: str, place: str) -> None:

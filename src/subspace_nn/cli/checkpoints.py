@@ -22,13 +22,13 @@ from subspace_nn.checkpoint.export import (
     onnx_difference,
     state_bytes,
 )
-from subspace_nn.checkpoint.hub import CHECKPOINT
 from subspace_nn.checkpoint.loading import MAX_ENTRIES, load
 from subspace_nn.cli import display
 from subspace_nn.cli._app import (
     Data,
     Terminal,
     Trust,
+    checkpoint_of,
     expanded,
     gather,
 )
@@ -51,15 +51,13 @@ DIFFERENT = 1
 _DIGIT = (1, 28, 28)
 
 
-def _checkpoint(type_: Any, tokens: Sequence[cyclopts.Token]) -> Path:  # noqa: ARG001
-    """A file; of a folder that `train` or `save_pretrained` wrote, the checkpoint in it."""
-    path = expanded(tokens[0].value)
-    return path / CHECKPOINT if path.is_dir() else path
+def _file(type_: Any, tokens: Sequence[cyclopts.Token]) -> Path:  # noqa: ARG001
+    return checkpoint_of(expanded(tokens[0].value))
 
 
 File = Annotated[
     Path,
-    Parameter(help="The checkpoint, omega.safetensors, or its folder.", converter=_checkpoint),
+    Parameter(help="The checkpoint, omega.safetensors, or its folder.", converter=_file),
 ]
 Module = Annotated[
     str | None,
@@ -111,8 +109,8 @@ def verify(file: File, *, module: Module = None, trust: Trust = False) -> None:
 
 
 def diff(
-    a: Annotated[Path, Parameter(help="A checkpoint, or its folder.", converter=_checkpoint)],
-    b: Annotated[Path, Parameter(help="Another.", converter=_checkpoint)],
+    a: Annotated[Path, Parameter(help="A checkpoint, or its folder.", converter=_file)],
+    b: Annotated[Path, Parameter(help="Another.", converter=_file)],
     *,
     module: Module = None,
     trust: Trust = False,
@@ -172,9 +170,7 @@ def convert(
 
 
 def combine(
-    *files: Annotated[
-        Path, Parameter(help="Checkpoints that share θ0 and P.", converter=_checkpoint)
-    ],
+    *files: Annotated[Path, Parameter(help="Checkpoints that share θ0 and P.", converter=_file)],
     weights: Annotated[
         str | None,
         Parameter(help="One number for each, as in --weights=0.7,0.3 or --weights=1,-1."),

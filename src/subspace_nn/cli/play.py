@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from subspace_nn.cli._app import Terminal, gather
+from subspace_nn.cli._app import Terminal, checkpoint_of, gather
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.play import look, packaged, page
@@ -13,7 +13,8 @@ from subspace_nn.play import look, packaged, page
 
 def play(
     *files: Annotated[
-        Path, Parameter(help="Checkpoints of your own, of conv or fc; the slider shows them.")
+        Path,
+        Parameter(help="Checkpoints of your own, or their folders, of conv or fc, for the slider."),
     ],
     out: Annotated[Path, Parameter(help="The page to write.")] = Path("play.html"),
     force: Annotated[bool, Parameter(help="Overwrite that page.")] = False,
@@ -29,7 +30,8 @@ def play(
     if out.exists() and not force:
         raise InputError(f"{out} exists. Choose another --out, or give --force to overwrite it.")
     if files:
-        looks = {str(file): lambda file=file: look(file.expanduser()) for file in files}
+        paths = [checkpoint_of(file.expanduser()) for file in files]
+        looks = {str(path): lambda path=path: look(path) for path in paths}
         nets = sorted(gather(**looks).values(), key=lambda net: net["dim"])
     else:
         nets = packaged()
