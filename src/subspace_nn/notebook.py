@@ -104,6 +104,7 @@ def sweep(
     device: str = "auto",
     threads: int = 1,
     save: bool = False,
+    batched: bool = False,
 ) -> Records:
     """Make the runs of a task that are not done yet, with progress below the cell.
 
@@ -118,6 +119,7 @@ def sweep(
         device: of each run.
         threads: CPU threads of each run.
         save: keep each run's net in `folder/weights`.
+        batched: train all seeds of a configuration as one.
 
     Returns:
         The records of all runs, in order.
@@ -149,6 +151,7 @@ def sweep(
                 device=device,
                 threads=threads,
                 save=save,
+                batched=batched,
                 on_status=_both(show, on_status),
             )
         )

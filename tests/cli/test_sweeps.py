@@ -122,6 +122,9 @@ def test_a_failed_run_is_told_and_makes_exit_code_2(command, tmp_path):
     (["sweep", "dim=0", "model=cnov", "lr=-1"], ["got 0", "Did you mean 'conv'", "lr must be"]),
     (["sweep", "missing.toml"], ["The sweep file missing.toml cannot be read"]),
     (["sweep", "a.toml", "b.toml"], ["Expected one task or one sweep file, got a.toml, b.toml"]),
+    (["sweep", "dim=3", "stages=2", "--batched", "--save"], [
+        "stages must be 1 in a batched training, got 2", "leave out --save or --batched",
+    ]),
     (["sweep", "dim=3", "--engine", "lok"], ["Unknown engine 'lok'. Did you mean 'loky'"]),
     (["sweep", "dim=3", "--jobs", "0"], ["jobs must be a whole number", "got 0"]),
     (["sweep", "dim=0", "--engine-option", "gpu", "--engine", "ray"], [

@@ -68,6 +68,42 @@ def test_a_run_that_kills_its_worker_every_time_is_given_up(engine, tmp_path):
     assert store.claims() == {}
 
 
+def test_runs_of_a_batch_that_kills_its_worker_are_made_one_by_one(tmp_path):
+    runs = expand("tests.toy:together", [{"seed": [0, 1]}])
+    records = sweep(runs, Store(tmp_path), jobs=2, batched=True)
+    assert [record["result"] for record in records] == [{"test_accuracy": s} for s in (0.0, 1.0)]
+    assert not any("batched" in record["environment"] for record in records)
+
+
+def test_runs_of_one_configuration_are_one_training_and_keep_their_records(tmp_path):
+    own = {"model": "fc-16", "dim": [10, 20], "seed": [0, 1, 2], "epochs": 1, "images": 500}
+    runs = expand("subspace_nn.tasks.images:train", [own])
+    before = sweep(runs[1:2], Store(tmp_path), engine="serial")
+    records = sweep(runs, Store(tmp_path), engine="serial", batched=True)
+    assert [record["id"] for record in records] == [run.id for run in runs]
+    batched = [record["environment"].get("batched") for record in records]
+    assert batched == [2, None, 2, 3, 3, 3]
+    assert records[1] == before[0]
+    assert len({record["seconds"] for record in records}) == 3
+    alone = [run.execute()["result"] for run in runs]
+    for record, result in zip(records, alone, strict=True):
+        assert record["result"].keys() == result.keys()
+        assert record["result"]["train_loss"] == pytest.approx(result["train_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("task", "values", "message"), [
+    ("mnist", {"dropout": 0.5}, "dropout must be 0 in a batched training, got 0.5"),
+    ("mnist", {"levels": 5}, "levels must be 0"), ("mnist", {"stages": 2}, "stages must be 1"),
+    ("mnist-fc-labels", {"optimiser": "l-bfgs"}, "optimiser must be adam"),
+    ("toy", {}, "makes one run at a time"), ("tests.toy:quick", {}, "Leave out --batched"),
+])  # fmt: skip
+def test_what_cannot_be_batched_is_refused_before_any_run(task, values, message, tmp_path):
+    with pytest.raises(InputError, match=message) as caught:
+        sweep(expand(task, [{"seed": [0, 1], **values}]), Store(tmp_path), batched=True, save=True)
+    assert "keeps no weights" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_killed_job_of_slurm_is_submitted_again(tmp_path, monkeypatch):
     job = pytest.importorskip("submitit").core.core.Job
     monkeypatch.setattr(job, "_results_timeout_s", 0)  # a slow disk is waited for, 15 s
@@ -94,9 +130,10 @@ def test_records_come_home_from_another_disk(tmp_path, monkeypatch):
 
     def parallel(calls):
         for function, arguments, keywords in calls:
-            record = function(*arguments, **keywords)
-            (tmp_path / f"{record['id']}.json").unlink()
-            yield record
+            records = function(*arguments, **keywords)
+            for record in records:
+                (tmp_path / f"{record['id']}.json").unlink()
+            yield records
 
     elsewhere(monkeypatch, parallel)
     records = sweep(quick(), store, engine="dask")
@@ -110,7 +147,7 @@ def test_what_only_waited_for_a_killed_worker_is_not_blamed(tmp_path, monkeypatc
     def parallel(calls):
         calls = list(calls)
         runs = [arguments[0] for _, arguments, _ in calls]
-        if culprit in {run.id for run in runs}:
+        if culprit in {run.id for (run,) in runs}:
             (tmp_path / ".running").mkdir(exist_ok=True)
             (tmp_path / ".running" / culprit).write_text("elsewhere 1")
             raise engines.WorkerDiedError(engines.Death((run,), "out of memory") for run in runs)

@@ -55,6 +55,10 @@ def sweep(
     save: Annotated[
         bool, Parameter(help="Keep the weights of each run, in FOLDER/weights.")
     ] = False,
+    batched: Annotated[
+        bool,
+        Parameter(help="Train all seeds of a configuration as one: for small nets on a GPU."),
+    ] = False,
     workers: Workers = _LOCAL,
 ) -> None:
     """Make many runs; those that are finished are kept.
@@ -75,7 +79,9 @@ def sweep(
         console.print(comment, markup=False)
     with logging(workers.log, store.folder) as logger, display.sweep(console, runs, store) as show:
         watch = both(interruptible(show), logger)
-        records = run_all(runs, store, save=save, on_status=watch, **checked["workers"])
+        records = run_all(
+            runs, store, save=save, batched=batched, on_status=watch, **checked["workers"]
+        )
     if means := tables.means(records):
         display.rows(console, means, "configurations")
     display.failures(console, records)

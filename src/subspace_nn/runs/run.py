@@ -5,7 +5,7 @@ import inspect
 import reprlib
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from subspace_nn.common import environment, strict_json
-from subspace_nn.common.checks import plain
-from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.common.checks import plain, require
+from subspace_nn.common.errors import InputError, problems_of, unknown_name
 from subspace_nn.common.modules import import_named, share_current_folder
 from subspace_nn.runs import session
 from subspace_nn.runs.record import (
@@ -25,7 +25,7 @@ from subspace_nn.runs.record import (
     result_problems,
     run_id,
 )
-from subspace_nn.runs.task import CARRIED, NAMED, OWN, PLACES, VARIADIC, Task, importable
+from subspace_nn.runs.task import CARRIED, NAMED, OWN, PLACES, VARIADIC, Task, Together, importable
 
 #: The task that is being imported.
 _IMPORTED: ContextVar[str | None] = ContextVar("_IMPORTED", default=None)
@@ -178,6 +178,65 @@ class Run:
         if command:
             record["command"] = command
         return record
+
+
+def together_problems(run: Run) -> list[str]:
+    """Why a run cannot be made at once with others that differ in their seeds.
+
+    Args:
+        run: any.
+
+    Returns:
+        One sentence for each reason.
+    """
+    return problems_of(lambda: require(_together(run.task).check(run.arguments)))
+
+
+def execute_together(runs: Sequence[Run], command: str = "") -> list[Record]:
+    """Make runs that differ in their seeds as one training; one alone as `Run.execute` does.
+
+    Args:
+        runs: of a task that makes several at once.
+        command: as for `Run.execute`.
+
+    Returns:
+        Their records. Each says of how many runs it is one, `batched` in its environment, and has
+        an equal share of the seconds.
+
+    Raises:
+        KeyboardInterrupt: if the training is interrupted.
+    """
+    if len(runs) == 1:
+        return [runs[0].execute(command)]
+    started, clock = datetime.now(UTC), time.perf_counter()
+    try:
+        arguments = [run.arguments for run in runs]
+        outcomes = _together(runs[0].task).function(arguments)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # as in `execute`
+        outcomes = [error] * len(runs)
+    seconds = (time.perf_counter() - clock) / len(runs)
+    records = []
+    for run, outcome in zip(runs, outcomes, strict=True):
+        if isinstance(outcome, BaseException):
+            record = run.failed("".join(traceback.format_exception(outcome)), command)
+            record["seconds"] = round(seconds, 3)
+        else:
+            record = run.done(outcome, started, seconds, session.used(), command)
+        record["environment"]["batched"] = len(runs)
+        records.append(record)
+    return records
+
+
+def _together(task: str) -> Together[Mapping[str, Any]]:
+    together = find_task(task).together
+    if together is None:
+        raise InputError(
+            f"{task} makes one run at a time: only tasks on images, such as mnist-fc, make several "
+            "seeds at once. Leave out --batched."
+        )
+    return together
 
 
 def _source(run: Run) -> str | None:

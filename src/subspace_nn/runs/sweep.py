@@ -5,6 +5,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import joblib
@@ -16,8 +17,8 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.runs import cards, engines, session
 from subspace_nn.runs.functions import carried_by
 from subspace_nn.runs.grid import as_word, expand, parse, parse_assignments
-from subspace_nn.runs.record import DONE, FAILED, Record
-from subspace_nn.runs.run import Run, being_imported
+from subspace_nn.runs.record import DONE, FAILED, Record, run_id
+from subspace_nn.runs.run import Run, being_imported, execute_together, together_problems
 from subspace_nn.runs.session import Session
 from subspace_nn.runs.store import Store
 
@@ -66,6 +67,7 @@ def sweep(
     device: str = "auto",
     threads: int = 1,
     save: bool = False,
+    batched: bool = False,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[Record]:
     """Make the runs that are not done yet.
@@ -89,22 +91,24 @@ def sweep(
         threads: CPU threads of each run.
         save: keep each run's net as `weights/ID.safetensors` in the folder; a finished run without
             one is run again.
+        batched: train all seeds of a configuration as one: the same results up to rounding. If a
+            worker is killed, the runs that it was at are made one by one.
         on_status: called at the start and after each run.
 
     Returns:
         The records of all runs, in order.
 
     Raises:
-        InputError: if the engine is unknown, records cannot be written, or workers keep dying
-            before they begin a run.
+        InputError: if the engine is unknown, runs cannot be batched, records cannot be written, or
+            workers keep dying before they begin a run.
     """
     surroundings = Session(device, threads, save)
-    require(surroundings.problems())
+    require(surroundings.problems(), _batch_problems(runs, save=save) if batched else [])
     folder = store.folder.absolute() / f".{engine}"
     number = cards.workers(jobs, device, engine, address)
     setting = engines.Setting(number, address, options or {}, folder)
     with engines.start(engine, setting) as parallel:
-        return complete(runs, store, parallel, surroundings, on_status=on_status)
+        return complete(runs, store, parallel, surroundings, batched=batched, on_status=on_status)
 
 
 def complete(
@@ -113,6 +117,7 @@ def complete(
     parallel: engines.Parallel,
     surroundings: Session = Session(),  # noqa: B008  # frozen
     *,
+    batched: bool = False,
     on_status: Callable[[Status], None] = lambda _: None,
 ) -> list[Record]:
     """Do what `sweep` does, on an engine that is running already and stays so.
@@ -122,6 +127,7 @@ def complete(
         store: holds the records.
         parallel: the engine, from `engines.start`.
         surroundings: device and threads of each run, and whether to keep its weights.
+        batched: as for `sweep`.
         on_status: called at the start and after each run.
 
     Returns:
@@ -142,10 +148,12 @@ def complete(
     there = Store(store.folder.absolute())  # a worker may be in another folder
     while todo := driver.todo():
         try:
-            for record in parallel(
-                joblib.delayed(_work)(run, there, *driver.known(run)) for run in todo
+            groups = driver.together(todo) if batched else [[run] for run in todo]
+            for records in parallel(
+                joblib.delayed(_work)(group, there, *driver.known(group)) for group in groups
             ):
-                driver.ended(record)
+                for record in records:
+                    driver.ended(record)
         except engines.WorkerDiedError as error:
             driver.workers_died(error)
     return [driver.records[run.id] for run in runs]
@@ -193,15 +201,22 @@ class _Driver:
             time.sleep(_POLL if self.missing else 0)
         return []
 
-    def known(self, run: Run) -> tuple[Session, str, Record | None]:
-        """Arguments of `_work` beyond the run and the store."""
-        own = dataclasses.replace(self.surroundings, functions=carried_by([run]))
-        return own, self.command, self.failed_before.get(run.id)
+    def together(self, todo: Sequence[Run]) -> list[list[Run]]:
+        """Runs that differ in their seed alone; each alone after a death."""
+        groups: dict[str, list[Run]] = {}
+        for run in todo:
+            same = run_id(run.task, {**run.arguments, "seed": None})
+            groups.setdefault(run.id if self.deaths[run.id] else same, []).append(run)
+        return [*groups.values()]
 
-    def ended(self, record: Record | None) -> None:
-        """A worker has ended a run, or left it to another sweep."""
-        if record is None:
-            return
+    def known(self, runs: Sequence[Run]) -> tuple[Session, str, dict[str, Record]]:
+        """Arguments of `_work` beyond the runs and the store."""
+        own = dataclasses.replace(self.surroundings, functions=carried_by(runs))
+        names = self.failed_before.keys() & {run.id for run in runs}
+        return own, self.command, {name: self.failed_before[name] for name in names}
+
+    def ended(self, record: Record) -> None:
+        """A worker has ended a run."""
         self.lost = 0
         self.store.keep(record)  # its worker may have another disk
         self._count(record)
@@ -209,7 +224,7 @@ class _Driver:
 
     def workers_died(self, error: engines.WorkerDiedError) -> None:
         """Count the deaths of the runs in flight; give up on a run after three."""
-        why = {death.arguments[0].id: death.why for death in error.deaths}
+        why = {run.id: death.why for death in error.deaths for run in death.arguments[0]}
         claims = self.store.claims()
         dead = {run_id for run_id, alive in claims.items() if not alive}
         # A run that only waited for a killed worker has no claim, and is not to blame.
@@ -236,10 +251,10 @@ class _Driver:
 
     def _take_over(self) -> None:
         """Count what another sweep in the same folder has ended."""
-        for run_id in self.missing.keys() & self.store.written():
-            record = self.store.get(run_id)
-            is_news = record is not None and _is_news(record, self.failed_before.get(run_id))
-            if record is not None and is_news and _is_whole(run_id, self.store, self.surroundings):
+        for name in self.missing.keys() & self.store.written():
+            record = self.store.get(name)
+            is_news = record is not None and _is_news(record, self.failed_before.get(name))
+            if record is not None and is_news and _is_whole(name, self.store, self.surroundings):
                 self._count(record)
                 self._tell(record)
 
@@ -270,20 +285,29 @@ def _is_whole(run_id: str, store: Store, surroundings: Session) -> bool:
     return not surroundings.save or session.weights_of(store.folder, run_id).is_file()
 
 
+def _batch_problems(runs: Sequence[Run], *, save: bool) -> list[str]:
+    kept = ["A batched training keeps no weights: leave out --save or --batched."] if save else []
+    return [*kept, *dict.fromkeys(problem for run in runs for problem in together_problems(run))]
+
+
 def _work(
-    run: Run,
+    runs: Sequence[Run],
     store: Store,
     surroundings: Session,
     command: str,
-    failed_before: Record | None,
-) -> Record | None:
-    """Execute one run and write its record; None if another process is at it."""
-    with store.claim(run.id) as mine, session.running(surroundings, store.folder, run.id):
-        if not mine:
-            return None
-        record = store.get(run.id)
-        done = record is not None and _is_whole(run.id, store, surroundings)
-        if record is None or not done or not _is_news(record, failed_before):
-            record = run.execute(command)
-            store.write(record)
-        return record
+    failed_before: Mapping[str, Record],
+) -> list[Record]:
+    """Execute one run, or several as one, and write their records; not those of others at work."""
+    with ExitStack() as stack:
+        mine = [run for run in runs if stack.enter_context(store.claim(run.id))]
+        stack.enter_context(session.running(surroundings, store.folder, runs[0].id))
+        made: dict[str, Record] = {}
+        for run in mine:
+            record = store.get(run.id)
+            if record is not None and _is_news(record, failed_before.get(run.id)):
+                made |= {run.id: record} if _is_whole(run.id, store, surroundings) else {}
+        if todo := [run for run in mine if run.id not in made]:
+            for record in execute_together(todo, command):
+                store.write(record)
+                made[record["id"]] = record
+        return [*made.values()]

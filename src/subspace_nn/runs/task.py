@@ -3,14 +3,15 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from subspace_nn.common.checks import require
 from subspace_nn.common.errors import InputError, unknown_name
 
+A = TypeVar("A")
 Result = Mapping[str, Any]
 Check = Callable[[Mapping[str, Any]], list[str]]
 
@@ -35,6 +36,19 @@ class Config(Protocol):
 C = TypeVar("C", bound=Config)
 
 
+@dataclass(frozen=True)
+class Together(Generic[A]):
+    """How a task makes several runs at once that differ in their seeds.
+
+    Attributes:
+        function: takes the arguments of each run; returns the result of each, or its error.
+        check: takes the arguments of a run, returns one sentence for each that forbids it.
+    """
+
+    function: Callable[[Sequence[A]], Sequence[Result | Exception]]
+    check: Callable[[A], list[str]]
+
+
 class Task:
     """A function of keyword arguments that returns its results by name, and a check of them.
 
@@ -46,6 +60,7 @@ class Task:
         signature: the arguments; by default those of the function.
         later: names of arguments that are absent from a run at their default, so that the ids of
             runs that are older than the argument stay.
+        together: how it makes several runs at once, if it does.
 
     Example:
         >>> double = Task(lambda *, x=1: {"y": 2 * x}, check=lambda a: ["x?"] if a["x"] < 0 else [])
@@ -59,11 +74,13 @@ class Task:
         check: Check | None = None,
         signature: inspect.Signature | None = None,
         later: Collection[str] = (),
+        together: Together[Mapping[str, Any]] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.check = check or _accept
         self.later = later
+        self.together = together
         self.__signature__ = signature or inspect.signature(function)
 
     def __call__(self, **arguments: Any) -> Result:
@@ -126,11 +143,14 @@ def checked(check: Check, later: Collection[str] = ()) -> Callable[[Callable[...
     return lambda function: Task(function, check, later=later)
 
 
-def configured(config: type[C]) -> Callable[[Callable[[C], Result]], Task]:
+def configured(
+    config: type[C], together: Together[C] | None = None
+) -> Callable[[Callable[[C], Result]], Task]:
     """Make a task of the function below, whose arguments are the fields of a dataclass.
 
     Args:
         config: the dataclass; its `problems` is the check, its `later` as for `Task`.
+        together: as for `Task`.
 
     Returns:
         A decorator of a function that takes the dataclass.
@@ -144,7 +164,13 @@ def configured(config: type[C]) -> Callable[[Callable[[C], Result]], Task]:
         def check(arguments: Mapping[str, Any]) -> list[str]:
             return config(**arguments).problems()
 
-        return Task(call, check, inspect.signature(config), config.later)
+        several: Together[Mapping[str, Any]] | None = None
+        if together is not None:
+            several = Together(
+                lambda runs: together.function([config(**arguments) for arguments in runs]),
+                lambda arguments: together.check(config(**arguments)),
+            )
+        return Task(call, check, inspect.signature(config), config.later, several)
 
     return make
 

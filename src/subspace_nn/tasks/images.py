@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 
@@ -13,14 +14,16 @@ from subspace_nn.common.errors import problems_of
 from subspace_nn.format import container
 from subspace_nn.runs.packed import averages
 from subspace_nn.runs.session import keep
-from subspace_nn.runs.task import configured
+from subspace_nn.runs.task import Together, configured
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.classifier import History, fit
 from subspace_nn.tasks.config import FULL, RunConfig
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, find_fashion_mnist, mnist
 from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, Zeroth
 from subspace_nn.tasks.recipe import Method
+from subspace_nn.tasks.together import fit_together, problems
 
+C = TypeVar("C", bound=RunConfig)
 Source = Literal["mnist", "fashion-mnist"]
 Shuffled = Literal["nothing", "pixels", "labels"]
 Optimiser = Literal["adam", "l-bfgs", "cma-es", "spsa"]
@@ -88,7 +91,23 @@ class ImagesConfig(RunConfig):
         return self
 
 
-@configured(RunConfig)
+def _together(
+    data: Callable[[C], Dataset], result: Callable[[C, Subspace, History], dict[str, Any]]
+) -> Together[C]:
+    """Train runs of one configuration at once, on the same images."""
+
+    def train(configs: Sequence[C]) -> list[dict[str, Any] | Exception]:
+        nets, first = [config.build() for config in configs], configs[0]
+        outcomes = fit_together(nets, data(first), first, [config.seed for config in configs])
+        return [
+            one if isinstance(one, Exception) else result(config, net, one)
+            for config, net, one in zip(configs, nets, outcomes, strict=True)
+        ]
+
+    return Together(train, problems)
+
+
+@configured(RunConfig, _together(lambda _: _mnist(), lambda _, net, history: result(net, history)))
 def train_mnist(config: RunConfig) -> dict[str, Any]:
     """Train on MNIST, the task "mnist": its arguments are the fields of `RunConfig`.
 
@@ -100,7 +119,7 @@ def train_mnist(config: RunConfig) -> dict[str, Any]:
         checkpoint, and `loss_curve`: the training loss, averaged over each hundredth of the steps.
     """
     net = config.build()
-    history = fit(net, prepared("mnist", "nothing", 60_000), config, seed=config.seed)
+    history = fit(net, _mnist(), config, seed=config.seed)
     keep(net)
     return result(net, history)
 
@@ -129,7 +148,24 @@ def result(net: Subspace, history: History) -> dict[str, Any]:
     }
 
 
-@configured(ImagesConfig)
+def _images(config: ImagesConfig) -> Dataset:
+    return prepared(config.data, config.shuffled, config.images)
+
+
+def _result(config: ImagesConfig, net: Subspace, history: History) -> dict[str, Any]:
+    last = history.evaluations[-1]
+    measured = "train_accuracy" if config.shuffled == "labels" else "test_accuracy"
+    return {
+        "D": net.D,
+        "dim": net.dim,
+        "steps": history.steps,
+        "train_loss": last.train_loss,
+        measured: last.test_accuracy,
+        "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
+    }
+
+
+@configured(ImagesConfig, _together(_images, _result))
 def train(config: ImagesConfig) -> dict[str, Any]:
     """Train on images, whole or shuffled: the arguments are the fields of `ImagesConfig`.
 
@@ -141,19 +177,9 @@ def train(config: ImagesConfig) -> dict[str, Any]:
         `train_accuracy` if the labels are shuffled, both in percent.
     """
     net = config.build()
-    data = prepared(config.data, config.shuffled, config.images)
-    history = fit(net, data, config.method(), seed=config.seed)
+    history = fit(net, _images(config), config.method(), seed=config.seed)
     keep(net)
-    last = history.evaluations[-1]
-    measured = "train_accuracy" if config.shuffled == "labels" else "test_accuracy"
-    return {
-        "D": net.D,
-        "dim": net.dim,
-        "steps": history.steps,
-        "train_loss": last.train_loss,
-        measured: last.test_accuracy,
-        "evaluations": [dataclasses.asdict(e) for e in history.evaluations],
-    }
+    return _result(config, net, history)
 
 
 @functools.lru_cache(maxsize=1)  # a process trains many times on the same images
@@ -179,6 +205,10 @@ def prepared(data: Source, shuffled: Shuffled, images: int) -> Dataset:
         learned = Split(whole.train.images, labels)
         return dataclasses.replace(whole, train=learned, test=learned)
     return whole
+
+
+def _mnist() -> Dataset:
+    return prepared("mnist", "nothing", 60_000)
 
 
 def _first(split: Split, count: int) -> Split:
