@@ -136,3 +136,24 @@ def bound_lr():
 def no_optimizer():
     """An optimiser that is none."""
     return Problem(*digits(), optimizer=lambda parameters, lr: (list(parameters), lr))
+
+
+def transformed(cut: bool = False):
+    """Training batches that name the next class; or lose their targets."""
+    change = (lambda x, _: x) if cut else (lambda x, y: (x, (y + 1) % 3))
+    return Problem(*digits(), transform=change)
+
+
+def mixed(dtype: str = "bfloat16"):
+    """Training steps in bfloat16."""
+
+    def loss(outputs, targets):
+        expected = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+        assert outputs.dtype == expected
+        return nn.functional.cross_entropy(outputs, targets)
+
+    def score(outputs, targets):
+        assert outputs.dtype == torch.float32
+        return float((outputs.argmax(1) == targets).float().mean())
+
+    return Problem(*digits(), loss=loss, score=score, autocast=getattr(torch, dtype))

@@ -81,6 +81,17 @@ def test_weight_decay_and_schedule_count():
     assert len(losses) == 3
 
 
+def test_a_transform_is_for_training_batches_alone():
+    assert run("transformed")["test_accuracy"] < 25
+
+
+def test_mixed_precision_is_for_training_steps_alone():
+    result = run("mixed")
+    assert result["test_score"] > 0.6
+    assert result["train_loss"] != run("digits")["train_loss"]
+    assert result["train_loss"] == pytest.approx(run("digits")["train_loss"], rel=0.05)
+
+
 def test_other_initial_weights_depend_on_the_seed():
     losses = {run("seeded", dim=5, lr=1e-9, seed=seed)["test_loss"] for seed in (0, 1)}
     assert len(losses) == 2
@@ -106,6 +117,8 @@ def test_the_generator_is_put_back():
     ("floats", {"dim": 9}, "default loss is cross-entropy.* loss=torch.nn.functional.mse_loss"),
     ("bound_lr", {}, "called with the parameters and the run's lr"),
     ("no_optimizer", {}, "must be a class such as torch.optim.SGD, .* got .*tuple"),
+    ("transformed", {"cut": True}, "transform must give .inputs, targets., .* got Tensor"),
+    ("mixed", {"dtype": "float16"}, "autocast must be torch.bfloat16 or None, got torch.float16"),
     ("optimised", {"schedule": "cosine"}, "Unknown schedule 'cosine'"),
     ("digits", {"width": 3}, "Unknown argument of tests.dimension.problems:digits 'width'"),
     ("digits", {"dim": 0}, "dim must be a whole number"),

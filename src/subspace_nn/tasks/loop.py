@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.runs import session
@@ -21,7 +21,7 @@ _OTHER_NAMES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps"}
 
 
 def steps(
-    net: nn.Module,
+    net: Callable[[Any], Any],
     batches: Iterable[tuple[Any, Any]],
     loss: Callable[[Any, Any], Tensor],
     optimizer: torch.optim.Optimizer,
@@ -33,7 +33,7 @@ def steps(
     computes the loss at the present parameters, and its gradient if gradients are enabled.
 
     Args:
-        net: trained in place, in the mode it is in.
+        net: a module, trained in place, in the mode it is in; or a function that calls it.
         batches: inputs and targets.
         loss: of outputs and targets.
         optimizer: of the net's parameters.
@@ -43,10 +43,10 @@ def steps(
         The loss of each step, on the net's device and without a graph.
 
     Example:
-        >>> net = nn.Linear(3, 1)
+        >>> net = torch.nn.Linear(3, 1)
         >>> batches = [(torch.ones(5, 3), torch.zeros(5, 1))] * 10
         >>> optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-        >>> losses = list(steps(net, batches, nn.functional.mse_loss, optimizer))
+        >>> losses = list(steps(net, batches, torch.nn.functional.mse_loss, optimizer))
         >>> len(losses), bool(losses[-1] < losses[0])
         (10, True)
     """

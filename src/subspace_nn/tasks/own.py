@@ -45,6 +45,17 @@ class Problem:
             `functools.partial(torch.optim.AdamW, weight_decay=0.01)`, and
             `subspace_nn.tasks.optimise.CMA`.
         schedule: schedule of the learning rate, "one-cycle" or "constant".
+        transform: called with the inputs and targets of each training batch, on the device, and
+            gives others, as crops, flips and mixup do. PyTorch's generator is seeded.
+        autocast: `torch.bfloat16` for training steps in mixed precision; ω stays in float32, and
+            the test is in full precision.
+
+    Example:
+        >>> x = torch.linspace(-1, 1, 64).view(8, 8)
+        >>> def mirror(inputs, targets):
+        ...     return inputs.flip(1), targets
+        >>> problem = Problem(nn.Linear(8, 2), [(x, x.sum(1) > 0)], [(x, x.sum(1) > 0)],
+        ...                   transform=mirror, autocast=torch.bfloat16)
     """
 
     module: nn.Module
@@ -54,6 +65,8 @@ class Problem:
     score: Callable[[Tensor, Tensor], float] | None = None
     optimizer: Callable[[Iterable[Tensor], float], torch.optim.Optimizer] | None = None
     schedule: Schedule = Recipe.schedule
+    transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    autocast: torch.dtype | None = None
 
 
 def _check(arguments: Mapping[str, Any]) -> list[str]:
@@ -204,8 +217,17 @@ def make(problem: str, seed: int = 0, options: Mapping[str, Any] = MappingProxyT
         _data_problems("training", made.train),
         _data_problems("test", made.test),
         one_of("schedule", made.schedule, ("one-cycle", "constant")),
+        _autocast_problems(made.autocast),
     )
     return made
+
+
+def _autocast_problems(dtype: object) -> list[str]:
+    wrong = (
+        f"autocast must be torch.bfloat16 or None, got {dtype}. For float16, whose gradients need "
+        "a scaler, write the whole training as a task."
+    )
+    return [] if dtype in {None, torch.bfloat16} else [wrong]
 
 
 def _data_problems(role: str, data: object) -> list[str]:
@@ -226,14 +248,19 @@ def _kind(value: object) -> str:
 def _pairs(batches: Batches, where: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Inputs and targets on a device."""
     for batch in batches:
-        match batch:
-            case (Tensor() as x, Tensor() as y):
-                yield x.to(where), y.to(where)
-            case _:
-                raise InputError(
-                    f"A batch must be (inputs, targets), two tensors, got {_kind(batch)}. For "
-                    "other batches write the whole training as a task."
-                )
+        x, y = _pair(batch, "A batch must be")
+        yield x.to(where), y.to(where)
+
+
+def _pair(batch: object, must: str) -> tuple[Tensor, Tensor]:
+    match batch:
+        case (Tensor() as x, Tensor() as y):
+            return x, y
+        case _:
+            raise InputError(
+                f"{must} (inputs, targets), two tensors, got {_kind(batch)}. For other batches "
+                "write the whole training as a task."
+            )
 
 
 def _subspace(
@@ -268,14 +295,35 @@ def _fit(
     optimizer = _optimizer(net, made, recipe, seed, count)
     scheduler = recipe.scheduler(optimizer, count)
     losses: list[float] = []
+    forward, loss = _in_precision(made.autocast, where, net, _loss(made))
     net.train()
     for _ in range(recipe.epochs):
-        batches = _pairs(made.train, where)
-        found = torch.stack(list(steps(net, batches, _loss(made), optimizer, scheduler)))
+        batches = _transformed(made, where)
+        found = torch.stack(list(steps(forward, batches, loss, optimizer, scheduler)))
         if not bool(found.isfinite().all()):
             raise InputError("The loss stopped being a finite number. Try a smaller lr.")
         losses += found.tolist()
     return losses
+
+
+def _transformed(made: Problem, where: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    for x, y in _pairs(made.train, where):
+        yield _pair(made.transform(x, y), "transform must give") if made.transform else (x, y)
+
+
+def _in_precision(
+    dtype: torch.dtype | None, where: torch.device, *functions: Callable[..., Tensor]
+) -> list[Callable[..., Tensor]]:
+    """Functions that compute in mixed precision, if there is a dtype."""
+
+    def mixed(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(*args: Tensor) -> Tensor:
+            with torch.autocast(where.type, dtype):
+                return function(*args)
+
+        return call
+
+    return [mixed(function) if dtype else function for function in functions]
 
 
 def _optimizer(
