@@ -1,7 +1,9 @@
 """Memory of weights: never shared by two that live, and used again."""
 
+import os
 import threading
 
+import pytest
 import torch
 
 from subspace_nn.projections.pages import SPARE, Pages
@@ -17,6 +19,20 @@ def test_weights_that_live_share_no_memory_and_dead_ones_leave_theirs():
     assert pages.empty(100, torch.float32).data_ptr() != where  # the view lives
     del view
     assert pages.empty(50, torch.float32).data_ptr() == where
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child touches no lock
+def test_a_fork_shares_no_pages():
+    # Both processes find the same pages unused.
+    pages = Pages()
+    pages.empty(1000, torch.float32).fill_(1)
+    child = os.fork()
+    if child == 0:
+        pages.empty(1000, torch.float32).fill_(2)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert pages.empty(1000, torch.float32).eq(1).all()
 
 
 def test_a_few_pages_wait_at_most():

@@ -45,10 +45,17 @@ class Pages:
             free = [pages for pages, count in zip(held, counts, strict=True) if count == _UNUSED]
             used = [pages for pages, count in zip(held, counts, strict=True) if count != _UNUSED]
             fitting = [pages for pages in free if len(pages) >= size]
-            pages = min(fitting, key=len, default=None) or mmap.mmap(-1, size)
+            pages = min(fitting, key=len, default=None) or _mapped(size)
             spare = [other for other in free if other is not pages]
             self._held = [*used, *spare[-SPARE:], pages]
             return torch.frombuffer(pages, dtype=dtype, count=count)
+
+
+def _mapped(size: int) -> mmap.mmap:
+    """New memory of this process: by default a fork would share it."""
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _references(held: Sequence[Any]) -> list[int]:
