@@ -48,7 +48,7 @@ notebook: $(INSTALLED) ## open the notebooks of 2017 in Jupyter
 check: lint types docs test ## what CI runs
 
 bench: $(INSTALLED) ## every benchmark, into results/ and docs/benchmarks.md
-	for name in step_time roofline one_pass fwht peers setup sweep_overhead time_to_accuracy; do \
+	for name in step_time inference roofline one_pass fwht peers setup sweep_overhead time_to_accuracy; do \
 		$(BIN)/python -m benchmarks.$$name results/$$name.json || exit; done
 	$(MAKE) report
 

@@ -50,6 +50,26 @@ def steps(content: Mapping[str, Any]) -> list[Table]:
     return [Table(columns, rows, words=2)]
 
 
+def calls(content: Mapping[str, Any]) -> list[Table]:
+    """Calls for inference.
+
+    Args:
+        content: of inference.json.
+
+    Returns:
+        One table.
+    """
+    rows = [
+        [
+            row["model"], row["called"], f"{row['images']:,}", f"{row['plain_us']:,.0f}",
+            f"{row['us']:,.0f}", f"{row['ratio']:.3f}", _range(row),
+        ]
+        for row in content["results"]
+    ]  # fmt: skip
+    columns = ["net", "called", "images", "plain, µs", "in the subspace, µs", "ratio", "quartiles"]
+    return [Table(columns, rows, words=2)]
+
+
 def products(content: Mapping[str, Any]) -> list[Table]:
     """Both products of `hashed`, and the parts of their time.
 
@@ -223,6 +243,7 @@ def served(content: Mapping[str, Any]) -> list[Table]:
 #: From the content of a benchmark's file to its tables.
 TABLES: dict[str, Callable[[Mapping[str, Any]], Sequence[Table]]] = {
     "step_time": steps,
+    "inference": calls,
     "roofline": products,
     "one_pass": one_pass,
     "fwht": transforms,

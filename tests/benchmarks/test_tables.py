@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import fwht, one_pass, output, peers, roofline, step_time, tables
+from benchmarks import fwht, inference, one_pass, output, peers, roofline, step_time, tables
 from benchmarks.timing import Times
 
 CPU = torch.device("cpu")
@@ -18,6 +18,7 @@ def measured(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(roofline, "ROUNDS", {1000: 2})
     patch.setattr(one_pass, "ROUNDS", 2)
+    patch.setattr(inference, "ROUNDS", 2)
     patch.setattr(step_time, "CASES", {"fc": ([("hashed", 10), ("dense", 10)], 2)})
     rows = {
         "fwht": {"results": [row for n in (12, 14) for row in fwht.measure(n, CPU)]},
@@ -33,6 +34,7 @@ def measured(tmp_path_factory):
         },
         "one_pass": {"results": one_pass.measure("hashed", 20_000)},
         "step_time": {"results": step_time.measure("fc", CPU)},
+        "inference": {"results": inference.measure("conv", 100, CPU)},
         "setup": {
             "model": "fc", "dim": 10_000,
             "results": [{"kind": "hashed", "seconds": 0.1, "peak_bytes": 5e6, "kept_bytes": 1e6}],
@@ -63,8 +65,8 @@ def rows(folder, name):
 
 def test_every_row_of_the_results_is_there(measured):
     assert {name: len(rows(measured, name)) for name in tables.TABLES} == {
-        "step_time": 2, "roofline": 5, "one_pass": 3, "fwht": 2, "peers": 2, "setup": 1,
-        "layer_memory": 1, "serving": 1,
+        "step_time": 2, "inference": 2, "roofline": 5, "one_pass": 3, "fwht": 2, "peers": 2,
+        "setup": 1, "layer_memory": 1, "serving": 1,
     }  # fmt: skip
     assert len([row for row in rows(measured, "roofline") if "4 kB" in row]) == 4
 

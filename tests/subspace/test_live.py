@@ -5,7 +5,9 @@ import copy
 import gc
 import multiprocessing
 import pickle
+import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -297,6 +299,51 @@ def test_inference_computes_weights_once_for_each_omega():
     with torch.no_grad():
         net(x.double()), net(x.double())
     assert met[-1] is not met[-2]
+
+
+@pytest.mark.parametrize("change", [torch.nn.Module.bfloat16, torch.nn.Module.half])
+def test_inference_keeps_the_weights_of_an_omega_of_any_dtype(change):
+    net = change(moved(Counting(4, 300), 1000)).eval()
+    x = torch.ones(1, 4, dtype=net.omega.dtype)
+    with torch.no_grad():
+        net(x)
+        assert torch.equal(net(x), net.merge()(x))
+        assert net.module.met[0] is net.module.met[1]
+        for omega in (net.omega.detach().clone(), torch.zeros_like(net.omega)):
+            got = torch.func.functional_call(net.module, {"subspace_omega": omega}, x)
+            assert torch.equal(got, net(x)) == bool(omega.any())
+
+
+def test_inference_beside_a_thread_that_changes_omega_ends_with_the_last_omega():
+    net, x = moved(nn.Linear(40, 400), 50).eval(), torch.ones(1, 40)
+    omegas = torch.randn(80, 50)
+    with torch.no_grad():
+        expected = [torch.func.functional_call(net.module, {"subspace_omega": omega}, x)
+                    for omega in omegas]  # fmt: skip
+    done, before = threading.Event(), sys.getswitchinterval()
+
+    def read():
+        with torch.no_grad():
+            while not done.is_set():
+                net(x)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        with torch.no_grad():
+            wrong = 0
+            for omega, right in zip(omegas, expected, strict=True):
+                net.omega.copy_(omega)
+                time.sleep(0.002)  # another thread may be the first to notice
+                wrong += not torch.equal(net(x), right)
+    finally:
+        done.set()
+        sys.setswitchinterval(before)
+        for thread in threads:
+            thread.join()
+    assert wrong == 0
 
 
 # Writing to what is computed

@@ -67,8 +67,7 @@ class Live(nn.Module):
         cores = self.__dict__[_LINK].cores
         if torch.compiler.is_compiling() or not memory.opens(cores) or _is_under_compiler():
             return super().__call__(*args, **kwargs)
-        with memory.calling(self, cores):
-            return super().__call__(*args, **kwargs)
+        return memory.call(self, cores, super().__call__, args, kwargs)
 
     def train(self, mode: bool = True) -> Any:  # noqa: FBT001, FBT002  # nn.Module's
         """As the module's own, if it does not write to weights that are computed."""

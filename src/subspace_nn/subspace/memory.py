@@ -1,12 +1,12 @@
 """How long computed weights live: a call, a layer's run, or until ω changes."""
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._C import _autograd
@@ -25,6 +25,8 @@ WHOLE = 2**26
 #: Steps of autograd between a weight and what a layer keeps of it: views, and autocast's copies.
 _VIEWS = ("T", "Transpose", "Permute", "View", "Unsqueeze", "Squeeze", "Alias", "Expand")
 _CAST = "ToCopyBackward0"
+
+_VERSION = attrgetter("_version")
 
 
 class _Thread(threading.local):
@@ -136,17 +138,21 @@ class Weights:
         Returns:
             One tensor for each entry.
         """
-        omega = self.omega
-        kept = next((kept for kept in self._kept if kept.holds(omega, self.theta)), None)
-        if kept is None:
-            self._kept = self._kept[: self.keep - 1]  # before there is another
-            kept = _Kept.of(omega, self.theta)
-        if [tensor._version for tensor in kept.tensors] != kept.made:
+        omega, known = self.omega, self._kept
+        for kept in known:
+            if kept.holds(omega):
+                break
+        else:
+            self._kept = known[: self.keep - 1]  # before there is another
+            kept = _Kept(omega, self.theta)
+        if kept.is_changed():
             self.forget()
-            pairs = enumerate(zip(kept.tensors, kept.made, strict=True))
-            raise self.written(next(i for i, (t, version) in pairs if t._version != version))
-        others = tuple(other for other in self._kept if other is not kept)
-        self._kept = (kept, *others)[: self.keep]
+            if (index := kept.written()) is not None:
+                raise self.written(index)
+            return self.constant()
+        if self._kept[:1] != (kept,):
+            others = tuple(other for other in self._kept if other is not kept)
+            self._kept = (kept, *others)[: self.keep]
         if self._written:
             kept_or_own = enumerate(kept.tensors)
             return [t.detach().clone() if i in self._written else t for i, t in kept_or_own]
@@ -178,37 +184,56 @@ class Weights:
         )
 
 
-@dataclass(frozen=True)
 class _Kept:
-    """The weights of one ω, for inference."""
+    """The weights of one ω, for inference, and how often all that they depend on was written to."""
 
-    omega: Tensor
-    origins: list[int]
-    tensors: list[Tensor]
-    made: list[int]
+    def __init__(self, omega: Tensor, theta: Theta) -> None:
+        origins = [tensor for tensor in theta.origin.values() if not tensor.is_inference()]
+        self._writes = sum(map(_VERSION, origins))
+        with torch.inference_mode(mode=False):  # of a copy: another thread may change ω meanwhile
+            self._omega = omega.detach().clone().requires_grad_(omega.requires_grad)
+        self.tensors = _leaves(theta, self._omega)
+        self._made = [tensor._version for tensor in self.tensors]
+        self._writes += sum(self._made)
+        self._watched = [*self.tensors, *origins]
+        self._source, self._kind = omega, _kind(omega)
+        self._memory, self._address = None, 0
+        if type(omega) in {Tensor, nn.Parameter} and omega.is_cpu and omega.is_contiguous():
+            self._memory, self._address = _bytes(omega), omega.data_ptr()
+            self._bytes = _bytes(self._omega).tobytes()
 
-    @classmethod
-    def of(cls, omega: Tensor, theta: Theta) -> "_Kept":
-        tensors = _leaves(theta, omega)
-        versions = [tensor._version for tensor in tensors]
-        return cls(omega.detach().clone(), _versions(theta), tensors, versions)
-
-    def holds(self, omega: Tensor, theta: Theta) -> bool:
+    def holds(self, omega: Tensor) -> bool:
         # By value: `omega.data` changes without a change of its version.
-        same = self.omega.device == omega.device and self.omega.dtype == omega.dtype
-        same = same and self.tensors[0].requires_grad == omega.requires_grad
-        return same and _equal(self.omega, omega) and self.origins == _versions(theta)
+        if self._kind != _kind(omega):
+            return False
+        if self._memory is not None and omega is self._source and omega.data_ptr() == self._address:
+            return self._memory.tobytes() == self._bytes  # a fifth of the time
+        return torch.equal(self._omega, omega)
+
+    def is_changed(self) -> bool:
+        return sum(map(_VERSION, self._watched)) != self._writes
+
+    def written(self) -> int | None:
+        """Which of the weights was written to, if one was."""
+        pairs = enumerate(zip(self.tensors, self._made, strict=True))
+        return next((i for i, (tensor, version) in pairs if tensor._version != version), None)
 
 
 class _Scope:
     """The weights of one call of a module: made when they are first read."""
 
-    def __init__(self, weights: Weights, *, whole: bool) -> None:
-        self.weights, self.whole = weights, whole
-        self.omega: Tensor | None = None
-        self.state: tuple[Any, ...] = ()
+    omega: Tensor | None = None
+    state: tuple[Any, ...] = ()
+    constant: list[Tensor] | None = None
+
+    def __init__(self, weights: Weights, module: nn.Module) -> None:
+        self.weights = weights
         self.made: dict[int, Tensor] = {}
-        self.constant = weights.constant() if whole and weights.is_constant() else None
+        self.whole = weights.owner is module and not weights.layered
+        if self.whole and weights.is_constant():
+            self.constant = weights.constant()
+        if weights._loose is not None:
+            weights.check_unwritten()
 
     def read(self, index: int) -> Tensor:
         if self.constant is not None and not torch.is_grad_enabled():
@@ -254,40 +279,43 @@ def opens(cores: tuple[Weights, ...]) -> bool:
     return False
 
 
-@contextmanager
-def calling(module: nn.Module, cores: tuple[Weights, ...]) -> Generator[None]:
-    """Hold the weights that are read while a module runs until it has run.
+def call(
+    module: nn.Module,
+    cores: tuple[Weights, ...],
+    own: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Call a module, and hold the weights that it reads until it has run.
 
     Args:
         module: the module.
         cores: the subspaces that it has weights of.
+        own: its call.
+        args: of the call.
+        kwargs: of the call.
 
-    Yields:
-        Nothing.
+    Returns:
+        What it returns.
     """
-    scopes = _THREAD.scopes
-    new = {
-        core: _Scope(core, whole=core.owner is module and not core.layered)
-        for core in cores
-        if core.layered or core not in scopes
-    }
-    for core in new:
-        if not core.layered:
-            core.check_unwritten()
-    around = {core: scopes[core] for core in new if core in scopes}
-    scopes.update(new)
-    streamed = [s for core, s in new.items() if core.layered and not _transforming()]
+    around = _THREAD.scopes
+    scopes = around.copy()
+    streamed: list[_Scope] = []
+    for core in cores:
+        if core.layered or core not in around:
+            scopes[core] = scope = _Scope(core, module)
+            if core.layered and torch.is_grad_enabled() and not _transforming():
+                streamed.append(scope)
+    _THREAD.scopes = scopes
     try:
-        if streamed and torch.is_grad_enabled():
-            with saved_tensors_hooks(*_stream(streamed)):
-                yield
-        else:
-            yield
+        if not streamed:
+            return own(*args, **kwargs)
+        with saved_tensors_hooks(*_stream(streamed)):
+            return own(*args, **kwargs)
     finally:
-        for core, scope in new.items():
-            del scopes[core]
+        _THREAD.scopes = around
+        for scope in streamed:
             scope.made = {}  # autograd keeps the hooks, which know the scope
-        scopes.update(around)
 
 
 @contextmanager
@@ -402,20 +430,17 @@ def _leaves(theta: Theta, omega: Tensor, index: int | None = None) -> list[Tenso
     return [tensor.data.requires_grad_(omega.requires_grad) for tensor in tensors]
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
-    """As `torch.equal`, which compares the numbers one by one on a CPU."""
-    if one.is_cpu:
-        return np.array_equal(one.detach().numpy(), other.detach().numpy())
-    return torch.equal(one, other)
+def _bytes(tensor: Tensor) -> Any:
+    return tensor.detach().view(torch.uint8).numpy()
+
+
+def _kind(omega: Tensor) -> tuple[Any, ...]:
+    return omega.dtype, omega.device, omega.requires_grad
 
 
 def _top_hooks() -> tuple[Any, Any] | None:
     """The hooks on saved tensors that are in force."""
     return _autograd._top_saved_tensors_default_hooks(False)  # noqa: FBT003
-
-
-def _versions(theta: Theta) -> list[int]:
-    return [_version(tensor) for tensor in theta.origin.values()]
 
 
 def _version(tensor: Tensor) -> int:
@@ -426,4 +451,4 @@ def _transforming() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-__all__ = ["WHOLE", "Memory", "Weights", "calling", "opens", "watching"]
+__all__ = ["WHOLE", "Memory", "Weights", "call", "opens", "watching"]
