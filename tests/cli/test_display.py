@@ -139,6 +139,12 @@ def test_facts_show_every_text_as_it_is(text):
     assert text in facts({"a": "1"}, title=text)
 
 
+def test_no_rows_are_one_line():
+    console = Terminal(file=io.StringIO(), width=60, _environ={})
+    display.rows(console, [])
+    assert console.file.getvalue() == "0 runs\n"
+
+
 def test_a_narrow_table_keeps_what_judges_a_run():
     late = [f"argument{n}" for n in range(9)]  # that other tasks in the folder have
     table = [

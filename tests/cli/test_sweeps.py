@@ -135,6 +135,7 @@ def test_a_failed_run_is_told_and_makes_exit_code_2(command, tmp_path):
         "Unknown option of sbatch 'tim'. Did you mean 'time'",
     ]),
     (["sweep", "--task", "mnis", "dim=3"], ["Unknown task 'mnis'"]),
+    (["sweep", "toy", "dim=range(3,3)"], ["dim has no values"]),
     (["runs", "missing"], ["The folder missing does not exist"]),
     (["report"], ["Name at least one folder"]),
     (["report", "missing", "lost"], ["missing does not", "lost does not exist"]),

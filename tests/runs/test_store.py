@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -147,10 +148,11 @@ def test_a_folder_that_links_to_itself_is_read_once(tmp_path):
 def test_folders_without_records_are_named_together(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError) as caught:
-        stores([tmp_path / "missing", tmp_path / "empty"])
-    first, second = caught.value.problems
+        stores([tmp_path / "missing", tmp_path / "empty", Path(__file__)])
+    first, second, third = caught.value.problems
     assert "missing does not exist" in first
     assert "No records in" in second
+    assert third.endswith("is a file: expected a folder of records.")
 
 
 def test_packed_records_are_read_as_if_they_were_files(store):

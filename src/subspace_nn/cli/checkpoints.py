@@ -275,7 +275,7 @@ def _facts(saved: Checkpoint) -> dict[str, str]:
         "model": spec.get("model", "a module of the user's own"),
         "D (weights)": f"{spec['D']:,}",
         "d (free parameters)": f"{spec['dim']:,}",
-        "D/d": f"{spec['D'] / spec['dim']:.1f}",
+        "D/d": f"{spec['D'] / spec['dim']:,.1f}",
         "projection": f"{spec['projection']}, seed {spec['seed']}, fingerprint {spec['P']}",
         "θ0": f"{_origin(spec)}, fingerprint {spec['theta0']}",
         "architecture": f"fingerprint {spec['architecture']}",

@@ -86,7 +86,8 @@ def rows(console: Console, table: Sequence[tables.Row], what: str = "runs") -> N
         grid.add_column(Text(name), justify="left" if left else "right", no_wrap=left)
     for row in table:
         grid.add_row(*(Text(_cell(row, name)) for name in shown))
-    console.print(grid)
+    if table:
+        console.print(grid)
     same = [f"{name}={table[0][name]}" for name in names if name not in varying]
     shared = f"; the same in all: {', '.join(same)}" if same else ""
     console.print(Text(counted(len(table), what) + shared))

@@ -106,22 +106,18 @@ def train(
     size = _MORE + checked["net"].omega.nbytes
     run = Run.of("mnist", dataclasses.asdict(config)) if data is None else None
     words = f", recipe of {recipe}" if recipe else ""
-    with _claimed(folder, size=size, force=force):
+    with (
+        _claimed(folder, size=size, force=force),
+        logging(log, folder, folder.name, dataclasses.asdict(config)) as logger,
+    ):
         Terminal().print(
             f"{config.model}: {checked['net'].dim:,} free parameters for {checked['net'].D:,} "
             f"weights{words}"
         )
-        with logging(log, folder, folder.name, dataclasses.asdict(config)) as logger:
-            _train(
-                config,
-                checked["net"],
-                checked["digits"],
-                folder,
-                run,
-                logger=logger,
-                device=device,
-                dtype=dtype,
-            )
+        _train(
+            config, checked["net"], checked["digits"], folder, run,
+            logger=logger, device=device, dtype=dtype,
+        )  # fmt: skip
 
 
 def _digits(folder: Path | None) -> Dataset:

@@ -204,7 +204,12 @@ def expand(task: str, grids: Iterable[Mapping[str, Any]]) -> list[Run]:
             "fewer values, or several sweeps."
         )
     runs: dict[str, Run] = {}
-    problems: dict[str, None] = {}
+    problems: dict[str, None] = {
+        f"{name} has no values.": None
+        for grid in grids
+        for name, values in grid.items()
+        if not len(axis(values))
+    }
     for arguments in itertools.chain.from_iterable(_combinations(grid) for grid in grids):
         try:
             run = Run.of(task, arguments)

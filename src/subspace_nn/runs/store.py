@@ -343,6 +343,8 @@ def _folder_of(path: Path) -> Path:
     """The folder of records that a path means; a packed file stands for its folder."""
     folder = path.with_suffix("") if path.suffix == PACKED and not path.is_dir() else path
     if not folder.is_dir() and not Store(folder).packed.is_file():
+        if path.exists():
+            raise InputError(f"{path} is a file: expected a folder of records.")
         raise InputError(f"The folder {path} does not exist.")
     return folder
 
