@@ -71,6 +71,12 @@ def test_nothing_is_shown_where_nobody_looks(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_run_in_two_folders_is_one_row(tmp_path):
+    for name in ("a", "b"):
+        sn.sweep("tests.toy:quick", tmp_path / name, {"dim": 3}, engine="serial")
+    assert len(sn.records(tmp_path)) == 1
+
+
 def test_curves_have_a_row_for_each_evaluation(tmp_path):
     words = {"model": "fc-16", "dim": 3, "epochs": 2, "batch_size": 60000}
     sn.sweep("mnist", tmp_path, words, engine="serial")

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from subspace_nn.cli import display
 from subspace_nn.cli import measure_view as view
+from subspace_nn.cli.workers import both
 from subspace_nn.dimension import BUDGET, Answer, Progress, Question, label, question
 from subspace_nn.dimension.measurement import measure as run_measure
 from subspace_nn.dimension.plans import folder_of
@@ -88,7 +89,7 @@ def measure(
             jobs=jobs,
             device=device,
             threads=threads,
-            on_progress=_both(show, on_progress),
+            on_progress=both(show, on_progress),
         )
 
 
@@ -152,7 +153,7 @@ def sweep(
                 threads=threads,
                 save=save,
                 batched=batched,
-                on_status=_both(show, on_status),
+                on_status=both(show, on_status),
             )
         )
 
@@ -242,17 +243,9 @@ def show(net: "Subspace", test: "Batches | None" = None) -> Pictures:
     return Pictures(pictures(subject))
 
 
-def _both(one: Callable[[Any], None], other: Callable[[Any], None]) -> Callable[[Any], None]:
-    def call(state: Any) -> None:
-        one(state)
-        other(state)
-
-    return call
-
-
 def _rows(folders: Iterable[_Path]) -> list[tuple[Record, tables.Row]]:
     found = [record for store in stores(map(Path, folders)) for record in store.read()]
-    ordered = sorted(found, key=tables.natural)
+    ordered = tables.once(found)
     return list(zip(ordered, tables.rows(ordered), strict=True))
 
 

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
+from subspace_nn.common.checks import is_number
 from subspace_nn.common.moments import deviation, mean
+from subspace_nn.runs import tables
 from subspace_nn.runs.record import DONE, Record
 
 ACCURACY = "test_accuracy"
@@ -17,9 +19,7 @@ ACCURACY = "test_accuracy"
 #: Names under which tasks return their metric, in order of preference.
 _PREFERRED = (ACCURACY, "accuracy", "test_loss", "loss", "error", "train_loss")
 #: Numbers of a result that describe a run and do not judge it.
-_NO_METRICS = frozenset(
-    ("D", "dim", "steps", "epochs", "evaluations", "test_correct", "seconds", "checkpoint_bytes")
-)
+_NO_METRICS = tables.DESCRIPTIVE | {"evaluations"}
 
 Arguments = Mapping[str, Any]
 #: One row a run, and a truth value for each.
@@ -248,17 +248,11 @@ def varying(found: Sequence[Setting]) -> list[str]:
     Returns:
         Names; `projection` is not among them if it says no more than that all weights are free.
     """
-    names = differing([one.arguments for one in found])
+    names = tables.varying([one.arguments for one in found])
     if len({one.arguments.get("projection") for one in found if not one.full}) <= 1:
         names = [name for name in names if name != "projection"]
     first = [name for name in ("model", "projection", "dim") if name in names]
     return first + [name for name in names if name not in first]
-
-
-def differing(found: Sequence[Arguments]) -> list[str]:
-    """The names, in order, whose values differ or are missing in some."""
-    names = dict.fromkeys(name for one in found for name in one)
-    return [name for name in names if len({str(one.get(name)) for one in found}) > 1]
 
 
 def without(arguments: Arguments, *names: str) -> dict[str, Any]:
@@ -282,11 +276,6 @@ def grouped(items: Iterable[_T], by: Callable[[_T], _K]) -> dict[_K, list[_T]]:
 def number(value: object) -> float:
     """A number as a float; NaN for anything else."""
     return float(value) if isinstance(value, int | float) and is_number(value) else math.nan
-
-
-def is_number(value: object) -> bool:
-    """Whether a value of JSON is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 #: Of the columns that hold numbers.

@@ -37,6 +37,19 @@ def natural(record: Record) -> tuple[str, list[tuple[str, bool, float, str]]]:
     ]
 
 
+def once(records: Iterable[Record]) -> list[Record]:
+    """Each run once, whatever number of folders it is in, in the order of their arguments.
+
+    Args:
+        records: as stores read them.
+
+    Returns:
+        A record of each run, of one that is done if there is one.
+    """
+    last = {r["id"]: r for r in sorted(records, key=lambda r: r["status"] == DONE)}
+    return sorted(last.values(), key=natural)
+
+
 def rows(records: Iterable[Record]) -> list[Row]:
     """Turn each run into one flat row: its arguments, and the plain values of its result.
 
@@ -54,7 +67,7 @@ def rows(records: Iterable[Record]) -> list[Row]:
         ...        "result": {"test_accuracy": 9.0, "loss_curve": [2.3]}}])[0]["test_accuracy"]
         9.0
     """
-    return [_row(record) for record in _once(records)]
+    return [_row(record) for record in once(records)]
 
 
 def means(records: Iterable[Record]) -> list[Row]:
@@ -77,16 +90,10 @@ def means(records: Iterable[Record]) -> list[Row]:
         [{'dim': 3, 'loss': 1.5, 'loss std': 0.7071067811865476, 'n': 2}]
     """
     groups: dict[str, list[Record]] = {}
-    for record in _once(records):
+    for record in once(records):
         if record["status"] == DONE:
             groups.setdefault(repr((record["task"], _without_seed(record))), []).append(record)
     return [_mean(same) for same in groups.values()]
-
-
-def _once(records: Iterable[Record]) -> list[Record]:
-    """Records in order; a run that is in several folders counts once, as done if it is in one."""
-    last = {r["id"]: r for r in sorted(records, key=lambda r: r["status"] == DONE)}
-    return sorted(last.values(), key=natural)
 
 
 def _row(record: Record) -> Row:
@@ -142,7 +149,7 @@ def select(table: Sequence[Row], wanted: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def varying(table: Sequence[Row]) -> list[str]:
+def varying(table: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name the columns in which rows differ, or that some rows lack.
 
     Args:

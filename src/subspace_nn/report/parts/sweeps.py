@@ -17,13 +17,13 @@ from subspace_nn.report.frame import (
     Setting,
     course,
     curves,
-    differing,
     grouped,
     losses,
     metrics,
     settings,
     varying,
 )
+from subspace_nn.runs import tables
 
 #: More lines than this in one picture cannot be told apart.
 _MOST_LINES = 10
@@ -187,7 +187,7 @@ def _against_dim(name: str, title: str, found: Sequence[Setting], axis: Axis) ->
     if not drawn or len(drawn) > _MOST_LINES:
         return []
     rows = [{**one.arguments, "projection": one.projection} for one in drawn]
-    names = differing(rows)
+    names = tables.varying(rows)
     labels = text.unique(
         text.label(", ".join(f"{name} {row.get(name)}" for name in names)) for row in rows
     )
