@@ -206,7 +206,7 @@ def tensors_of(name):
     places = [3 * i for i in range(len(convolutions))]
     places += [first + 3 * i for i in range(len(hidden) + 1)]
     names = own.get(name, places)
-    shapes, channels, size = [], 1, 28
+    shapes, (channels, size) = [], (8, 7) if name == "strokes" else (1, 28)
     for out, kernel, padding, pool in convolutions:
         shapes.append(((out, channels, kernel, kernel), biases))
         channels, size = out, (size + 2 * padding - kernel + 1) // pool
@@ -280,6 +280,8 @@ def logits(name, theta, pixels):
     convolutions, hidden, biases, _ = nets()[name]
     rest = iter(theta)
     maps = [[[byte / 255 for byte in row] for row in pixels]]
+    if name == "strokes":
+        maps = directions(upright(maps[0]))
     for out, kernel, padding, pool in convolutions:
         weight = [[_take(rest, kernel * kernel) for _ in maps] for _ in range(out)]
         bias = _take(rest, out) if biases else [0.0] * out
@@ -298,6 +300,48 @@ def logits(name, theta, pixels):
             values = [max(value, 0.0) for value in values]
     assert next(rest, None) is None
     return values
+
+
+def upright(rows):
+    """Moved and sheared such that u and v, from the middle, have no mean and no covariance."""
+    size = len(rows)
+    at = [i - (size - 1) / 2 for i in range(size)]
+    mass = [(max(p, 1e-6), u, v) for v, row in zip(at, rows, strict=True)
+            for u, p in zip(at, row, strict=True)]  # fmt: skip
+    total = sum(p for p, _, _ in mass)
+    right, down = sum(p * u for p, u, _ in mass) / total, sum(p * v for p, _, v in mass) / total
+    slant = sum(p * (u - right) * (v - down) for p, u, v in mass)
+    slant /= sum(p * (v - down) ** 2 for p, _, v in mass)
+
+    def pixel(i, j):
+        return rows[i][j] if 0 <= i < size and 0 <= j < size else 0.0
+
+    def between(u, v):
+        i, j = v + down + (size - 1) / 2, u + right + slant * v + (size - 1) / 2
+        top, left = math.floor(i), math.floor(j)
+        return sum(
+            (1 - abs(i - y)) * (1 - abs(j - x)) * pixel(y, x)
+            for y in (top, top + 1)
+            for x in (left, left + 1)
+        )
+
+    return [[between(u, v) for u in at] for v in at]
+
+
+def directions(rows):
+    """Eight maps: the mean slope of each 4 × 4 square, where it rises."""
+    sobel = [-1, 0, 1, -2, 0, 2, -1, 0, 1]
+    maps = []
+    for k in range(8):
+        cos, sin = math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)
+        filters = [[(cos * sobel[i] + sin * sobel[i % 3 * 3 + i // 3]) / 4 for i in range(9)]]
+        slopes = correlated([rows], filters, 0.0, kernel=3, padding=1)
+        starts = range(0, len(rows) - 3, 4)
+        sums = [[sum(max(0.0, s) for s in row[x : x + 4]) for x in starts] for row in slopes]
+        maps.append(
+            [[sum(column) / 4 for column in zip(*sums[y : y + 4], strict=True)] for y in starts]
+        )
+    return maps
 
 
 def _take(numbers_, count):

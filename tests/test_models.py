@@ -10,6 +10,8 @@ import subspace_nn as sn
 from subspace_nn import models
 from subspace_nn.common.errors import InputError
 from subspace_nn.format import container, packing
+from subspace_nn.tasks.data import mnist
+from tests import second
 
 PUBLISHED = {
     "conv": 21_840,
@@ -27,6 +29,7 @@ PUBLISHED = {
     "mastery-fc": 623_290,
     "lasagne-fc": 1_276_810,
     "tensorflow-cnn": 3_274_634,  # printed as 3,274,625
+    "strokes": 25_802,
 }
 
 
@@ -47,6 +50,20 @@ def test_dropout_drops_in_training_only():
         x = torch.rand(4, 1, 28, 28)
         assert not torch.equal(net(x), net(x))
         assert torch.equal(net.eval()(x), net(x))
+
+
+def test_upright_images_have_no_slant_and_their_mass_in_the_middle():
+    x = mnist().train.images[:200, None].float() / 255
+    x[0, 0] = 0
+    y = models.upright(x)
+    assert not y[0].any()
+    mass = y[1:, 0] / y[1:, 0].sum((1, 2), keepdim=True)
+    u = (torch.arange(28) - 13.5).expand(28, 28)
+    for moment, most in ((u, 0.02), (u.T, 0.02), (u * u.T, 0.1)):  # a few lose a corner
+        assert (mass * moment).sum((1, 2)).abs().mean() < most
+    assert (models.upright(y) - y).abs().mean() < 0.02
+    expected = torch.tensor(second.upright(x[1, 0].tolist()))
+    torch.testing.assert_close(y[1, 0], expected, rtol=0, atol=1e-3)
 
 
 def test_a_net_remembers_its_name():

@@ -115,7 +115,7 @@ def test_the_examples_of_an_architecture(module):
     assert Layout.of(module).fingerprint() in [second.digits(text.encode()) for text in examples]
 
 
-@pytest.mark.parametrize("name", ["conv", "fc-16", "conv-6-6", "mastery-cnn", "tensorflow-softmax"])
+@pytest.mark.parametrize("name", ["conv", "fc-16", "conv-6-6", "mastery-cnn", "strokes"])
 def test_logits_and_labels(name):
     module, images = models.build(name).eval(), mnist().test.images[:2]
     theta = torch.cat([p.detach().flatten() for p in module.parameters()]).tolist()
