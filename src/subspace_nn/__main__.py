@@ -4,6 +4,7 @@ Beside a stranger's `subspace_nn.py`, `python -m` would run that: give it the op
 """
 
 import os
+import signal
 import sys
 
 if __name__ == "__main__" and sys.path and sys.path[0] in {"", os.getcwd()}:  # noqa: PTH109
@@ -11,13 +12,17 @@ if __name__ == "__main__" and sys.path and sys.path[0] in {"", os.getcwd()}:  # 
 
 
 def main() -> None:
-    """Run the command; Ctrl-C ends it quietly from the first import on."""
+    """Run the command; Ctrl-C ends it quietly from the first import to the last worker's end."""
     try:
         from subspace_nn import cli  # noqa: PLC0415  # inside of the guard
 
         cli.main()
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        for number in signal.valid_signals():  # Python would say where it was
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

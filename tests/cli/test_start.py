@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -46,6 +47,13 @@ def test_ctrl_c_at_any_import_ends_quietly(module, tmp_path):
     words = command("inspect", tmp_path / "none", before=PRESS.format(module))
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_ctrl_c_while_python_ends_is_quiet():
+    press = "import atexit, os; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    words = command("--version", before=press)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
