@@ -185,7 +185,7 @@ function choose(position) {
 function show() {
   const { entry, net } = current;
   $("d").textContent = number(net.spec.dim);
-  $("D").textContent = number(net.spec.D);
+  for (const one of document.querySelectorAll(".D")) one.textContent = number(net.spec.D);
   $("bytes").textContent = number(net.bytes);
   $("accuracy").textContent = entry.accuracy === undefined ? "not measured" : `${(100 * entry.accuracy).toFixed(2)} %`;
   $("slider").value = current.position ?? $("slider").value;

@@ -179,6 +179,13 @@ def test_accuracy_stands_on_an_axis_of_the_error():
     np.testing.assert_allclose(np.diff(heights, n=2), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("accuracies", [(14.3, 15.0), (14.7, 38.0), (50.0, 98.0)])
+def test_an_axis_of_accuracy_has_numbers(accuracies):
+    _, axes = theme.canvas(400, 300, right=20)
+    accuracy_axis(axes, [Point.of(1, a) for a in accuracies])
+    assert len(axes.get_yticks()) >= 2
+
+
 @pytest.mark.parametrize("accuracies", [[0.0], [100.0], [10.0, 10.0], [99.97, 100.0]], ids=str)
 def test_any_accuracies_have_an_axis(accuracies):
     points = [Point.of(10 * (i + 1), a, 0.5) for i, a in enumerate(accuracies)]

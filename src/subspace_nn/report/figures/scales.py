@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from subspace_nn.report.chart import Point
 from subspace_nn.report.figures.theme import panel_size
@@ -35,9 +35,10 @@ def accuracy_axis(axes: Axes, points: Sequence[Point], room: float = 0.04) -> No
     low, high = _from_height(ends + np.array([-margin, margin]))
     axes.set_yscale("function", functions=(_to_height, _from_height))
     axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(
-        FixedLocator(_apart(axes, [t for t in _TICKS if low <= t <= high]))
-    )
+    ticks = [t for t in _TICKS if low <= t <= high]
+    if len(ticks) < 2:
+        ticks = [t for t in MaxNLocator(4).tick_values(low, high) if low <= t <= high]
+    axes.yaxis.set_major_locator(FixedLocator(_apart(axes, ticks)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(plain))
 

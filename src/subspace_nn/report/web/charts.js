@@ -47,14 +47,17 @@
       const best = Math.max(SMALLEST_ERROR, 100 - Math.max(...values));
       const room = 0.04 * Math.log(worst / best || 2) + 0.02;
       const domain = [best * Math.exp(-room), worst * Math.exp(room)];
-      const ticks = ACCURACIES.map((a) => 100 - a).filter((e) => e >= domain[0] && e <= domain[1]);
+      const inside = (accuracies) =>
+        accuracies.map((a) => 100 - a).filter((e) => e >= domain[0] && e <= domain[1]);
+      const usual = inside(ACCURACIES);
+      const ticks = usual.length > 1 ? usual : inside(d3.ticks(100 - domain[1], 100 - domain[0], 4));
       const size = pixels / Math.log(domain[1] / domain[0]);
       const apart = ticks.reverse().filter(((last) => (e) => {
         const near = last && Math.log(e / last) * size < 18;
         if (!near) last = e;
         return !near;
       })());
-      return { ...shared, type: "log", reverse: true, domain, 
+      return { ...shared, type: "log", reverse: true, domain,
         transform: (a) => Math.max(100 - a, SMALLEST_ERROR), places: apart.map((e) => 100 - e) };
     }
     const format = axis.scale === "count" ? count : plain;
