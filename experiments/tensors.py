@@ -146,7 +146,7 @@ def tuned(
         found = adapt(data=data, dim=0, lr=_LR_ALL, epochs=epochs, seed=seed)
     else:
         found = adapt(data=data, part=part, dim=int(dim), lr=lr, epochs=epochs, seed=seed)
-    return found | {"D": sum(p.numel() for p in encoder.parameters())}
+    return {**found, "D": sum(p.numel() for p in encoder.parameters())}
 
 
 def _wrapped(model: nn.Module, part: str, dim: int, seed: int) -> Subspace:
