@@ -4,6 +4,7 @@ import sys
 import types
 
 import pytest
+from torch import nn
 
 import subspace_nn as sn
 from subspace_nn import notebook
@@ -69,6 +70,17 @@ def test_a_function_defined_in_place_is_measured(tmp_path):
 def test_nothing_is_shown_where_nobody_looks(tmp_path, capsys):
     sn.sweep("tests.toy:quick", tmp_path, {"dim": 3}, engine="serial")
     assert capsys.readouterr().out == ""
+
+
+def test_a_net_that_reads_no_digits_needs_data():
+    net = sn.Subspace(nn.Linear(20, 3), dim=5)
+    with pytest.raises(sn.InputError, match="does not read MNIST's digits"):
+        sn.show(net)
+
+
+def test_records_say_how_many_failed(tmp_path):
+    found = sn.sweep("tests.toy:failing", tmp_path, {"seed": range(2)}, engine="serial")
+    assert repr(found) == "<2 records, 1 failed>"
 
 
 def test_a_run_in_two_folders_is_one_row(tmp_path):

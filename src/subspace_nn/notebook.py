@@ -13,6 +13,7 @@ from rich.console import Console
 from subspace_nn.cli import display
 from subspace_nn.cli import measure_view as view
 from subspace_nn.cli.workers import both
+from subspace_nn.common.errors import InputError
 from subspace_nn.dimension import BUDGET, Answer, Progress, Question, label, question
 from subspace_nn.dimension.measurement import measure as run_measure
 from subspace_nn.dimension.plans import folder_of
@@ -229,6 +230,9 @@ def show(net: "Subspace", test: "Batches | None" = None) -> Pictures:
 
     Returns:
         Figures by name: wrong, confusion, filters, loss, as far as the net and data allow.
+
+    Raises:
+        InputError: if no data are given and the net does not read digits.
     """
     import copy  # noqa: PLC0415
 
@@ -239,6 +243,14 @@ def show(net: "Subspace", test: "Batches | None" = None) -> Pictures:
 
     shown = copy.deepcopy(net).eval()
     data = batches(mnist().test) if test is None else test
+    if test is None:
+        try:
+            shown(next(iter(data))[0][:1].to(net.omega.device))
+        except Exception as error:  # it is the user's own module, and may fail in any way
+            raise InputError(
+                f"This net does not read MNIST's digits ({error}). Give its test data, as in "
+                "show(net, test_loader)."
+            ) from error
     subject = Subject(shown, Problem(shown, [], data), net.omega.device)
     return Pictures(pictures(subject))
 

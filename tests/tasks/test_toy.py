@@ -2,6 +2,8 @@
 
 import pytest
 
+from subspace_nn.common.errors import InputError
+from subspace_nn.runs.run import Run
 from subspace_nn.tasks.toy import train
 
 
@@ -20,6 +22,12 @@ def test_performance(dim, seeds, low, high):
 @pytest.mark.parametrize("projection", ["orthonormal", "gaussian", "fastfood"])
 def test_any_projection_solves_it_in_ten(projection):
     assert train(dim=10, projection=projection)["performance"] > 0.9998
+
+
+def test_mistakes_are_found_before_a_run():
+    with pytest.raises(InputError) as caught:
+        Run.of("toy", {"dim": 1001, "seed": -1, "projection": "nothing"})
+    assert [problem.split()[0] for problem in caught.value.problems] == ["dim", "Unknown", "seed"]
 
 
 def test_a_training_not_arithmetic():

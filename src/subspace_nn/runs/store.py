@@ -13,6 +13,7 @@ from subspace_nn.common import strict_json
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.claims import claim, is_held
 from subspace_nn.common.errors import InputError
+from subspace_nn.common.numbers import counted
 from subspace_nn.runs import packed, tables
 from subspace_nn.runs import record as schema
 from subspace_nn.runs.record import DONE, Record
@@ -47,7 +48,8 @@ class Records(list[Record]):
 
     def __repr__(self) -> str:
         """Count them: a record alone fills a page."""
-        return f"<{len(self)} records>"
+        failed = sum(record["status"] != DONE for record in self)
+        return f"<{counted(len(self), 'records')}{f', {failed} failed' if failed else ''}>"
 
 
 class Store:

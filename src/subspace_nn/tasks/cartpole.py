@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from subspace_nn.common.checks import number, whole
-from subspace_nn.common.errors import InputError, problems_of
-from subspace_nn.projections import parse
+from subspace_nn.common.errors import InputError
 from subspace_nn.runs.task import checked
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.config import subspace_problems
 from subspace_nn.tasks.loop import on_cpu
 from subspace_nn.tasks.optimise import CMA
 
@@ -25,9 +25,9 @@ _MOST = 10_000
 def _check(arguments: Mapping[str, Any]) -> list[str]:
     counts = ("width", "evaluations", "episodes")
     return [
+        *subspace_problems(arguments),
         *(problem for name in counts for problem in whole(name, arguments[name], 1)),
         *number("sigma", arguments["sigma"], above=0),
-        *problems_of(lambda: parse(arguments["projection"])),
     ]
 
 

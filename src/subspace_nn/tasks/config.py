@@ -1,6 +1,7 @@
 """The configuration of a training on images, checked before anything is computed."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -25,6 +26,24 @@ _OWN_NET = (
     "For a net of your own write a function that gives it and its data: subspace-nn sweep "
     "mine:function dim=100."
 )
+
+
+def subspace_problems(arguments: Mapping[str, Any], D: int | None = None) -> list[str]:
+    """Check what every task in a subspace has: dim, projection and seed.
+
+    Args:
+        arguments: of the task.
+        D: number of weights, if it is known.
+
+    Returns:
+        One sentence for each value that is wrong.
+    """
+    dim = arguments["dim"]
+    return [
+        *(whole("dim", dim, 1, D) if dim != FULL else ()),
+        *problems_of(lambda: parse(arguments["projection"])),
+        *whole("seed", arguments["seed"], 0, 2**64 - 1),
+    ]
 
 
 @dataclass(frozen=True)

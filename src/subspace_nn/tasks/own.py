@@ -11,12 +11,12 @@ from torch.nn.functional import cross_entropy
 
 from subspace_nn.common.checks import number, one_of, plain, require, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
-from subspace_nn.projections import parse
 from subspace_nn.runs.packed import averages
 from subspace_nn.runs.run import find_task
 from subspace_nn.runs.session import keep
 from subspace_nn.runs.task import VARIADIC, checked
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.config import subspace_problems
 from subspace_nn.tasks.loop import find_device, on_cpu, seeded, steps
 from subspace_nn.tasks.recipe import Recipe, Schedule, grid_problems, stage_problems
 
@@ -70,15 +70,13 @@ class Problem:
 
 
 def _check(arguments: Mapping[str, Any]) -> list[str]:
-    name, dim, lr = (arguments[name] for name in ("problem", "dim", "lr"))
+    name = arguments["problem"]
     found = [
-        *(whole("dim", dim, 1) if dim != "full" else ()),
+        *subspace_problems(arguments),
         *whole("epochs", arguments["epochs"], 1),
-        *number("lr", lr, above=0),
+        *number("lr", arguments["lr"], above=0),
         *grid_problems(arguments["levels"], arguments["price"]),
         *stage_problems(arguments["stages"], arguments["levels"]),
-        *whole("seed", arguments["seed"], 0, 2**64 - 1),
-        *problems_of(lambda: parse(arguments["projection"])),
     ]
     if wrong := problems_of(lambda: find_task(name)):
         return found + wrong

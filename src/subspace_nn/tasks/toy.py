@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from subspace_nn import bits
-from subspace_nn.common.errors import problems_of
-from subspace_nn.projections import parse
 from subspace_nn.runs.task import checked
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.config import subspace_problems
 from subspace_nn.tasks.loop import steps
 
+#: Number of weights.
+D = 1000
 #: Standard deviation of the initial weights: each sum of 100 then starts at about ±1.
 _SPREAD = 0.1
 
@@ -32,7 +33,7 @@ class Sums(nn.Module):
         torch.Size([10])
     """
 
-    def __init__(self, D: int = 1000, groups: int = 10, seed: int = 0) -> None:
+    def __init__(self, D: int = D, groups: int = 10, seed: int = 0) -> None:
         super().__init__()
         start = bits.normal(seed, "toy/theta0", 0, D) * _SPREAD
         self.weights = nn.Parameter(start.view(groups, D // groups))
@@ -50,7 +51,7 @@ class Sums(nn.Module):
 
 
 def _check(arguments: Mapping[str, Any]) -> list[str]:
-    return problems_of(lambda: parse(arguments["projection"]))
+    return subspace_problems(arguments, D)
 
 
 @checked(_check)
