@@ -16,6 +16,7 @@ from subspace_nn.projections.linear import place
 
 pytest.importorskip("numba")
 from subspace_nn.projections.kernels import loops, transforms
+from subspace_nn.projections.kernels.passes import share
 
 CPU = torch.device("cpu")
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -251,3 +252,12 @@ def test_no_two_compiled_functions_have_one_name():
     compiled = {f for m in (_loops, _transforms) for f in vars(m).values() if hasattr(f, "py_func")}
     names = [f"{f.__module__}.{f.py_func.__qualname__}" for f in compiled]
     assert len(set(names)) == len(names) > 10
+
+
+def test_every_part_is_done_once_and_the_caller_is_one_of_the_threads(threads):
+    threads(2)
+    done = []
+    share(lambda number: done.append((number, threading.get_ident())), 9)
+    assert sorted(number for number, _ in done) == list(range(9))
+    by_caller = {number for number, thread in done if thread == threading.get_ident()}
+    assert by_caller == {0, 1, 2, 3}

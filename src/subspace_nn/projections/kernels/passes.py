@@ -235,7 +235,8 @@ class OnePass(abc.ABC):
 def share(work: Callable[[int], None], count: int) -> None:
     """Do some work for each of so many parts, on as many threads as PyTorch has.
 
-    Each thread takes consecutive parts, which is faster than handing them out one by one.
+    Each thread takes consecutive parts, which is faster than handing them out one by one. The
+    caller's is one of the threads: a new one may wait for milliseconds for a core.
 
     Args:
         work: takes the number of a part.
@@ -250,8 +251,10 @@ def share(work: Callable[[int], None], count: int) -> None:
     if threads == 1:
         run(0)
         return
-    with ThreadPoolExecutor(threads) as pool:  # one that lived longer would not survive a fork
-        for _ in pool.map(run, range(threads)):
+    with ThreadPoolExecutor(threads - 1) as pool:  # one that lived longer would not survive a fork
+        others = pool.map(run, range(1, threads))
+        run(0)
+        for _ in others:
             pass
 
 
