@@ -4,14 +4,16 @@
 
 d = 10,000, float32. For each kind and D, in turn:
 
-- copy: θ into memory that is there;
+- copy: θ into memory that is there, on some processors past the cache where it is large;
+- add: θ + 1 into the same memory, with ordinary stores, as place has them;
 - forward: P ω, into new memory;
 - adjoint: Pᵀ g;
 - place: θ0 + step · P ω, into memory that earlier weights left. It reads θ0 and writes θ, as a copy
   does;
 - the last three in plain torch.
 
-All on one thread, and then the loops on two, whose times are those of the wall.
+All on one thread; the first five also on two, whose times are those of the wall. What an addition
+gains by the second thread is what the memory allows.
 """
 
 from collections.abc import Callable
@@ -51,19 +53,21 @@ def measure(kind: str, D: int) -> list[dict[str, Any]]:
         A row for each product.
     """
     P, omega, theta, there = make(kind, D, DIM), torch.randn(DIM), torch.randn(D), torch.empty(D)
-    copy, threads = "copy", torch.set_num_threads
+    copy, add = "copy", "add"
     compiled: dict[Any, Callable[[], object]] = {
         "forward": lambda: P @ omega,
         "adjoint": lambda: P.T @ theta,
         "place": lambda: place(P[:], omega, [0.3], [theta]),
     }
-    actions = {copy: lambda: there.copy_(theta), **compiled}
+    passes = {
+        copy: lambda: there.copy_(theta),
+        add: lambda: torch.add(theta, 1.0, out=there),
+    }
+    actions = {**passes, **compiled}
+    actions |= {("two", key): _on_two_threads(action) for key, action in actions.items()}
     actions |= {("torch", key): timing.in_torch(action) for key, action in compiled.items()}
     rounds = ROUNDS if D > 10**6 else 10 * ROUNDS
     times = timing.in_turn(actions, rounds, torch.device("cpu"))
-    threads(2)
-    shared = timing.in_turn(compiled, rounds, torch.device("cpu"))
-    threads(1)
     rows = []
     for product in compiled:
         one, plain = times[product], times["torch", product]
@@ -75,14 +79,27 @@ def measure(kind: str, D: int) -> list[dict[str, Any]]:
             "rounds": rounds,
             "ms": round(one.ms, 3),
             "copies": one.over(times[copy]),
+            "adds": one.over(times[add]),
             "copies_in_torch": plain.over(times[copy]),
             "torch_over_one_pass": plain.over(one),
-            "one_thread_over_two": one.over(shared[product])["wall_ratio"],
+            "one_thread_over_two": one.over(times["two", product])["wall_ratio"],
+            "one_thread_over_two_adds": times[add].over(times["two", add])["wall_ratio"],
         }
         rows.append(row)
         ratios = [f"{key} {value['ratio']}" for key, value in row.items() if type(value) is dict]
         print(f"{kind}, D = {D:,}, {product}: {one.ms:.3f} ms, {', '.join(ratios)}", flush=True)
     return rows
+
+
+def _on_two_threads(action: Callable[[], object]) -> Callable[[], object]:
+    def run() -> object:
+        torch.set_num_threads(2)
+        try:
+            return action()
+        finally:
+            torch.set_num_threads(1)
+
+    return run
 
 
 if __name__ == "__main__":
