@@ -58,7 +58,9 @@ def test_a_certificate_is_printed_written_and_checked(command, digits):
     assert held["n"] == n
     assert 0 < held["train_error"] < held["bound"] <= 1
     assert held["bits"] == sum(held["terms"].values())
-    assert command("certify", "net.snn", "--check", "c.json")[0] == 0
+    code, out, err = command("certify", "net.snn", "--check", "c.json")
+    assert (code, err) == (0, "")
+    assert out.endswith("c.json: the certificate holds\n")
     Path("c.json").write_text(json.dumps({**held, "errors": 3}), "utf-8")
     code, out, err = command("certify", "net.snn", "--check", "c.json")
     assert code == 1
@@ -92,7 +94,7 @@ def test_a_model_and_data_of_ones_own(command, here):
 
     net = sn.Subspace(own_data.problem()[0], 4, theta0="seed")
     net.save("own.snn", dtype="coded")
-    code, out, err = command("certify", "own.snn", "--problem", "own_data:problem", "--json")
+    code, out, err = command("certify", "own.snn", "own_data:problem", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["n"], found["test"]["n"]) == (150, 50)
@@ -106,7 +108,7 @@ def test_a_model_and_data_of_ones_own(command, here):
         ("net.snn --among four", "--among: expected NAME=K"),
         ("net.snn --among a=0", "a must be one of a whole number of possibilities"),
         ("net.snn --delta 2", "delta must be a number above 0 and below 1, got 2.0"),
-        ("net.snn --problem own_data:problem --first 3", "leave them out with --problem"),
+        ("net.snn own_data:problem --first 3", "leave them out with a problem"),
         ("net.snn --problem own_data:problem", "net.snn: another architecture"),
         ("net.snn --check own_data.py", "own_data.py is no certificate"),
         ("net.snn --images cifar", "Unknown images 'cifar'"),

@@ -129,3 +129,12 @@ def test_a_module_of_ones_own_is_found_and_shadows_nothing(folder):
     records = Store(folder / "mine").read()
     assert len(records) == 6
     assert not any(str(folder) in place for r in records for place in r["result"]["where"])
+
+
+def test_a_folder_of_several_nets_names_them(command, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Subspace(models.build("fc"), 3).save(tmp_path / name / "omega.safetensors")
+    code, _, err = command("evaluate", tmp_path)
+    assert code == 2
+    assert err.endswith("holds several nets, name one of them: one, two.\n")

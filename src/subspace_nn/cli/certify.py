@@ -38,18 +38,18 @@ class _Given:
 
 def certify_file(
     file: File,
+    problem: Annotated[
+        str | None,
+        Parameter(
+            help="Instead of images: package.module:function that gives (module, train, test), as "
+            "for evaluate. Each training example must come once."
+        ),
+    ] = None,
     *,
     data: Data = None,
     images: Annotated[
         Literal["mnist", "fashion-mnist"], Parameter(help="The data set; --data is its folder.")
     ] = "mnist",
-    problem: Annotated[
-        str | None,
-        Parameter(
-            help="Instead of images: package.module:function that gives (module, train, test), as "
-            "for sweep and measure. Each training example must come once."
-        ),
-    ] = None,
     first: Annotated[
         int,
         Parameter(
@@ -78,7 +78,7 @@ def certify_file(
 ) -> None:
     """Bound the error of a checkpoint on new data, by its training errors and its bits.
 
-    Examples: certify runs/small --explain, or certify small.snn --json --out certificate.json
+    Examples: certify runs/small --explain, or certify small.snn mine:digits --out certificate.json
     """
     entries = None if trust else MAX_ENTRIES
     checked = gather(
@@ -110,7 +110,10 @@ def certify_file(
         differences = certificate.differences(checked["held"])
         for difference in differences:
             Terminal(stderr=True).print(f"{check}: {difference}", markup=False, soft_wrap=True)
-        sys.exit(DIFFERENT if differences else 0)
+        if differences:
+            sys.exit(DIFFERENT)
+        if not json_:
+            Terminal().print(f"{check}: the certificate holds", markup=False, soft_wrap=True)
 
 
 def _of_problem(
@@ -118,7 +121,7 @@ def _of_problem(
 ) -> _Given:
     """A module and data of the user's own."""
     if not alone:
-        raise InputError("--first and --data are for images: leave them out with --problem.")
+        raise InputError("--first and --data are for images: leave them out with a problem.")
     where = find_device(device)
     made = own.make(problem, 0, {})
     net = load(file, made.module, max_entries=entries).to(where)

@@ -177,6 +177,9 @@ def _chosen(file: Path, words: Sequence[str]) -> _Chosen:
         return task, [(path, {})]
     kept = list(_kept(Store(path)))
     rows = tables.select(tables.rows(kept), filters) if kept else []
+    inside = sorted(found.parent.name for found in path.glob(f"*/{CHECKPOINT}"))
+    if not rows and not kept and inside:
+        raise InputError(f"{file} holds several nets, name one of them: {', '.join(inside)}.")
     if not rows:
         raise InputError(
             f"{file}: no weights of such runs in {WEIGHTS}/. Make the runs with --save, as in "
