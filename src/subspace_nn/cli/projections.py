@@ -18,7 +18,7 @@ from subspace_nn.cli._app import Terminal, Threads, gather, set_threads
 from subspace_nn.common import environment
 from subspace_nn.common.checks import number, require, whole
 from subspace_nn.common.errors import InputError
-from subspace_nn.common.numbers import brief
+from subspace_nn.common.numbers import brief, counted
 from subspace_nn.projections import KINDS, check_sizes, costs, parse
 from subspace_nn.projections.costs import Cost, Costs
 from subspace_nn.subspace.layout import Layout
@@ -92,10 +92,9 @@ def _tensors(D: int | None, model: str | None) -> dict[str, int]:
 
 def _show(console: Terminal, found: Costs, title: str) -> None:
     wide = console.width >= WIDE
-    threads = torch.get_num_threads()
+    threads = counted(torch.get_num_threads(), "threads")
     console.print(
-        f"{title}D = {found.D:,}, d = {found.dim:,}, float32, "
-        f"{threads} thread{'s' if threads > 1 else ''}",
+        f"{title}D = {found.D:,}, d = {found.dim:,}, float32, {threads}",
         style="bold",
         highlight=False,
     )

@@ -216,11 +216,7 @@ class Store:
         Raises:
             InputError: if the folder cannot be read.
         """
-        return self.packed.is_file() or any(
-            _HEX.fullmatch(entry.name.removesuffix(".json"))
-            for entry in _entries(self.folder)
-            if _is_json(entry.name)
-        )
+        return self.packed.is_file() or any(map(_HEX.fullmatch, self.written()))
 
     @contextmanager
     def claim(self, run_id: str) -> Generator[bool]:
