@@ -165,6 +165,9 @@ def test_layers_that_fold_weights_in_evaluation(tmp_path):
     torch.testing.assert_close(net.train()(x), before)
     net.save(tmp_path / "net")
     assert torch.equal(sn.load(tmp_path / "net", Folding(frozen=True))(x), net.eval()(x))
+    for training in (True, False):
+        with pytest.raises(sn.InputError, match="fold ω into weight, which all adapters share"):
+            net.train(training).add_adapter("a")
     net = moved(Folding(frozen=False), dim=5)
     with pytest.raises(sn.InputError, match=r"train\(False\): weight was written to"):
         net.eval()
@@ -446,6 +449,69 @@ def test_attributes_and_methods_pass_through():
     assert net.generate("x", dim=2)[1:] == ("x", 2)
     assert net.in_features == 4
     assert torch.equal(net.weight, net.module.weight)
+
+
+@pytest.mark.parametrize("part", [
+    lambda m: m[:3], lambda m: m[1:], lambda m: type(m)(*m), lambda m: m[:2] + m[2:],
+    copy.copy,
+], ids=["start", "end", "class", "sum", "copy"])  # fmt: skip
+def test_a_part_that_a_module_makes_by_its_class_has_the_trained_weights(part):
+    net = moved(mlp())
+    plain, x = net.merge(), torch.randn(2, 4)
+    live, expected = part(net.module), part(plain)
+    for inner, own in zip(live, expected, strict=True):
+        y = torch.randn(2, getattr(own, "in_features", 3))
+        assert torch.equal(inner(y), own(y))
+    if isinstance(expected[0], nn.Linear):
+        assert torch.equal(live(x), expected(x))
+        assert torch.autograd.grad(live(x).sum(), net.omega)[0].any()
+
+
+class Lists(nn.Module):
+    """Slices a list of parameters, and copies a dictionary of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.list = nn.ParameterList([torch.randn(4, 4) for _ in range(3)])
+        self.named = nn.ParameterDict({"a": torch.randn(4), "b": torch.randn(4)})
+
+    def forward(self, x):
+        for weight in self.list[:0:-1]:
+            x = x @ weight
+        return x + sum(self.named.copy().values()) + sum((self.named | self.named).values())
+
+
+def test_slices_of_lists_of_parameters_keep_their_gradient():
+    net, x = moved(Lists()), torch.randn(2, 4)
+    plain = net.merge()
+    torch.testing.assert_close(net(x), plain(x))
+    loss = plain(x).square().sum()
+    slopes = torch.autograd.grad(loss, [*plain.parameters()], allow_unused=True)
+    assert sum(slope is not None for slope in slopes) == 4
+    named = dict(plain.named_parameters())
+    flat = {name: torch.zeros_like(named[name]) if slope is None else slope
+            for name, slope in zip(named, slopes, strict=True)}  # fmt: skip
+    expected = torch.autograd.grad(net.theta(), net.omega, net.layout.flatten(flat))[0]
+    torch.testing.assert_close(gradient(net, x), expected)
+
+
+def test_whoever_sets_all_parameters_free_trains_no_more_than_there_was():
+    net = moved(mlp(), train="4")
+    for twin in (net, copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        trained = [name for name, p in twin.named_parameters() if p.requires_grad]
+        twin.requires_grad_(requires_grad=False).requires_grad_()
+        for parameter in twin.parameters():
+            parameter.requires_grad = True
+        assert [name for name, p in twin.named_parameters() if p.requires_grad] == trained
+        twin(torch.ones(1, 4)).sum().backward()
+        assert all(p.grad is not None for p in twin.parameters() if p.requires_grad)
+
+
+def test_on_the_device_meta_it_has_shapes():
+    net = moved(mlp()).to("meta")
+    output = net(torch.ones(2, 4, device="meta"))
+    assert (output.shape, output.device.type) == ((2, 3), "meta")
+    assert net.module[0].weight.shape == (8, 4)
 
 
 def _answer(net, x, queue):

@@ -15,7 +15,7 @@ from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.subspace import copies, live
 from subspace_nn.subspace.choice import LINK, Adapter, Adapters, Link
-from subspace_nn.subspace.saving import PROJECTION, frozen, identity, problems
+from subspace_nn.subspace.saving import PROJECTION, folded, frozen, identity, problems
 
 if TYPE_CHECKING:
     from subspace_nn.subspace.wrapper import Subspace
@@ -188,6 +188,11 @@ def _check(net: "Subspace") -> None:
     state = copies.state(net.module)
     if extra := [name for name in state if name.rpartition(".")[2] == copies.EXTRA]:
         problems.append(f"Extra state cannot be another for each adapter: {', '.join(extra)}.")
+    elif changed := folded(net.module, mode=not net.module.training):
+        problems.append(
+            f"train() and eval() fold ω into {', '.join(changed)}, which all adapters share. "
+            "Load each file as a net of its own."
+        )
     if problems:
         raise InputError(*problems)
 

@@ -4,7 +4,7 @@ import copyreg
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +54,31 @@ class Place:
     names: tuple[str, ...]
 
 
+class _Like(nn.Parameter):
+    """Stands for θ0 and never trains, whoever sets all parameters free."""
+
+    requires_grad: Any = property(lambda _: False, lambda _, __: None)
+
+    def __new__(cls, data: Tensor, *_: bool) -> Self:
+        return super().__new__(cls, data, requires_grad=False)
+
+    def requires_grad_(self, mode: bool = True) -> Self:  # noqa: ARG002, FBT001, FBT002
+        return self
+
+    def __reduce_ex__(self, proto: Any) -> Any:
+        return _Like, (self.data,)
+
+
 class Live(nn.Module):
     """Mixed into the class of a module some of whose weights are computed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """What a module makes by its class, as a slice of a Sequential, has no computed weights."""
+        if _LINK in self.__dict__:
+            super().__init__(*args, **kwargs)
+        else:
+            self.__class__ = _own_class(type(self))
+            self.__init__(*args, **kwargs)
 
     @property
     def subspace_recipe(self) -> Tensor | None:
@@ -164,8 +187,7 @@ def install(
         part.__dict__[_LINK] = Link(old.slots | new, (*old.cores, weights), old.recipe)
         part.__class__ = _live(type(part), tuple(names))
         like = weights.theta.origin[layout.entries[min(names.values(), default=0)].name]
-        empty = torch.empty(0, dtype=like.dtype, device=like.device)
-        _put_first(part, nn.Parameter(empty, requires_grad=False))
+        _put_first(part, _Like(torch.empty(0, dtype=like.dtype, device=like.device)))
     module.__dict__[_LINK].recipe = recipe
     module._parameters[OMEGA] = omega
     return places
@@ -393,15 +415,25 @@ def _set_recurrent_state(module: Any, values: dict[str, Any]) -> None:
     nn.Module.__setstate__(module, values)
 
 
-#: Recurrent modules keep their weights in a list, too.
-_RECURRENT: dict[str, Any] = {
-    "_flat_weights": property(
-        lambda self: [getattr(self, name) for name in self._flat_weights_names],
-        lambda _, __: None,
-    ),
-    "_init_flat_weights": lambda _: None,
-    "_weights_have_changed": lambda _: False,
-    "__setstate__": _set_recurrent_state,
+def _item(self: Any, key: Any) -> Any:
+    if isinstance(key, slice):
+        return [self[index] for index in range(len(self))[key]]
+    return nn.ParameterList.__getitem__(self, key)
+
+
+#: Recurrent modules keep their weights in a list, too; a container would make parameters of them.
+_SPECIAL: dict[type[nn.Module], dict[str, Any]] = {
+    nn.RNNBase: {
+        "_flat_weights": property(
+            lambda self: [getattr(self, name) for name in self._flat_weights_names],
+            lambda _, __: None,
+        ),
+        "_init_flat_weights": lambda _: None,
+        "_weights_have_changed": lambda _: False,
+        "__setstate__": _set_recurrent_state,
+    },
+    nn.ParameterList: {"__getitem__": _item},
+    nn.ParameterDict: {"copy": lambda self: dict(self.items())},
 }
 
 
@@ -409,12 +441,19 @@ _RECURRENT: dict[str, Any] = {
 def _live(kind: type[nn.Module], names: tuple[str, ...] | None) -> type[nn.Module]:
     """The class of a module of some kind with computed weights of these names, or of adapters."""
     body: dict[str, Any] = {name: _computed(name) for name in names or ()}
-    if issubclass(kind, nn.RNNBase):
-        body |= _RECURRENT
+    for container, methods in _SPECIAL.items():
+        if issubclass(kind, container):
+            body |= methods
     body |= {_MADE: (kind, names), "__module__": kind.__module__, "__doc__": kind.__doc__}
     body["__qualname__"] = kind.__qualname__
     bases = (kind,) if issubclass(kind, Live) else (Live, kind)
     return type(kind.__name__, bases if names is not None else (Chosen, *bases), body)
+
+
+def _own_class(kind: type) -> Any:
+    """The class that the user knows."""
+    made = next((c.__dict__[_MADE] for c in kind.__mro__ if _MADE in c.__dict__), None)
+    return kind if made is None else _own_class(made[0])
 
 
 def _describe(kind: type) -> Any:

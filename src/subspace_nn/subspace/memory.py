@@ -118,9 +118,7 @@ class Weights:
         if self.is_constant():
             return self.constant()[index]
         if copies.is_sharded(self.omega):  # one process may ask alone, as to print the module
-            entry = self.theta.layout.entries[index]
-            dtype = self.theta.origin[entry.name].dtype
-            return torch.empty(entry.shape, dtype=dtype, device="meta")
+            return self.theta.tensors(self.omega.to("meta"), index)[0]
         self.check_unwritten()
         tensor = _shielded(self.theta, self.omega, index)[0]
         if not (self.layered or _transforming()):

@@ -370,20 +370,30 @@ def _unlike_dense(tensor: Tensor) -> str | None:
 
 def _check_folded(module: nn.Module) -> None:
     """Refuse a state that `train` changes: a file does not say which mode it is of."""
-    stock = {nn.Module, live.Live}
-    own = [
-        part
-        for part in module.modules()
-        if not part.training
-        and any("train" in vars(c) for c in type(part).__mro__ if c not in stock)
-    ]
-    if not own:
-        return
-    twin = copies.copied(module)
-    before = {name: tensor.clone() for name, tensor in copies.state(twin).items()}
-    after = copies.state(twin.train())
-    if changed := [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]:
+    if any(not part.training for part in module.modules()) and (
+        changed := folded(module, mode=True)
+    ):
         raise InputError(
             f"Cannot be saved in evaluation mode, for which {', '.join(changed)} was folded: call "
             "train() first."
         )
+
+
+def folded(module: nn.Module, *, mode: bool) -> list[str]:
+    """What `train` changes, in modules that add products to their weights for evaluation.
+
+    Args:
+        module: any module; it stays as it is.
+        mode: that of the call.
+
+    Returns:
+        Names of its state.
+    """
+    stock = {nn.Module, live.Live}
+    kinds = {kind for part in module.modules() for kind in type(part).__mro__} - stock
+    if not any("train" in vars(kind) for kind in kinds):
+        return []
+    twin = copies.copied(module)
+    before = {name: tensor.clone() for name, tensor in copies.state(twin).items()}
+    after = copies.state(twin.train(mode))
+    return [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]

@@ -113,6 +113,10 @@ class Theta:
             One tensor for each entry, or the one.
         """
         self.settle()
+        if omega.is_meta:
+            chosen = self.layout.entries if index is None else [self.layout.entries[index]]
+            kinds = [(entry.shape, self.origin[entry.name].dtype) for entry in chosen]
+            return [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in kinds]
         if index is None and not (self.factors or self.projection.anchored):
             return place(self.projection, omega, [*self.steps.values()], [*self.dense().values()])
         direction, factors = omega.tensor_split([self._rank])
