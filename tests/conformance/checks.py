@@ -29,6 +29,7 @@ from torch.utils.checkpoint import checkpoint
 import subspace_nn as sn
 from subspace_nn.format import container
 from subspace_nn.subspace.copies import state
+from subspace_nn.subspace.saving import folded
 from tests.conformance.rows import Row
 
 
@@ -606,6 +607,35 @@ def own_object(row: Row) -> None:
         torch.testing.assert_close(module.get_parameter(name), tensor)  # folded, and unfolded
 
 
+def adapters(row: Row) -> None:
+    """Two adapters train and compute as subspaces of their own; layers that fold are refused."""
+    _, net = wrap(row, move=False)
+    if folded(net.module, mode=False):
+        try:
+            net.add_adapter("a")
+        except sn.InputError:
+            raise Nothing from None
+        raise AssertionError
+    base, own = run(net.eval(), row), {name: copy.deepcopy(net) for name in "ab"}
+    for steps, (name, alone) in enumerate(own.items(), 1):
+        net.add_adapter(name)
+        net.set_adapter(name)
+        for buffer, tensor in alone.module.named_buffers():
+            if buffer not in state(alone.module):  # all adapters share what is not saved
+                net.module.get_buffer(buffer).copy_(tensor)
+        for each in (net, alone):
+            each.train()
+            for _ in range(steps):
+                step(each, row)
+    net.set_adapter(None)
+    net.eval()
+    for name, alone in own.items():
+        with net.adapter(name):
+            same(run(net, row), run(alone.eval(), row))
+            same(run(net.merge(), row), run(net, row))
+    same(run(net, row), base)
+
+
 def hooks(row: Row) -> None:
     """Hooks that rename and drop what state_dict holds change nothing in a checkpoint."""
     _, net = wrap(row)
@@ -695,6 +725,7 @@ CHECKS: dict[str, Callable[[Row], None]] = {
     "generator, coroutine": readers,
     "averages": averages,
     "copy=False": own_object,
+    "adapters": adapters,
     "hooks": hooks,
 }
 
