@@ -1,6 +1,6 @@
 """A language model trained on Python's documentation, then adapted to Python's code in d numbers.
 
-    python examples/language.py results/language.json      # a few minutes of one core
+    python examples/language.py results/language.json      # ten minutes of one core
 
 A GPT-2 of 0.4 million weights that reads bytes. Both texts come with Python: the topics of `help()`
 and the standard library. No topic or module of the test is in a training text.
@@ -24,7 +24,7 @@ TOPICS = [text for _, text in sorted(pydoc_data.topics.topics.items())]
 TRAIN = "ast bdb calendar cmd configparser csv difflib gettext inspect logging optparse pdb pickle"
 TEST = "shlex string textwrap"
 SIZES = {"vocab_size": 128, "n_positions": 128, "n_embd": 96, "n_layer": 3, "n_head": 4}
-LR = {"d": 0.1, "all": 1e-3}  # not tuned
+LR = {"d": 0.03, "all": 2e-3}  # the best of three each, on `pickle`, held out for that
 OTHERS = dict.fromkeys(
     ("resid_pdrop", "embd_pdrop", "attn_pdrop", "bos_token_id", "eos_token_id"), 0
 )
@@ -60,11 +60,13 @@ def perplexity(model: hf.GPT2LMHeadModel, x: torch.Tensor) -> float:
 
 def say(model: hf.GPT2LMHeadModel) -> str:
     start = torch.tensor([[*b"    def "]])
-    said = model.generate(start, attention_mask=torch.ones_like(start), max_new_tokens=100)
+    how = {"max_new_tokens": 112, "do_sample": True, "temperature": 0.6}
+    torch.manual_seed(0)
+    said = model.generate(start, attention_mask=torch.ones_like(start), **how)
     return bytes(said[0].tolist()).decode()
 
 
-def main(out: str, steps: int = 600, seeds: int = 3) -> None:
+def main(out: str, steps: int = 4000, seeds: int = 3) -> None:
     torch.manual_seed(0)
     base = hf.GPT2LMHeadModel(hf.GPT2Config(**SIZES, **OTHERS))
     train(base, windows(text for n, text in enumerate(TOPICS) if n % 8), steps, 3e-3, 0)
