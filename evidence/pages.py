@@ -160,6 +160,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
             "burn-in": learned.burn_in,
             "generators": learned.generators,
             "learned": learned.sources,
+            "minilm": tensors.needed,
             "pooling": learned.pooling,
             "resampled": learned.resampled,
             "stages": learned.stages,

@@ -1,14 +1,17 @@
-"""Which tensors to adapt: the tables of docs/examples/minilm.md.
+"""Which tensors to adapt, and how many numbers it takes: the tables of docs/examples/minilm.md.
 
-`subspace-nn sweep experiments/tensors.toml --engine serial` makes the results.
+`subspace-nn sweep experiments/tensors.toml --engine serial` and
+`subspace-nn measure experiments/measure/minilm.toml --engine serial` make the results.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from subspace_nn.common import numbers
 from subspace_nn.common.moments import deviation, mean
 from subspace_nn.report.document import Table
+from subspace_nn.report.findings import Findings
 from subspace_nn.runs.record import DONE
 from subspace_nn.runs.store import stores
 
@@ -68,6 +71,37 @@ def table(data: str, results: Path) -> Table | None:
         "θ is made of", "D", "d", "lr", "epochs", "test accuracy, %", "share of the gain, %", "n",
     ]  # fmt: skip
     return Table(columns, rows)
+
+
+def needed(found: Findings) -> Table | None:
+    """How many numbers have the share of the gain that was asked for.
+
+    Args:
+        found: the findings of the results.
+
+    Returns:
+        The table, a row for each measurement of `experiments.tensors:tuned`; None without any.
+    """
+    every = [answer for one in found.sweeps for answer in one.answers]
+    answers = [one for one in every if one.question.task == "experiments.tensors:tuned"]
+    columns = [
+        "texts", "θ is made of", "d_int", "95 % interval", "probe, %", "threshold, %",
+        "all weights, %", "runs",
+    ]  # fmt: skip
+    rows = [
+        [
+            one.question.arguments["data"],
+            _WORDS[one.question.arguments.get("part", "norms and biases")],
+            numbers.NOTHING if one.dim is None else f"{one.dim:,}",
+            f"{one.low:,} to {one.high:,}",
+            numbers.NOTHING if one.baseline is None else f"{one.baseline:.2f}",
+            f"{one.threshold:.2f}",
+            numbers.spread(one.full, one.full_std, ".2f", ".2f"),
+            str(len(one.runs)),
+        ]
+        for one in answers
+    ]
+    return Table(columns, rows, words=2) if rows else None
 
 
 def _cells(data: str, results: Path) -> Iterator[tuple[tuple[str, int], Sequence[_Record]]]:
