@@ -290,6 +290,7 @@ def test_a_projection_of_the_users_own():
     ({"theta0": "modul"}, "Unknown theta0 'modul'. Did you mean 'module'"),
     ({"scale": "on"}, "Unknown scale 'on'"),
     ({"seed": -1}, "seed must be a whole number"),
+    ({"module": "conv"}, "A subspace is of a torch.nn.Module, got a str"),
     ({"module": nn.ParameterList([torch.ones(4)]), "theta0": "seed"},
      "not known for 0. Use theta0='module'"),
 ])  # fmt: skip

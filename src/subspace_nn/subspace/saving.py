@@ -339,8 +339,11 @@ def check_state(module: nn.Module) -> None:
         module: any module.
 
     Raises:
-        InputError: if some of its state is no dense tensor with values, of a dtype of the format.
+        InputError: if it is no module, or some of its state is no dense tensor with values, of a
+            dtype of the format.
     """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"A subspace is of a torch.nn.Module, got a {type(module).__name__}.")
     state = copies.state(module)
     problems = []
     if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:

@@ -91,9 +91,10 @@ class Subspace(nn.Module):
 
     Raises:
         InputError: if an argument is out of range, "seed" is asked for and some parameter's
-            initialiser is not known, a pattern matches nothing, or the module cannot live in a
-            subspace, or not be saved from it: TorchScript, compiled or sparse parts, tensors on
-            the device meta or of a dtype that the format lacks, extra state that is no tensor.
+            initialiser is not known, a pattern matches nothing, or the module is none, or cannot
+            live in a subspace, or not be saved from it: TorchScript, compiled or sparse parts,
+            tensors on the device meta or of a dtype that the format lacks, extra state that is no
+            tensor.
 
     Example:
         >>> net = Subspace(nn.Linear(20, 10), dim=15)
