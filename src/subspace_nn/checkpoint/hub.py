@@ -33,6 +33,22 @@ CONFIG, CARD = "config.json", "README.md"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
+def checkpoint_of(path: Path) -> Path:
+    """Find the checkpoint that a path means.
+
+    Args:
+        path: a file, or a folder that `train` or `save_pretrained` wrote.
+
+    Returns:
+        The file; in a folder, `omega.safetensors`, which need not be there.
+
+    Example:
+        >>> checkpoint_of(Path("small.snn")).name
+        'small.snn'
+    """
+    return path / CHECKPOINT if path.is_dir() else path
+
+
 def save_pretrained(
     net: Subspace,
     folder: str | os.PathLike[str],

@@ -76,11 +76,6 @@ def expanded(path: str) -> Path:
         return Path(path)
 
 
-def checkpoint_of(path: Path) -> Path:
-    """A file; of a folder that `train` or `save_pretrained` wrote, the checkpoint in it."""
-    return path / "omega.safetensors" if path.is_dir() else path
-
-
 def register(verb: str, place: str) -> None:
     """Make a function a verb, without importing its file; its docstring is read from the source.
 

@@ -22,13 +22,13 @@ from subspace_nn.checkpoint.export import (
     onnx_difference,
     state_bytes,
 )
+from subspace_nn.checkpoint.hub import checkpoint_of
 from subspace_nn.checkpoint.loading import MAX_ENTRIES, load
 from subspace_nn.cli import display
 from subspace_nn.cli._app import (
     Data,
     Terminal,
     Trust,
-    checkpoint_of,
     expanded,
     gather,
 )

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from subspace_nn.cli._app import Terminal, checkpoint_of, gather
+from subspace_nn.checkpoint.hub import checkpoint_of
+from subspace_nn.cli._app import Terminal, gather
 from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.errors import InputError
 from subspace_nn.play import look, packaged, page

@@ -14,6 +14,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from subspace_nn import report
+from subspace_nn.checkpoint.hub import CHECKPOINT
 from subspace_nn.checkpoint.loading import load
 from subspace_nn.cli import display
 from subspace_nn.cli._app import (
@@ -51,7 +52,7 @@ from subspace_nn.tasks.images import result
 from subspace_nn.tasks.loop import find_device
 from subspace_nn.tasks.recipe import Recipe
 
-CHECKPOINT, CURVE = "omega.safetensors", "curve.png"
+CURVE = "curve.png"
 
 #: Bytes of the history and the plot, about.
 _MORE = 2**20
