@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from subspace_nn.common import numbers
 from subspace_nn.common.moments import deviation, mean
@@ -43,37 +44,73 @@ def _count(name: str) -> _Cell:
     return lambda one: f"{round(mean([result[name] for result in one.results])):,}"
 
 
-_SOURCES: dict[str, _Cell] = {
-    "directions": _argument("source"),
-    "d": lambda one: f"{one.dim:,}",
-    "epochs of all weights, then of d": lambda one: (
-        f"{one.arguments['first']}, {one.arguments['epochs']}"
+def _n(one: Setting) -> str:
+    return str(one.n)
+
+
+#: Columns of the table of a sweep, and the order of its rows.
+_TABLES: dict[str, tuple[dict[str, _Cell], Callable[[Setting], Any]]] = {
+    "sources": (
+        {
+            "directions": _argument("source"),
+            "d": lambda one: f"{one.dim:,}",
+            "epochs of all weights, then of d": lambda one: (
+                f"{one.arguments['first']}, {one.arguments['epochs']}"
+            ),
+            "all weights, %": _value("full_accuracy"),
+            "d numbers, %": _value(ACCURACY),
+            "n": _n,
+            "numbers stored": _count("stored"),
+            "best published, %": lambda one: _LARSEN.get(one.dim, ""),
+        },
+        lambda one: (("trajectory", "lottery", "aligned").index(one.arguments["source"]), one.dim),
     ),
-    "all weights, %": _value("full_accuracy"),
-    "d numbers, %": _value(ACCURACY),
-    "n": lambda one: str(one.n),
-    "numbers stored": _count("stored"),
-    "best published, %": lambda one: _LARSEN.get(one.dim, ""),
-}
-
-_STAGES: dict[str, _Cell] = {
-    "d": lambda one: f"{one.dim:,}",
-    "stages": _argument("stages"),
-    "candidates": _argument("candidates"),
-    "numbers trained": _count("trained"),
-    "accuracy, %": _value(ACCURACY),
-    "n": lambda one: str(one.n),
-}
-
-_RESAMPLED: dict[str, _Cell] = {
-    "net": lambda one: one.model,
-    "epochs": _argument("epochs"),
-    "stages": _argument("stages"),
-    "numbers trained": _count("trained"),
-    "numbers stored": _count("stored"),
-    "accuracy, %": _value(ACCURACY),
-    "n": lambda one: str(one.n),
-    "published, 100 epochs, %": lambda one: _GRESSMANN.get(one.model, ""),
+    "stages": (
+        {
+            "d": lambda one: f"{one.dim:,}",
+            "stages": _argument("stages"),
+            "candidates": _argument("candidates"),
+            "numbers trained": _count("trained"),
+            "accuracy, %": _value(ACCURACY),
+            "n": _n,
+        },
+        lambda one: (-one.dim, one.arguments["candidates"]),
+    ),
+    "resampled": (
+        {
+            "net": lambda one: one.model,
+            "epochs": _argument("epochs"),
+            "stages": _argument("stages"),
+            "numbers trained": _count("trained"),
+            "numbers stored": _count("stored"),
+            "accuracy, %": _value(ACCURACY),
+            "n": _n,
+            "published, 100 epochs, %": lambda one: _GRESSMANN.get(one.model, ""),
+        },
+        lambda one: (one.model, one.arguments["epochs"]),
+    ),
+    "pooling": (
+        {
+            "after the convolutions": _argument("pool"),
+            "d": _argument("dim"),
+            "D": lambda one: f"{one.D:,}",
+            "spread at θ0": _value("spread"),
+            "accuracy, %": _value(ACCURACY),
+            "n": _n,
+        },
+        lambda one: (one.full, one.arguments["pool"]),
+    ),
+    "generators": (
+        {
+            "map": _argument("map"),
+            "lr": _argument("lr"),
+            "epochs": _argument("epochs"),
+            "numbers": _count("dim"),
+            "accuracy, %": _value(ACCURACY),
+            "n": _n,
+        },
+        lambda one: one.arguments["map"],
+    ),
 }
 
 
@@ -88,44 +125,18 @@ def _table(columns: dict[str, _Cell], rows: Iterable[Setting], words: int = 1) -
     return Table(list(columns), cells, words=words) if cells else None
 
 
-def sources(found: Findings) -> Table | None:
-    """Accuracy in learned directions.
+def reached(sweep: str, found: Findings) -> Table | None:
+    """What a sweep reached on the test set.
 
     Args:
+        sweep: sources, stages, resampled, pooling or generators.
         found: the findings of the results.
 
     Returns:
         The table; None without results.
     """
-    rows = _found("sources", found)
-    order = {name: number for number, name in enumerate(("trajectory", "lottery", "aligned"))}
-    return _table(_SOURCES, sorted(rows, key=lambda s: (order[s.arguments["source"]], s.dim)))
-
-
-def stages(found: Findings) -> Table | None:
-    """Accuracy of a thousand numbers in all, at once and in stages.
-
-    Args:
-        found: the findings of the results.
-
-    Returns:
-        The table; None without results.
-    """
-    rows = _found("stages", found)
-    return _table(_STAGES, sorted(rows, key=lambda s: (-s.dim, s.arguments["candidates"])))
-
-
-def resampled(found: Findings) -> Table | None:
-    """Accuracy of subspaces of 250 numbers that are drawn again and again.
-
-    Args:
-        found: the findings of the results.
-
-    Returns:
-        The table; None without results.
-    """
-    rows = _found("resampled", found)
-    return _table(_RESAMPLED, sorted(rows, key=lambda s: (s.model, s.arguments["epochs"])))
+    columns, order = _TABLES[sweep]
+    return _table(columns, sorted(_found(sweep, found), key=order))
 
 
 def choices(sweep: str, found: Findings) -> Table | None:
@@ -140,49 +151,8 @@ def choices(sweep: str, found: Findings) -> Table | None:
     """
     rows = _found(sweep, found, held_out=True)
     columns: dict[str, _Cell] = {name: _argument(name) for name in varying(rows)}
-    columns |= {"of 10,000 held out, %": _value(ACCURACY), "n": lambda one: str(one.n)}
+    columns |= {"of 10,000 held out, %": _value(ACCURACY), "n": _n}
     return _table(columns, rows)
-
-
-def pooling(found: Findings) -> Table | None:
-    """What follows the convolutions of a small net, in a subspace and with all weights.
-
-    Args:
-        found: the findings of the results.
-
-    Returns:
-        The table; None without results.
-    """
-    columns: dict[str, _Cell] = {
-        "after the convolutions": _argument("pool"),
-        "d": _argument("dim"),
-        "D": lambda one: f"{one.D:,}",
-        "spread at θ0": _value("spread"),
-        "accuracy, %": _value(ACCURACY),
-        "n": lambda one: str(one.n),
-    }
-    rows = _found("pooling", found)
-    return _table(columns, sorted(rows, key=lambda s: (s.full, s.arguments["pool"])))
-
-
-def generators(found: Findings) -> Table | None:
-    """Weights from as many numbers by sines and by linear maps.
-
-    Args:
-        found: the findings of the results.
-
-    Returns:
-        The table; None without results.
-    """
-    columns: dict[str, _Cell] = {
-        "map": _argument("map"),
-        "lr": _argument("lr"),
-        "epochs": _argument("epochs"),
-        "numbers": _count("dim"),
-        "accuracy, %": _value(ACCURACY),
-        "n": lambda one: str(one.n),
-    }
-    return _table(columns, sorted(_found("generators", found), key=lambda s: s.arguments["map"]))
 
 
 def burn_in(found: Findings) -> Table | None:

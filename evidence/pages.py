@@ -158,12 +158,12 @@ TABLES: dict[str, Callable[[Path], str]] = {
         name: partial(_of_findings, make)
         for name, make in {
             "burn-in": learned.burn_in,
-            "generators": learned.generators,
-            "learned": learned.sources,
+            "learned": partial(learned.reached, "sources"),
             "minilm": tensors.needed,
-            "pooling": learned.pooling,
-            "resampled": learned.resampled,
-            "stages": learned.stages,
+            **{
+                sweep: partial(learned.reached, sweep)
+                for sweep in ("generators", "pooling", "resampled", "stages")
+            },
         }.items()
     },
     **{

@@ -51,7 +51,7 @@ def test_the_figure_has_a_line_for_each_burn_in(found):
 
 
 def test_images_held_out_are_in_a_table_of_their_own(found):
-    table = learned.sources(found)
+    table = learned.reached("sources", found)
     assert [row[1] for row in table.rows] == ["8", "32"]
     assert table.rows[0][3:] == ["98.50 ± 0.00", "98.50 ± 0.71", "2", "800", "96.7"]
     choices = learned.choices("sources", found)
@@ -60,5 +60,5 @@ def test_images_held_out_are_in_a_table_of_their_own(found):
 
 
 def test_without_runs_there_is_no_table(found):
-    assert learned.resampled(found) is None
+    assert learned.reached("resampled", found) is None
     assert learned.choices("stages", found) is None
