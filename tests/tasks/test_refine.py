@@ -119,3 +119,29 @@ def test_no_grid():
     with pytest.raises(sn.InputError, match="on no grid"):
         refine.refine(net, batches(10))
     assert math.isfinite(float(net.omega.detach().sum()))
+
+
+def test_an_interrupt_leaves_the_best_codes_so_far():
+    net = trained().train()
+    before = net.omega.detach().clone()
+    calls = iter(range(10))
+
+    def data():
+        if next(calls) == 2:  # the matrix, then the moves that are tried
+            raise KeyboardInterrupt
+        return batches(4)()
+
+    with pytest.raises(KeyboardInterrupt):
+        refine.refine(net, data)
+    assert torch.equal(net.omega, before)
+    assert net.training
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"price": -1}, "price must be a number of at least 0"),
+    ({"rounds": 0}, "rounds must be a whole number"),
+    ({"data": lambda: ()}, "gave no batches"),
+])  # fmt: skip
+def test_bad_arguments(options, message):
+    with pytest.raises(sn.InputError, match=message):
+        refine.refine(trained(), **{"data": batches(4), **options})

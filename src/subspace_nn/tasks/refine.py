@@ -1,7 +1,7 @@
 """Refine an ω on a grid: single codes change for as long as the loss and its bits' price fall."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
 from torch import Tensor
 
 from subspace_nn import bits
+from subspace_nn.common.checks import number, require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.format import packing
 from subspace_nn.subspace.wrapper import Subspace
@@ -55,7 +56,7 @@ def refine(
         The objective before, and after each round.
 
     Raises:
-        InputError: if ω is on no grid.
+        InputError: if ω is on no grid, price is below 0 or rounds below 1, or there are no batches.
 
     Example:
         >>> x = torch.linspace(-1, 1, 80).view(20, 4)
@@ -66,36 +67,33 @@ def refine(
         >>> history == sorted(history, reverse=True)
         True
     """
+    require(number("price", price, least=0), whole("rounds", rounds, 1))
     found = packing.grid(net.omega)
     if found is None:
         raise InputError("The net's ω is on no grid. Train with levels first.")
     step, codes = found[0], found[1].to(torch.int64)
+
+    def objective(codes: Tensor) -> float:
+        return _loss(_put(net, step * codes), data()) + price * length(codes)
+
     was_training = net.training
     net.eval()
     history: list[float] = []
-    for number in range(rounds):
-        loss, slope, curve = _model(net, data(), f"refine/{number}", seed)
-        if not history:
-            history.append(loss + price * length(codes))
-        moves = _moves(codes, slope * step, curve * step**2, price)
-        best = (history[-1], codes)
-        count = len(moves)
-        while count:
-            tried = codes.clone()
-            for k, change in moves[:count]:
-                tried[k] += change
-            value = _loss(_put(net, step * tried), data()) + price * length(tried)
-            if value < best[0]:
-                best = value, tried
-            elif best[1] is not codes:
+    try:
+        for turn in range(rounds):
+            loss, slope, curve = _model(net, data(), f"refine/{turn}", seed)
+            if not history:
+                history.append(loss + price * length(codes))
+            moves = _moves(codes, slope * step, curve * step**2, price)
+            value, better = _best(objective, codes, moves, history[-1])
+            if better is codes:
                 break
-            count //= 2
-        _put(net, step * best[1])
-        if best[1] is codes:
-            break
-        codes = best[1]
-        history.append(best[0])
-    net.train(was_training)
+            codes = better
+            _put(net, step * codes)
+            history.append(value)
+    finally:  # an interrupt leaves no codes that were only tried
+        _put(net, step * codes)
+        net.train(was_training)
     return history
 
 
@@ -125,6 +123,7 @@ def length(codes: Tensor) -> float:
     return totals - (d + odd / math.log(2))
 
 
+@torch.enable_grad()
 def _model(net: Subspace, batches: Batches, stream: str, seed: int) -> tuple[float, Tensor, Tensor]:
     """Mean loss, its gradient (d,), and the Gauss-Newton matrix (d, d)."""
     omega = net.omega
@@ -147,9 +146,35 @@ def _model(net: Subspace, batches: Batches, stream: str, seed: int) -> tuple[flo
             curve.addmm_(torch.stack(rows).T, torch.stack(rows))
             rows = []
         total, count = total + loss.item(), count + len(classes)
+    if not count:
+        raise InputError(
+            "data() gave no batches. It is called several times, and has to give them each time."
+        )
     if rows:
         curve.addmm_(torch.stack(rows).T, torch.stack(rows))
     return total / count, slope / count, curve / count
+
+
+def _best(
+    objective: Callable[[Tensor], float],
+    codes: Tensor,
+    moves: Sequence[tuple[int, int]],
+    value: float,
+) -> tuple[float, Tensor]:
+    """The best objective and codes with all moves, the first half, the first quarter, and so on."""
+    best = (value, codes)
+    count = len(moves)
+    while count:
+        tried = codes.clone()
+        for k, change in moves[:count]:
+            tried[k] += change
+        value = objective(tried)
+        if value < best[0]:
+            best = value, tried
+        elif best[1] is not codes:
+            break
+        count //= 2
+    return best
 
 
 def _moves(codes: Tensor, slope: Tensor, curve: Tensor, price: float) -> list[tuple[int, int]]:
@@ -187,7 +212,7 @@ def _loss(net: Subspace, batches: Batches) -> float:
     for inputs, classes in batches:
         total += F.cross_entropy(net(inputs), classes, reduction="sum").item()
         count += len(classes)
-    return total / count
+    return total / count if count else math.inf
 
 
 @torch.no_grad()
