@@ -108,3 +108,8 @@ def test_pictures_of_a_net_show_themselves_and_are_files(tmp_path):
     found.save(tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {f"{name}.png" for name in found}
     assert net.training
+
+
+def test_a_sweep_of_words_is_refused(tmp_path):
+    with pytest.raises(sn.InputError, match="a list of Run; got a list with a str"):
+        sn.sweep(["toy"], tmp_path)

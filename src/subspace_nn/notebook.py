@@ -142,6 +142,11 @@ def sweep(
         runs = expand(name, [lists])
     else:
         runs = list(task)
+        if odd := next((one for one in runs if not isinstance(one, Run)), None):
+            raise InputError(
+                "Expected a task's name, a function, or a list of Run; got a list with a "
+                f"{type(odd).__name__}."
+            )
     store = folder if isinstance(folder, Store) else Store(folder)
     with _sweeping(runs, store, show=progress) as show:
         return Records(

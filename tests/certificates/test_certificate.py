@@ -233,3 +233,8 @@ def test_a_prior_pays_for_what_earlier_stages_learnt(tmp_path):
         net.next_stage()
     assert paid[0] == 0
     assert paid[1] > 8 * 4 * 5
+
+
+def test_only_a_subspace_is_certified():
+    with pytest.raises(sn.InputError, match="Expected a Subspace"):
+        sn.certify(torch.nn.Linear(2, 2), [])

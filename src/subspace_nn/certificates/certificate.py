@@ -159,6 +159,8 @@ def certify(
         >>> certificate.n, certificate.bits, certificate.bound > certificate.train_error
         (500, 47, True)
     """
+    if not isinstance(net, Subspace):
+        raise InputError(f"Expected a Subspace, as sn.load gives, got a {type(net).__name__}.")
     require(number("delta", delta, above=0, below=1), whole("of", of, 1) if of else [])
     saved, content = _content(net, file)
     _check_omega(net, saved)
