@@ -93,6 +93,13 @@ def test_labels_distinguish_settings():
     assert len(set(cells.labels(found(*r.CONV_NEW, *r.CONV_OLD, *r.KINDS)))) == 10
 
 
+def test_labels_that_differ_in_the_middle_are_not_cut_there():
+    texts = [f"{'a' * 20}{middle}{'b' * 20}" for middle in "xy"]
+    one = r.record(90.0)
+    records = [{**one, "id": t, "arguments": {**one["arguments"], "images": t}} for t in texts]
+    assert cells.labels(found(*records)) == [f"images {text}" for text in texts]
+
+
 def test_a_full_net_is_the_end_of_its_curve():
     (one,) = curves(found(*r.CONV_NEW, *r.CONV_FULL))
     assert [p.dim for p in one.points] == [100, 1000, 3000, 21_840]

@@ -104,6 +104,23 @@ def test_a_baseline_is_in_the_row_and_in_the_command(answers):
     assert "--baseline tests.dimension.synthetic:probe" in pictures.commands[0]
 
 
+def test_names_of_measurements_are_all_different(answers):
+    own = answers["own"]
+    parts = ({"part": "a" * 90 + side + "b" * 90} for side in "xy")
+    asked = [question(SYNTHETIC, one) for one in parts]
+    asked += [Question(SYNTHETIC, threshold=share) for share in (0.8, 0.9)]
+    every = found(own=[dataclasses.replace(own, question=q, stopped="budget") for q in asked])
+    (section,), (pictures,) = measurements.summary(every), measurements.pictures(every)
+    long, other = (row[0] for row in section.tables[0].rows[:2])
+    assert "x" in long
+    assert "y" in other
+    (note,) = (note for note in section.notes if note.startswith("The budget was spent"))
+    assert len({*note.removesuffix(".").split(": ", 1)[1].split("; ")}) == 4
+    assert f"{SYNTHETIC}, ≥ {own.threshold:.4g} = 80 % of" in note
+    assert len({*section.pictures[0].chart.rows}) == 4
+    assert len({one.chart.title for one in pictures.pictures}) == 4
+
+
 def test_more_runs_than_the_command_grants_are_in_the_command(answers):
     many = dataclasses.replace(answers["own"], runs=[str(i) for i in range(75)], reused=5)
     (section,) = measurements.pictures(found(own=[many]))

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from subspace_nn.common.numbers import NOTHING, spread
+from subspace_nn.report import text
 from subspace_nn.report.chart import Point
 from subspace_nn.report.frame import Setting, varying
-from subspace_nn.report.text import label, unique
+from subspace_nn.report.text import label
 
 
 def percent(one: Setting | None) -> str:
@@ -65,7 +66,8 @@ def argument(name: str, one: Setting) -> str:
 def labels(found: Sequence[Setting]) -> list[str]:
     """A short name for each setting: the arguments in which they differ."""
     names = varying(found)
-    return unique(label(", ".join(_named(name, one) for name in names)) for one in found)
+    joined = [", ".join(_named(name, one) for name in names) for one in found]
+    return text.unique(text.labels(joined))
 
 
 def _named(name: str, one: Setting) -> str:

@@ -38,6 +38,29 @@ def label(name: object, length: int = SHORT) -> str:
     return f"{line[:half]}…{line[-half:]}"
 
 
+def labels(names: Iterable[object], length: int = SHORT) -> list[str]:
+    """Names for one figure or table, cut by `label` no shorter than it takes to tell them apart.
+
+    Args:
+        names: as for `label`.
+        length: most letters, if that is enough; four times as many at most.
+
+    Returns:
+        The names; equal ones stay equal.
+
+    Example:
+        >>> labels(["net 1 a", "net 2 a"], length=5), labels(["net 1 a", "dim 1 a"], length=5)
+        (['net 1 a', 'net 2 a'], ['ne… a', 'di… a'])
+    """
+    found = list(map(str, names))
+    cut: list[str] = []
+    for size in (length, 2 * length, 4 * length):
+        cut = [label(name, size) for name in found]
+        if len({*cut}) == len({*found}):
+            break
+    return cut
+
+
 def metric(name: str, *, percent: bool = False) -> str:
     """The name of a metric in words, with its unit.
 

@@ -1,5 +1,6 @@
 """Measured intrinsic dimensions, with published ones."""
 
+import collections
 from collections.abc import Iterator, Sequence
 
 from subspace_nn.common import numbers
@@ -58,10 +59,10 @@ def chart(answers: Sequence[Answer]) -> Chart:
         The chart.
     """
     ordered = sorted(answers, key=lambda one: (one.dim is None, one.dim or 0, label(one.question)))
-    names = [_name(one) for one in ordered]
+    names = _names(ordered)
     measured = [
-        Point(one.dim, row, one.low, one.high, _note(one))
-        for row, one in enumerate(ordered)
+        Point(one.dim, row, one.low, one.high, _note(one, name))
+        for row, (one, name) in enumerate(zip(ordered, names, strict=True))
         if one.dim is not None
     ]
     literature = [
@@ -94,7 +95,8 @@ def pictures(found: Findings) -> Iterator[Section]:
     Yields:
         One section, if anything was measured.
     """
-    drawn = [_picture(answer) for one in found.sweeps for answer in one.answers]
+    answers = [answer for one in found.sweeps for answer in one.answers]
+    drawn = list(map(_picture, answers, _names(answers)))
     if drawn:
         yield Section(
             "measurements",
@@ -117,14 +119,15 @@ def table(answers: Sequence[Answer]) -> Table:
     Returns:
         The table.
     """
-    return Table(_COLUMNS, [_row(answer) for answer in answers], words=2, strong=(3,))
+    tasks = text.labels([label(answer.question) for answer in answers], 80)
+    return Table(_COLUMNS, list(map(_row, answers, tasks)), words=2, strong=(3,))
 
 
-def _row(answer: Answer) -> list[str]:
+def _row(answer: Answer, task: str) -> list[str]:
     values = [f"{value.dim:,}" for value in published(answer.question)]
     known = answer.dim is not None
     return [
-        text.label(label(answer.question), 80),
+        task,
         _threshold(answer),
         ", ".join(values) or numbers.NOTHING,
         f"{answer.dim:,}" if known else numbers.NOTHING,
@@ -136,17 +139,29 @@ def _row(answer: Answer) -> list[str]:
     ]
 
 
-def _name(answer: Answer) -> str:
+def _names(answers: Sequence[Answer]) -> list[str]:
     """What was measured, in words."""
-    asked = answer.question
-    words = text.label(title(asked) or label(asked), 60)
-    return words if asked.relative else f"{words}, {_threshold(answer)}"
+    asked = [answer.question for answer in answers]
+    words = text.labels([title(one) or label(one) for one in asked], 60)
+    return _distinct(answers, words, always=[not one.relative for one in asked])
 
 
-def _note(answer: Answer) -> str:
+def _distinct(
+    answers: Sequence[Answer], names: Sequence[str], always: Sequence[bool] | None = None
+) -> list[str]:
+    """The names, with the thresholds of those that share one, or that always show theirs."""
+    number = collections.Counter(names)
+    with_threshold = always or [False] * len(names)
+    return [
+        f"{name}, {_threshold(answer)}" if shown or number[name] > 1 else name
+        for answer, name, shown in zip(answers, names, with_threshold, strict=True)
+    ]
+
+
+def _note(answer: Answer, name: str) -> str:
     """What to say of a measurement where a reader points at it."""
     return (
-        f"{_name(answer)}: {answer.dim or 0:,} ({answer.low:,} to {answer.high:,})\n"
+        f"{name}: {answer.dim or 0:,} ({answer.low:,} to {answer.high:,})\n"
         f"{len(answer.runs)} runs, threshold {_threshold(answer)}"
     )
 
@@ -160,7 +175,7 @@ def _threshold(answer: Answer) -> str:
     return f"{sign} {answer.threshold:.4g}{share}"
 
 
-def _picture(answer: Answer) -> Picture:
+def _picture(answer: Answer, name: str) -> Picture:
     asked = answer.question
     found = "not found"
     if answer.dim is not None:
@@ -168,7 +183,7 @@ def _picture(answer: Answer) -> Picture:
     return Picture(
         text.slug(f"measured-{label(asked)}")[:52] + f"-{_level(asked)}",
         f"d_int {found}, threshold {_threshold(answer)}.",
-        measured.chart(answer, _name(answer)),
+        measured.chart(answer, name),
     )
 
 
@@ -183,15 +198,16 @@ def _level(asked: Question) -> str:
 
 
 def _not_tight(answers: Sequence[Answer]) -> list[str]:
-    wide = [text.label(label(a.question)) for a in answers if a.stopped == "budget"]
-    doubtful = [text.label(label(a.question)) for a in answers if a.doubts]
+    names = _distinct(answers, text.labels([label(a.question) for a in answers], 80))
+    wide = [name for a, name in zip(answers, names, strict=True) if a.stopped == "budget"]
+    doubtful = [name for a, name in zip(answers, names, strict=True) if a.doubts]
     return [
-        f"{words}: {', '.join(names)}."
-        for words, names in (
+        f"{words}: {'; '.join(shown)}."
+        for words, shown in (
             ("The budget was spent before the interval was tight", wide),
             ("The results give reason to doubt the interval", doubtful),
         )
-        if names
+        if shown
     ]
 
 

@@ -153,9 +153,10 @@ def _table(
     found = next(iter(by_metric.values()))
     names = varying(found)
     shown, arguments = found[:_MOST_ROWS], names[:_MOST_ARGUMENTS]
+    headings = text.unique(text.labels(arguments))
     columns = {
-        "d" if a == "dim" else text.label(a): [cells.argument(a, one) for one in shown]
-        for a in arguments
+        "d" if a == "dim" else heading: [cells.argument(a, one) for one in shown]
+        for a, heading in zip(arguments, headings, strict=True)
     } or {"sweep": [text.label(name)] * len(shown)}
     words = list(columns).index("d") if "d" in columns else len(columns)
     if len({one.D for one in found}) > 1:
@@ -188,9 +189,8 @@ def _against_dim(name: str, title: str, found: Sequence[Setting], axis: Axis) ->
         return []
     rows = [{**one.arguments, "projection": one.projection} for one in drawn]
     names = tables.varying(rows)
-    labels = text.unique(
-        text.label(", ".join(f"{name} {row.get(name)}" for name in names)) for row in rows
-    )
+    joined = [", ".join(f"{name} {row.get(name)}" for name in names) for row in rows]
+    labels = text.unique(text.labels(joined))
     form = cells.percent if axis.scale == "percent" else cells.four_digits
     series = [
         Series(
