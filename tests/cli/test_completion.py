@@ -16,7 +16,17 @@ def needs(shell):
 
 
 #: What is typed before Tab, and what it becomes.
-TYPED = {"subspace-nn meas": "measure", "subspace-nn train --thr": "--threads"}
+TYPED = {
+    "subspace-nn meas": "measure",
+    "subspace-nn train --thr": "--threads",
+    "subspace-nn sweep --engine sl": "slurm",
+    "subspace-nn measure mnist-lenet-p": "mnist-lenet-pixels",
+    "subspace-nn train --dim 10 fashion-f": "fashion-fc",
+    "subspace-nn evaluate omega.safetensors brea": "breast-cancer",
+    "subspace-nn sweep --save conv-sm": "conv-small-2017",
+    "subspace-nn sweep m": "mine.toml",
+    "subspace-nn sweep --task cart": "cartpole",
+}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -30,19 +40,21 @@ def test_the_script_knows_the_verbs_and_their_options(command, shell):
 
 
 @needs("bash")
-def test_bash_completes_a_verb_and_an_option(command):
+def test_bash_completes_what_is_typed(command, tmp_path):
+    (tmp_path / "mine.toml").touch()
     script = command("completion", "bash")[1]
     asked = (
-        "COMP_WORDS=(subspace-nn {words}); COMP_CWORD={at}; COMP_LINE='subspace-nn {words}'; "
+        "COMP_LINE='{typed}'; COMP_WORDS=({typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); "
         "COMP_POINT=${{#COMP_LINE}}; $(complete -p subspace-nn | sed 's/.*-F \\([^ ]*\\).*/\\1/'); "
         'printf "%s\\n" "${{COMPREPLY[@]}}"'
     )
-    for words, at, expected in (("meas", 1, "measure"), ("sweep --sav", 2, "--save")):
+    not_there = {"subspace-nn sweep --out mnist-f": "mnist-fc", "subspace-nn runs mnis": "mnist"}
+    for typed, expected in [*TYPED.items(), *not_there.items()]:
         done = subprocess.run(
-            [shutil.which("bash"), "-c", f"{script}\n{asked.format(words=words, at=at)}"],
-            capture_output=True, text=True, check=True,
+            [shutil.which("bash"), "-c", f"{script}\n{asked.format(typed=typed)}"],
+            capture_output=True, text=True, check=True, cwd=tmp_path,
         )  # fmt: skip
-        assert expected in done.stdout.split()
+        assert (expected in done.stdout.split()) == (typed in TYPED), typed
 
 
 @needs("bash")
@@ -54,20 +66,23 @@ def test_bash_puts_a_slash_behind_a_folder(command):
 
 
 @needs("fish")
-def test_fish_completes_a_verb_and_an_option(command, tmp_path):
+def test_fish_completes_what_is_typed(command, tmp_path):
+    (tmp_path / "mine.toml").touch()
     script = tmp_path / "subspace-nn.fish"
     script.write_text(command("completion", "fish")[1], encoding="utf-8")
     for typed, expected in TYPED.items():
         done = subprocess.run(
             [shutil.which("fish"), "--no-config", "-c", f"source {script}; complete -C '{typed}'"],
-            capture_output=True, text=True, check=True, env={**os.environ, "HOME": str(tmp_path)},
+            capture_output=True, text=True, check=True, cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path)},
         )  # fmt: skip
         assert expected in [line.split("\t")[0] for line in done.stdout.splitlines()]
 
 
 @needs("zsh")
 @pytest.mark.parametrize("way", ["sourced", "in fpath"])
-def test_zsh_completes_a_verb_and_an_option_at_the_first_tab(command, tmp_path, way):
+def test_zsh_completes_what_is_typed_at_the_first_tab(command, tmp_path, way):
+    (tmp_path / "mine.toml").touch()
     script = tmp_path / "_subspace-nn"
     script.write_text(command("completion", "zsh")[1], encoding="utf-8")
     setup = {
@@ -83,7 +98,7 @@ def _after_tab(setup, typed, expected, home):
     ours, its = pty.openpty()
     options = {"stdin": its, "stdout": its, "stderr": its, "start_new_session": True}
     env = {**os.environ, "HOME": str(home), "TERM": "vt100"}
-    with subprocess.Popen([shutil.which("zsh"), "-f", "-i"], env=env, **options) as shell:
+    with subprocess.Popen([shutil.which("zsh"), "-f", "-i"], env=env, cwd=home, **options) as shell:
         os.close(its)
         os.set_blocking(ours, False)
         os.write(ours, f"{setup}; echo re''ady\n".encode())

@@ -51,12 +51,12 @@ def normal(app: App, tokens: Sequence[str]) -> list[str]:
     verb, *rest = tokens or [""]
     if verb not in {"train", *_WITH_WORDS} or not rest or {"--help", "-h"} & {*rest}:
         return list(tokens)
-    options = _options(app, verb)
+    options = options_of(app, verb)
     parts = list(_parts(rest, options))
     if verb == "train":
         parts = [_as_option(part, options) for part in parts]
         if task := _swept(parts):
-            verb, parts = "sweep", list(_as_sweep(parts, task, _options(app, "sweep")))
+            verb, parts = "sweep", list(_as_sweep(parts, task, options_of(app, "sweep")))
     else:
         parts = [_as_word(part, options) for part in parts]
     return [verb, *(part.token() for part in parts)]
@@ -72,8 +72,16 @@ def value_of(tokens: Sequence[str], name: str) -> str | None:
     return None
 
 
-def _options(app: App, verb: str) -> dict[str, bool]:
-    """The options of a verb, and whether each takes a value."""
+def options_of(app: App, verb: str) -> dict[str, bool]:
+    """The options of a verb, and whether each takes a value.
+
+    Args:
+        app: the command.
+        verb: its name.
+
+    Returns:
+        A truth value by the option, as in {"--save": False, "--out": True}.
+    """
     arguments = app[verb].assemble_argument_collection()
     return {name: argument.hint is not bool for argument in arguments for name in argument.names}
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
-from subspace_nn.cli._app import Device, Threads, gather
+from subspace_nn.cli._app import Device, gather
 from subspace_nn.common.checks import require, whole
-from subspace_nn.common.errors import InputError
+from subspace_nn.common.errors import InputError, unknown_name
+from subspace_nn.runs.engines import ENGINES
 from subspace_nn.runs.task import NAMED, RECIPES, recipe
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RecipeName = Annotated[
-    str | None,
-    Parameter(help=f"Recipe for MNIST whose settings hold unless given: {', '.join(RECIPES)}."),
+    Literal["2017", "2018"] | None,
+    Parameter(
+        help=f"Recipe for MNIST whose settings hold unless given: {', '.join(RECIPES)}.",
+        show_choices=False,
+    ),
 ]
 
 Log = Annotated[
@@ -95,7 +99,10 @@ class Workers:
     """An engine and its settings, as typed."""
 
     engine: Annotated[
-        str, Parameter(help="loky (processes on this machine), serial, dask, ray, slurm.")
+        Literal["loky", "serial", "dask", "ray", "slurm"],
+        Parameter(
+            help="loky (processes on this machine), serial, dask, ray, slurm.", show_choices=False
+        ),
     ] = "loky"
     jobs: Annotated[int, Parameter(help="Workers; -1 is one per core, or one per GPU.")] = -1
     address: Annotated[
@@ -105,7 +112,7 @@ class Workers:
         ),
     ] = None
     device: Device = "auto"
-    threads: Threads = None
+    threads: Annotated[int | None, Parameter(help="CPU threads of each run; by default 1.")] = None
     log: Log = None
     engine_option: Annotated[
         list[str] | None,
@@ -122,13 +129,22 @@ class Workers:
             Keyword arguments: engine, address, jobs, options, device, threads.
 
         Raises:
-            InputError: if a number is none, there is no such device, or an option is not
+            InputError: if a number is none, there is no such engine or device, or an option is not
                 name=value.
         """
         checked = gather(
-            jobs=self._jobs, options=self._options, threads=self._threads, device=self._device
+            engine=self._engine,
+            jobs=self._jobs,
+            options=self._options,
+            threads=self._threads,
+            device=self._device,
         )
-        return {"engine": self.engine, "address": self.address, **checked}
+        return {"address": self.address, **checked}
+
+    def _engine(self) -> str:
+        if self.engine not in ENGINES:
+            raise InputError(unknown_name("engine", self.engine, ENGINES))
+        return self.engine
 
     def _threads(self) -> int:
         """One by default: a sweep has a worker per core."""
