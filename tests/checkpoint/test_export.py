@@ -135,6 +135,67 @@ def test_omega_is_an_input_whichever_adapter_is_chosen(projection):
     assert export.onnx_difference(content, randomised(net, 3), x) < 1e-5
 
 
+class Tied(nn.Module):
+    """A scaled embedding whose weight is the head, too; its outputs have names of inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 4)
+        self.embedding = nn.Embedding(20, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.head = nn.Linear(4, 20, bias=False)
+        self.head.weight = self.embedding.weight
+        self.register_buffer("factors", torch.tensor([1, 2, 3, 4]))
+
+    def forward(self, x):
+        hidden = self.norm(self.body(self.embedding(x).sum(1)) * self.factors)
+        return {"x": self.head(hidden), "omega": hidden}
+
+
+def test_ties_and_integers_of_an_adapter_are_inputs_once(tmp_path):
+    torch.manual_seed(0)
+    net = sn.Subspace(Tied(), 10, theta0="module", train="embedding").eval()
+    x = torch.randint(20, (2, 3))
+    session = session_of(export.onnx_bytes(net, x))
+    with torch.no_grad():
+        net.module.embedding.weight.mul_(3)
+        net.module.factors.mul_(5)
+    net.save(tmp_path / "net.safetensors", base="a base")
+    file = safetensors.numpy.load_file(tmp_path / "net.safetensors")
+    names = {value.name for value in session.get_inputs()} - {"input"}
+    assert names >= {"module.embedding.weight", "module.factors"}
+    assert "module.head.weight" not in names
+    outputs = session.run(None, {n: file[n] for n in names} | {"input": x.numpy()})
+    for got, expected in zip(outputs, net(x).values(), strict=True):
+        torch.testing.assert_close(torch.from_numpy(got), expected.detach(), atol=1e-4, rtol=0)
+
+
+def test_an_output_with_the_name_of_an_input_gets_another():
+    session = session_of(export.onnx_bytes(sn.Subspace(Tied(), 10), {"x": torch.ones(2, 3).int()}))
+    assert [value.name for value in session.get_outputs()] == ["output_x", "output_omega"]
+
+
+@pytest.mark.parametrize("wrap", [lambda module: module, lambda module: sn.Subspace(module, 10)])
+def test_an_export_leaves_the_modes_as_they_were(wrap):
+    module = wrap(nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)))
+    next(part for part in module.modules() if isinstance(part, nn.Dropout)).eval()
+    before, x = [part.training for part in module.modules()], torch.rand(2, 6)
+    assert export.onnx_difference(export.onnx_bytes(module, x), module, x) < 1e-5
+    assert [part.training for part in module.modules()] == before
+
+
+def test_what_is_no_tensor_is_no_example():
+    with pytest.raises(InputError, match=r"Expected an example of tensors, got float, ndarray\."):
+        export.onnx_bytes(nn.Linear(3, 2), [1.0, torch.zeros(2, 3).numpy()])
+
+
+def test_what_onnxruntime_cannot_run_is_told():
+    module, x = nn.Linear(6, 4).bfloat16(), torch.rand(2, 6).bfloat16()
+    content = export.onnx_bytes(module, x)
+    with pytest.raises(InputError, match=r"onnxruntime cannot run this model: .* in float32\."):
+        export.onnx_difference(content, module, x)
+
+
 def test_a_weight_takes_two_bytes_more_with_omega_as_an_input():
     net = sn.Subspace(nn.Linear(300, 100), 1000)
     sizes = [len(export.onnx_bytes(m, torch.rand(2, 300))) for m in (net, net.merge())]

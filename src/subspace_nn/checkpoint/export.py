@@ -65,11 +65,12 @@ def onnx_bytes(module: nn.Module, example: Inputs) -> bytes:
 
     Returns:
         The whole file. An input is called `input`, several `input_0`, … or as the arguments; the
-        outputs likewise.
+        outputs likewise, or `output_x` where there is an input `x`.
 
     Raises:
-        InputError: if the packages of the extra `onnx` are not installed, the module does not
-            take the example or returns something else than tensors, or PyTorch cannot export it.
+        InputError: if the packages of the extra `onnx` are not installed, the example or what the
+            module returns is something else than tensors, the module does not take it, or PyTorch
+            cannot export it.
 
     Example:
         >>> import onnxruntime
@@ -79,8 +80,14 @@ def onnx_bytes(module: nn.Module, example: Inputs) -> bytes:
         ['omega', 'input']
     """
     _need("onnx", "onnxscript")
-    call, own = _Call(module), {n: t.detach().clone() for n, t in adapter_tensors(module).items()}
     args, kwargs = _split(example)
+    with _evaluating(module):
+        return _onnx_bytes(module, args, kwargs)
+
+
+def _onnx_bytes(module: nn.Module, args: list[Tensor], kwargs: dict[str, Tensor]) -> bytes:
+    call, own = _Call(module), {n: t.detach().clone() for n, t in adapter_tensors(module).items()}
+    inputs = [*own, *_named("input", kwargs or args)]
     try:
         with torch.no_grad():
             outputs = call.outputs(own, kwargs, args)
@@ -98,8 +105,8 @@ def onnx_bytes(module: nn.Module, example: Inputs) -> bytes:
             program = torch.onnx.export(
                 call,
                 (own, kwargs, args),  # PyTorch takes a mapping at the end for keywords
-                input_names=[*own, *_named("input", kwargs or args)],
-                output_names=[*outputs],
+                input_names=inputs,
+                output_names=[f"output_{n}" if n in inputs else n for n in outputs],
                 dynamic_shapes=(
                     dict.fromkeys(own), dict.fromkeys(kwargs, batch), [batch] * len(args),
                 ),
@@ -131,11 +138,17 @@ def onnx_difference(content: bytes, module: nn.Module, example: Inputs) -> float
         The largest absolute difference.
 
     Raises:
-        InputError: if onnxruntime is not installed.
+        InputError: if onnxruntime is not installed, or cannot run the model.
     """
     _need("onnxruntime")
     runtime = importlib.import_module("onnxruntime")
-    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    try:
+        session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own, without a common base
+        raise InputError(
+            f"onnxruntime cannot run this model: {_line(error)} On a CPU it has few operations in "
+            "bfloat16: export the net in float32."
+        ) from error
     args, kwargs = _split(example)
     args = [torch.cat((x, x[:1])) for x in args]
     kwargs = {name: torch.cat((x, x[:1])) for name, x in kwargs.items()}
@@ -143,7 +156,7 @@ def onnx_difference(content: bytes, module: nn.Module, example: Inputs) -> float
     feeds = own | _named("input", kwargs or args)
     used = {value.name for value in session.get_inputs()}
     outputs = session.run(None, {n: t.detach().numpy() for n, t in feeds.items() if n in used})
-    with torch.no_grad():
+    with _evaluating(module), torch.no_grad():
         expected = call(own, kwargs, args)
     pairs = zip(map(torch.from_numpy, outputs), expected, strict=True)
     return max(float((got.double() - want.double()).abs().max()) for got, want in pairs)
@@ -156,17 +169,21 @@ def adapter_tensors(module: nn.Module) -> dict[str, Tensor]:
         module: any module.
 
     Returns:
-        Of a `Subspace` ω, what trains with it, and floating-point buffers that are saved; of
-        another module nothing.
+        Of a `Subspace` ω, what trains with it, and buffers that are saved, but for the counters
+        of batches; of another module nothing. Tied tensors have one name.
     """
     if not isinstance(module, Subspace):
         return {}
     held = copies.state(module.module)
-    fixed = saving.frozen(module)
-    rest = {f"module.{n}": t for n, t in held.items() if t.is_floating_point()}
-    return {"omega": held[live.OMEGA]} | {
-        n: t for n, t in rest.items() if n not in fixed and n != f"module.{live.OMEGA}"
-    }
+    omega = {"omega": held.pop(live.OMEGA)}
+    fixed = {id(tensor) for tensor in saving.frozen(module).values()}
+    once = {id(tensor): name for name, tensor in reversed(held.items())}
+    return omega | {
+        f"module.{name}": tensor
+        for name, tensor in held.items()
+        if id(tensor) not in fixed and once[id(tensor)] == name
+        and not name.endswith("num_batches_tracked")  # which counts in training alone
+    }  # fmt: skip
 
 
 class _Call(nn.Module):
@@ -174,7 +191,7 @@ class _Call(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = (module.module if isinstance(module, Subspace) else module).eval()
+        self.module = module.module if isinstance(module, Subspace) else module
         named = (*self.module.named_parameters(), *self.module.named_buffers())
         self.names = {f"module.{copies.canonical(name)}": name for name, _ in named}
         self.names["omega"] = live.OMEGA
@@ -202,9 +219,14 @@ class _Call(nn.Module):
 
 def _split(example: Inputs) -> tuple[list[Tensor], dict[str, Tensor]]:
     """Positional arguments, and keywords."""
+    args, kwargs = list[Tensor](), dict[str, Tensor]()
     if isinstance(example, Mapping):
-        return [], dict(example)
-    return ([example] if isinstance(example, Tensor) else [*example]), {}
+        kwargs = dict(example)
+    else:
+        args = [example] if isinstance(example, Tensor) else [*example]
+    if odd := {type(x).__name__ for x in (*args, *kwargs.values()) if not isinstance(x, Tensor)}:
+        raise InputError(f"Expected an example of tensors, got {', '.join(sorted(odd))}.")
+    return args, kwargs
 
 
 def _named(what: str, values: Inputs) -> dict[str, Tensor]:
@@ -221,6 +243,19 @@ def _line(error: BaseException) -> str:
     """The first line of what an error says, as a sentence."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return line if line.endswith(".") else f"{line}."
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Generator[None]:
+    """In evaluation mode, and then in the modes of before."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():  # the whole before its parts
+            if part.training != mode:
+                part.train(mode)
 
 
 @contextlib.contextmanager
