@@ -8,12 +8,12 @@ import pytest
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, inject_adapter_in_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.utils import parametrize
 
 import subspace_nn as sn
-from subspace_nn import InputError
+from subspace_nn import CheckpointError, InputError
 from subspace_nn.integrations.peft import SubspaceConfig
 from tests.frameworks import pages
 
@@ -84,7 +84,8 @@ def test_a_folder_holds_a_few_numbers_and_gives_the_same_back():
     tensors = load_file("acme/adapter_model.safetensors")
     sizes = {name.rpartition("model.")[2]: t.numel() for name, t in tensors.items()}
     assert sizes == {
-        "subspace_omega": 40, "subspace_sigma": 6, "subspace_sizes": 6, "4.weight": 60, "4.bias": 2,
+        "subspace_omega": 40, "subspace_sigma": 6, "subspace_sizes": 6, "subspace_recipe": 8,
+        "4.weight": 60, "4.bias": 2,
     }  # fmt: skip
     again = PeftModel.from_pretrained(make(), "acme").eval()
     assert torch.equal(again(X), model(X))
@@ -147,6 +148,62 @@ def test_another_base_is_told_and_another_architecture_refused():
         PeftModel.from_pretrained(make(seed=1), "acme")
     with pytest.raises(InputError, match=r"expected 6 tensors of 1,620 weights, got 6 of 1,671"):
         PeftModel.from_pretrained(make(width=31), "acme")
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {"projection": "sparse"}, {"scale": "none"},
+                                     {"dim": 41}], ids=str)  # fmt: skip
+def test_omega_of_another_subspace_is_refused(options):
+    adapted().save_pretrained("acme")
+    model = adapted(**options)
+    before = omega(model).detach().clone()
+    with pytest.raises(CheckpointError, match="Another seed, projection, dim or scale"):
+        model.load_adapter("acme", "default")  # as a Trainer does that resumes
+    assert torch.equal(omega(model), before)
+
+
+def test_an_older_file_still_loads():
+    model = adapted()
+    model.save_pretrained("acme")
+    tensors = load_file("acme/adapter_model.safetensors")
+    del tensors["base_model.subspace_recipe"]
+    save_file(tensors, "acme/adapter_model.safetensors")
+    assert torch.equal(PeftModel.from_pretrained(make(), "acme")(X), model(X))
+
+
+@pytest.mark.parametrize("damage", [lambda s: s[:2].clone(), lambda s: s * torch.nan, torch.neg])
+def test_a_damaged_sigma_is_refused(damage):
+    adapted().save_pretrained("acme")
+    tensors = load_file("acme/adapter_model.safetensors")
+    name = "base_model.subspace_sigma"
+    save_file(tensors | {name: damage(tensors[name])}, "acme/adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match="expected one σ above 0 for each tensor"):
+        PeftModel.from_pretrained(make(), "acme")
+
+
+def test_a_dim_of_a_stranger_takes_no_memory():
+    with pytest.raises(InputError, match=r"number of weights, 1,620; got 1000000000000000\."):
+        adapted(dim=10**15)
+
+
+def test_another_adapter_for_each_row_is_refused():
+    model = adapted()
+    with pytest.raises(InputError, match=r"all rows have the adapter of set_adapter"):
+        model(X, adapter_names=["default"] * len(X))
+
+
+def test_a_tie_to_what_is_not_targeted():
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match=r"Tied to a tensor that is not in θ: 0\.weight\."):
+        model = get_peft_model(
+            Tied(), SubspaceConfig(dim=5, target_modules=["0"], init_weights=False)
+        )
+    x = torch.rand(3, 4)
+    outputs = model(x)
+    model.merge_adapter()
+    assert torch.equal(model(x), outputs)
+    model.unmerge_adapter()
+    assert model.base_model.model[0].base_layer.weight is model.base_model.model[1].weight
+    assert torch.equal(model.merge_and_unload()(x), outputs)
 
 
 class Tied(nn.Sequential):

@@ -4,9 +4,13 @@ Importing this module makes the method known to PEFT, whose own list of methods 
 that loads such an adapter must import it, too.
 """
 
+import contextlib
 import enum
+import hashlib
+import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -36,7 +40,7 @@ class SubspaceType(enum.StrEnum):
 
 #: How the names of an adapter's tensors begin.
 PREFIX = "subspace_"
-_OMEGA, _SIGMA, _SIZES = (PREFIX + name for name in ("omega", "sigma", "sizes"))
+_OMEGA, _SIGMA, _SIZES, _RECIPE = (PREFIX + n for n in ("omega", "sigma", "sizes", "recipe"))
 
 #: How far σ of a tensor may be from the one in the file, relatively, before the base is another.
 _SAME = 1e-6
@@ -121,6 +125,12 @@ class _Place:
         move = self.rows.__matmul__(wide)  # the compiler does not follow the operator
         return (move * (step if self.scaled else 1.0)).view(self.shape)
 
+    def recipe(self) -> Tensor:
+        """8 bytes that identify P and the scale, which all places of an adapter share."""
+        text = repr((self.rows.projection._recipe(), self.scaled))
+        digest = hashlib.sha256(text.encode()).digest()
+        return torch.tensor([*digest[:8]], dtype=torch.uint8, device="cpu")
+
 
 class SubspaceLayer(nn.Module, BaseTunerLayer):
     """A layer of the base with the weights θ(ω) of the active adapters.
@@ -138,7 +148,7 @@ class SubspaceLayer(nn.Module, BaseTunerLayer):
         self.base_layer, self.subspace_omega = base_layer, omega
         self.subspace_places: dict[str, Sequence[_Place]] = {}
         self.merged_adapters: list[str] = []
-        self._before: dict[str, Tensor] = {}
+        self._before: dict[str, nn.Parameter] = {}
         # That PEFT's tools read.
         self.in_features = getattr(base_layer, "in_features", None)
         self.out_features = getattr(base_layer, "out_features", None)
@@ -194,16 +204,18 @@ class SubspaceLayer(nn.Module, BaseTunerLayer):
                     f"NaNs detected in the merged weights. The adapter {adapter} seems to be broken"
                 )
             for name, value in values.items():
-                parameter = self.get_base_layer().get_parameter(name)
-                self._before.setdefault(name, parameter.data)
-                parameter.data = value.detach()
+                parameters: Any = self.get_base_layer()._parameters
+                own = self._before.setdefault(name, parameters[name])
+                # Not in place: another layer may have the same parameter, and no adapter.
+                parameters[name] = nn.Parameter(value.detach(), own.requires_grad)
             self.merged_adapters.append(adapter)
 
     def unmerge(self) -> None:
         """Give the base layer its own weights back, to the bit."""
-        for name, value in self._before.items():
-            parameter = self.get_base_layer().get_parameter(name)
-            parameter.data = value.to(parameter.device, parameter.dtype)
+        parameters: Any = self.get_base_layer()._parameters
+        for name, own in self._before.items():
+            own.data = own.data.to(parameters[name].device, parameters[name].dtype)
+            parameters[name] = own
         self._before.clear()
         self.merged_adapters.clear()
 
@@ -256,7 +268,9 @@ class SubspaceModel(BaseTuner):
         config = cast("SubspaceConfig", self.peft_config[adapter_name])
         if _OMEGA not in self._modules:
             self.subspace_omega = nn.ParameterDict()
-        start = torch.zeros(config.dim) if config.init_weights else torch.randn(config.dim)
+        most = sum(parameter.numel() for parameter in model.parameters())
+        dim = min(config.dim, most)  # too large a one is refused before it takes memory
+        start = torch.zeros(dim) if config.init_weights else torch.randn(dim)
         self.subspace_omega[adapter_name] = nn.Parameter(start)
         try:
             super().inject_adapter(model, adapter_name, *args, **kwargs)
@@ -267,6 +281,16 @@ class SubspaceModel(BaseTuner):
             else:
                 self.delete_adapter(adapter_name)
             raise
+
+    @contextlib.contextmanager
+    def _enable_peft_forward_hooks(self, *_: Any, **kwargs: Any) -> Generator[None]:
+        """What PEFT asks before a call, which would drop `adapter_names` without a word."""
+        if kwargs.get("adapter_names") is not None:
+            raise InputError(
+                "This method takes no adapter_names: all rows have the adapter of set_adapter. A "
+                "Subspace takes another for each row: net(x, adapters=[…])."
+            )
+        yield
 
     def _create_and_replace(  # noqa: PLR0917  # PEFT's
         self,
@@ -301,6 +325,7 @@ class SubspaceModel(BaseTuner):
         places = [place for layer in layers for place in layer.subspace_places[adapter_name]]
         tensors = {
             _OMEGA: state_dict[f"base_model.{_OMEGA}.{adapter_name}"],
+            _RECIPE: places[0].recipe(),
             _SIGMA: torch.tensor([place.sigma for place in places], dtype=torch.float64),
             _SIZES: torch.tensor([place.shape.numel() for place in places]),
         }
@@ -317,8 +342,7 @@ class SubspaceModel(BaseTuner):
         named = {name.rpartition(".")[2]: tensor for name, tensor in state_dict.items()}
         if missing := [name for name in (_OMEGA, _SIGMA, _SIZES) if name not in named]:
             raise CheckpointError(f"No file of this method: it has no {', '.join(missing)}.")
-        sigma, sizes = named[_SIGMA].tolist(), named[_SIZES].tolist()
-        _set_sigma(dict(_layers(model, adapter_name)), adapter_name, sigma, sizes)
+        _set_sigma(dict(_layers(model, adapter_name)), adapter_name, named)
         rest = {n: t for n, t in state_dict.items() if not n.rpartition(".")[2].startswith(PREFIX)}
         places = (n for n in model.state_dict() if n.endswith(f"{_OMEGA}.{adapter_name}"))
         return rest | dict.fromkeys(places, named[_OMEGA])
@@ -353,6 +377,20 @@ def _place(model: nn.Module, adapter: str, config: SubspaceConfig) -> None:
         raise InputError(
             f"Tied to a tensor that is in θ, too: {', '.join(tied)}. Target one of them."
         )
+    held = Counter(id(p) for part in model.modules() for p in part._parameters.values())
+    parts = [(at, layer.get_base_layer()._parameters) for at, layer in layers.items()]
+    if tied := [
+        f"{at}.{n}"
+        for at, own in parts
+        for n, p in own.items()
+        if p is not None and held[id(p)] > 1
+    ]:
+        warnings.warn(
+            f"Tied to a tensor that is not in θ: {', '.join(tied)}. The adapter moves it where it "
+            "is targeted alone, so that a merge unties the two; a model that ties its weights when "
+            "it is loaded (tie_word_embeddings) must not. Subspace(model, dim) moves both.",
+            stacklevel=2,
+        )
     sizes = {name: tensor.numel() for name, tensor in tensors.items()}
     projection = projections.make(
         config.projection, sum(sizes.values()), config.dim, config.seed, tensors=sizes
@@ -369,9 +407,10 @@ def _place(model: nn.Module, adapter: str, config: SubspaceConfig) -> None:
 
 
 def _set_sigma(
-    layers: Mapping[str, SubspaceLayer], adapter: str, sigma: Sequence[float], sizes: Sequence[int]
+    layers: Mapping[str, SubspaceLayer], adapter: str, saved: Mapping[str, Tensor]
 ) -> None:
     """Take σ from a file, so that the adapter is the same on a base of another dtype."""
+    sigma, sizes = saved[_SIGMA].tolist(), saved[_SIZES].tolist()
     places = [place for layer in layers.values() for place in layer.subspace_places[adapter]]
     got = [place.shape.numel() for place in places]
     if got != sizes:
@@ -380,6 +419,14 @@ def _set_sigma(
             f"{len(sizes)} tensors of {sum(sizes):,} weights, got {len(got)} of {sum(got):,}, or "
             "in another order."
         )
+    recipe = places[0].recipe()
+    if not torch.equal(saved.get(_RECIPE, recipe).cpu(), recipe):  # older files have none
+        raise CheckpointError(
+            "Another seed, projection, dim or scale than the adapter was saved with: load it under "
+            "a new name, with the configuration of its folder."
+        )
+    if len(sigma) != len(places) or not all(0 < value < math.inf for value in sigma):
+        raise CheckpointError("The file is damaged: expected one σ above 0 for each tensor.")
     apart = max(abs(value / place.sigma - 1) for place, value in zip(places, sigma, strict=True))
     if not apart < _SAME:
         warnings.warn(
