@@ -289,10 +289,19 @@ def test_rows_are_cut_from_every_argument_and_joined_in_every_output():
     torch.testing.assert_close(got["y"], net(batch(), mask=mask, scale=scale)["y"])
 
 
+def test_names_of_rows_may_be_of_any_iterable():
+    net = trained().eval()
+    expected = net(batch(), adapters=["a", "b"] * 3)
+    assert torch.equal(net(batch(), adapters=(name for name in "ababab")), expected)
+
+
 @pytest.mark.parametrize(("names", "message"), [
     (["a", None], "Expected an input of 2 rows"), ([], "for each row, got none"),
     (["a", "x"] * 3, "Expected the name of an adapter, got 'x'"),
     (["a", None] * 3, "Expected outputs with a row for each row"),
+    (["a", 3] * 3, "Expected the name of an adapter, or None for the base; got 3"),
+    ([["a"]] * 6, r"or None for the base; got \['a'\]"), (b"aaaaaa", "for the base; got 97"),
+    (3, "adapters: expected a name, or one for each row; got 3"),
 ])  # fmt: skip
 def test_rows_that_cannot_be_are_refused(names, message):
     net = sn.Subspace(Dictionary("sum"), 4)
@@ -568,7 +577,9 @@ def test_a_newer_file_takes_the_place_of_an_older_one(path):
 # Names, and what cannot have adapters
 
 
-@pytest.mark.parametrize("name", ["", ".", "../x", "a/b", "-x", "ä", "x" * 129, "a\n", None, 3])
+@pytest.mark.parametrize(
+    "name", ["", ".", "../x", "a/b", "-x", "ä", "x" * 129, "a\n", None, 3, ["a"]]
+)
 def test_names_are_checked(name):
     with pytest.raises(sn.InputError, match="Expected a name of 1 to 128 letters"):
         made().add_adapter(name)

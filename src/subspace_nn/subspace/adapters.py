@@ -3,7 +3,7 @@
 import copy
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,15 +49,14 @@ def make(net: "Subspace", name: str) -> Adapter:
 
     Args:
         net: the net.
-        name: of the adapter.
+        name: of the adapter, checked.
 
     Returns:
         The adapter: ω where it starts, all else as the base has it.
 
     Raises:
-        InputError: if the name cannot be one, or the net cannot have adapters.
+        InputError: if the net cannot have adapters.
     """
-    check_name(name)
     adapters = net._adapters
     if not adapters.parts:
         _install(net)
@@ -148,6 +147,9 @@ def call(net: "Subspace", names: Any, args: tuple[Any, ...], kwargs: dict[str, A
     if names is None or isinstance(names, str):
         with adapters.pinned(adapters.get(names)):
             return net.module(*args, **kwargs)
+    if not isinstance(names, Iterable):
+        raise InputError(f"adapters: expected a name, or one for each row; got {names!r}.")
+    names = [*names]
     rows = _rows_by_adapter(adapters, names)
     n = len(names)
     leaves, spec = pytree.tree_flatten((args, kwargs))

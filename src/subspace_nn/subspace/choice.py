@@ -106,6 +106,10 @@ class Adapters:
         """
         if name is None:
             return None
+        if not isinstance(name, str):
+            raise InputError(
+                f"Expected the name of an adapter, or None for the base; got {name!r}."
+            )
         if name in self.named:
             return self.named[name]
         close = difflib.get_close_matches(name, self.named, 3) or [*self.named][:5]

@@ -298,7 +298,7 @@ class Subspace(nn.Module):
             >>> net.adapters, net.active_adapter
             (('acme',), 'acme')
         """
-        if name in self._adapters.named:
+        if adapters_.check_name(name) in self._adapters.named:
             raise InputError(f"There is an adapter {name!r}: delete it first, or name another.")
         adapter = adapters_.make(self, name)
         self._adapters.named[name] = adapter
@@ -322,7 +322,7 @@ class Subspace(nn.Module):
             CheckpointError: if the file is damaged, or of another seed, projection or version of
                 it, dim, scale, selection, architecture, base or dtype.
         """
-        if name in self._adapters.named and not replace:
+        if adapters_.check_name(name) in self._adapters.named and not replace:
             raise InputError(f"There is an adapter {name!r}: replace=True puts this in its place.")
         saved = adapters_.read(self, path)
         adapter = adapters_.make(self, name)
