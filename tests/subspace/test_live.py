@@ -514,6 +514,30 @@ def test_on_the_device_meta_it_has_shapes():
     assert net.module[0].weight.shape == (8, 4)
 
 
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_theta0_that_was_drawn_is_drawn_again_after_to_empty(device):
+    net, x = moved(mlp(), theta0="seed"), torch.ones(2, 4)
+    net.next_stage()
+    net.omega.data.fill_(0.1)
+    state, expected = copy.deepcopy(net.state_dict()), net(x)
+    net.to(device).to_empty(device="cpu").load_state_dict(state)
+    assert torch.equal(net(x), expected)
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_theta0_of_the_modules_own_is_not_emptied(device):
+    net = sn.Subspace(mlp(), 5, theta0="module").to(device)
+    with pytest.raises(sn.InputError, match="which would be lost, and no state_dict holds them"):
+        net.to_empty(device="cpu")
+
+
+def test_weights_are_not_computed_from_values_on_the_device_meta():
+    nets = [sn.Subspace(mlp(), 5, seed=seed) for seed in range(3)]
+    own = dict(nets[0].named_parameters())
+    with pytest.raises(sn.InputError, match="θ0 is on the device meta and has no values"):
+        torch.func.functional_call(copy.deepcopy(nets[1]).to("meta"), own, (torch.ones(2, 4),))
+
+
 def _answer(net, x, queue):
     queue.put(net(x).detach().numpy())
 

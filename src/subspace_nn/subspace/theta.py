@@ -50,6 +50,7 @@ class Theta:
     stages: tuple[tuple[Tensor, int], ...] = ()
     #: Whether θ0 was cast after a stage, so that the stages do not lead to it any more.
     is_cast = False
+    _is_meta = False
 
     def __init__(
         self,
@@ -111,12 +112,20 @@ class Theta:
 
         Returns:
             One tensor for each entry, or the one.
+
+        Raises:
+            InputError: if θ0 has no values, and ω has.
         """
         self.settle()
         if omega.is_meta:
             chosen = self.layout.entries if index is None else [self.layout.entries[index]]
             kinds = [(entry.shape, self.origin[entry.name].dtype) for entry in chosen]
             return [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in kinds]
+        if self._is_meta:
+            raise InputError(
+                "θ0 is on the device meta and has no values, but ω has: leave the net on its "
+                "device. A functional call needs a copy of it with its weights."
+            )
         if index is None and not (self.factors or self.projection.anchored):
             return place(self.projection, omega, [*self.steps.values()], [*self.dense().values()])
         direction, factors = omega.tensor_split([self._rank])
@@ -143,13 +152,24 @@ class Theta:
         Args:
             index: number of the entry.
             fn: makes a tensor from another.
+
+        Raises:
+            InputError: if it makes an empty one, and θ0 cannot be drawn again.
         """
         name = self.layout.entries[index].name
         held = self.origin[name]
         with torch.no_grad():
             moved = fn(held.data)
         self.moves += 1
-        self._stale |= moved.dtype != held.dtype
+        # After `to_empty` the values are gone.
+        is_lost = "to_empty" in getattr(fn, "__qualname__", "") or held.is_meta
+        if is_lost and not (moved.is_meta or self.laws):
+            raise InputError(
+                "to_empty: θ0 are the module's own weights, which would be lost, and no state_dict "
+                "holds them. Make the Subspace on the device that it is for."
+            )
+        self._is_meta |= moved.is_meta
+        self._stale |= moved.dtype != held.dtype or is_lost
         self.is_cast |= bool(self.stages) and moved.dtype != held.dtype
         if torch._has_compatible_shallow_copy_type(held, moved):
             held.data = moved
@@ -198,7 +218,7 @@ class Theta:
         """Derive again what depends on θ0, if that has changed its dtype."""
         if not self._stale or any(tensor.is_meta for tensor in self.origin.values()):
             return
-        self._stale = False
+        self._stale = self._is_meta = False
         with _disable_current_modes():  # an exporter's tensors have no values
             self._derive()
             if self.projection.anchored and self.is_named:
