@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from subspace_nn.common.errors import InputError
+from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.classifier import DivergedError, fit
 from subspace_nn.tasks.config import RunConfig
 from subspace_nn.tasks.data import Dataset, Split, mnist
@@ -71,3 +72,22 @@ def test_seconds_are_shared_out(digits):
 def test_a_recipe_that_cannot_be_batched_is_refused(digits):
     with pytest.raises(InputError, match="levels must be 0 in a batched training, got 5"):
         fit_together([], digits, RunConfig(levels=5), ())
+
+
+@pytest.mark.parametrize(("layers", "options", "named"), [
+    ([torch.nn.BatchNorm1d(784)], {}, "running_mean"),
+    ([torch.nn.Dropout(0.5)], {}, "set p = 0 in 1"),
+    ([], {"train": "*.bias"}, "outside: 1.bias"),
+    ([], {"exclude": "*.bias"}, "outside: 1.bias"),
+], ids=["norm", "dropout", "beside", "held"])  # fmt: skip
+def test_what_nets_cannot_share_is_refused(layers, options, named, digits):
+    module = torch.nn.Sequential(torch.nn.Flatten(), *layers, torch.nn.Linear(784, 10))
+    nets = [Subspace(module, 20, seed=seed, **options) for seed in SEEDS]
+    with pytest.raises(InputError, match=named):
+        fit_together(nets, digits, RunConfig(epochs=1), SEEDS)
+
+
+def test_nets_of_two_architectures_are_refused(digits):
+    nets = [RunConfig(model=model, dim=20).build() for model in ("fc-16", "conv")]
+    with pytest.raises(InputError, match="one architecture"):
+        fit_together(nets, digits, RunConfig(epochs=1), (0, 1))

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own spelling
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.dropout import _DropoutNd
 
 from subspace_nn.common.checks import require
 from subspace_nn.subspace.wrapper import Subspace
@@ -50,9 +51,10 @@ def fit_together(
         The history of each net; the error of one whose loss or weights were not finite.
 
     Raises:
-        InputError: if the recipe cannot be trained so: `problems`.
+        InputError: if the recipe cannot be trained so (`problems`); or the nets differ in more than
+            θ, have a tensor outside of θ, or drop units.
     """
-    require(problems(recipe))
+    require([*problems(recipe), *_net_problems(nets)])
     where = find_device(device)
     batch = _Together([net.to(where) for net in nets])
     train, test = data.train.to(where), data.test.to(where)
@@ -124,6 +126,21 @@ def problems(recipe: RunConfig) -> list[str]:
         for name, value in needed.items()
         if getattr(recipe, name, value) != value
     ]
+
+
+def _net_problems(nets: Sequence[Subspace]) -> Iterator[str]:
+    """Why nets cannot be one: in the call of all, whatever is not θ is that of the first."""
+    if len({net.layout.fingerprint() for net in nets}) > 1:
+        yield "The nets of a batched training must have one architecture."
+    for net in nets[:1]:
+        plain = net.merge()
+        inside = {name for entry in net.layout.entries for name in entry.slots}
+        every = [name for name, _ in (*plain.named_parameters(), *plain.named_buffers())]
+        if outside := [name for name in every if name not in inside]:
+            yield f"In a batched training every tensor must be in θ; outside: {', '.join(outside)}."
+        modules = plain.named_modules()
+        if random := [n for n, m in modules if isinstance(m, _DropoutNd) and m.p]:
+            yield f"A batched training cannot drop units: set p = 0 in {', '.join(random)}."
 
 
 class _Together(nn.Module):
