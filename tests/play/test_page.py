@@ -161,6 +161,32 @@ def test_a_folder_stands_for_the_net_in_it(command, tmp_path):
     assert str(tmp_path / "mine.html") in out
 
 
+def test_a_file_that_the_page_cannot_read_is_refused_before_it_is_written(command, tmp_path):
+    stages = sn.Subspace(models.build("conv"), dim=5)
+    stages.next_stage(seed=1)
+    nets = {
+        "a net": sn.Subspace(models.build("fc-16"), 3),
+        "a kind": sn.Subspace(models.build("fc"), 3, projection="hadamard"),
+        "a scale": sn.Subspace(models.build("conv"), 30, scale="learned"),
+        "a part": sn.Subspace(models.build("conv"), 3, exclude="*.bias"),
+        "a dtype": sn.Subspace(models.build("conv").double(), 3),
+        "stages": stages,
+        "fine": sn.Subspace(models.build("conv"), 3),
+    }
+    words = {"a net": "fc-16", "a kind": "hadamard", "a scale": "learned", "a part": "all the "}
+    words |= {"a dtype": "float64", "stages": "one stage"}
+    for name, net in nets.items():
+        net.save(tmp_path / name)
+    page = tmp_path / "page.html"
+    code, _, err = command("play", *(tmp_path / name for name in nets), "--out", page)
+    assert code == 2
+    lines = err.splitlines()
+    assert len(lines) == len(words)
+    for name, word in words.items():
+        assert any(f"{tmp_path / name}: the page" in line and word in line for line in lines)
+    assert not page.exists()
+
+
 def test_the_slider_goes_up_in_d_and_in_accuracy():
     nets = packaged()
     assert [net["dim"] for net in nets] == [3, 10, 30, 100, 300, 1000, 3000, 10_000]

@@ -387,6 +387,7 @@
     refuse(spec.projection !== "hashed/1",
       `This page knows the projection hashed/1; the file's is ${spec.projection}.`);
     refuse(spec.scale === "learned", "This page does not read a learned scale.");
+    refuse(spec.dtype, `This page reads nets of float32; the file's is of ${spec.dtype}.`);
     refuse(!["seed/1", "file"].includes(spec.theta0_from),
       `This page does not know where θ0 is from: ${spec.theta0_from}.`);
     const entries = layout(spec.model);

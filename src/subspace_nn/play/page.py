@@ -8,13 +8,15 @@ import base64
 import functools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+
+from subspace_nn.common.errors import CheckpointError
 
 #: Misread test images that a page shows of each net.
 SHOWN = 24
@@ -48,14 +50,17 @@ def look(path: str | os.PathLike[str]) -> dict[str, Any]:
         images, four bits a pixel in base64, each with its label and the net's guess.
 
     Raises:
-        CheckpointError: if the file is damaged or names another net.
+        CheckpointError: if the file is damaged, or none that the page reads.
     """
     import torch  # noqa: PLC0415  # the packaged page needs no PyTorch
 
     from subspace_nn.checkpoint.loading import load  # noqa: PLC0415
+    from subspace_nn.format import container  # noqa: PLC0415
     from subspace_nn.tasks.classifier import as_input  # noqa: PLC0415
     from subspace_nn.tasks.data import mnist  # noqa: PLC0415
 
+    if problems := _problems(container.read(path).spec):
+        raise CheckpointError(*(f"{path}: {problem}" for problem in problems))
     net = load(path).eval()
     test = mnist().test
     with torch.no_grad():
@@ -76,6 +81,32 @@ def look(path: str | os.PathLike[str]) -> dict[str, Any]:
             for i in wrong[:SHOWN].tolist()
         ],
     }
+
+
+#: What the page reads, by the fields of a specification: the refusals of `load` in `engine.js`.
+_READ = {
+    "model": ("conv", "fc"),
+    "projection": ("hashed/1",),
+    "scale": ("init", "none"),
+    "theta0_from": ("seed/1", "file"),
+    "dtype": ("float32",),
+}
+#: What a field means that is not there.
+_ABSENT = {"model": "a net of your own", "scale": "init", "dtype": "float32"}
+
+
+def _problems(spec: Mapping[str, Any]) -> list[str]:
+    got = {field: spec.get(field, _ABSENT.get(field)) for field in _READ}
+    problems = [
+        f"the page reads the {field} {' and '.join(known)} alone, and the file's is {got[field]}."
+        for field, known in _READ.items()
+        if got[field] not in known
+    ]
+    if spec.keys() & {"include", "exclude", "train"}:
+        problems.append("the page reads subspaces of all the weights of a net, not of a part.")
+    if "stages" in spec:
+        problems.append("the page reads nets of one stage.")
+    return problems
 
 
 def page(nets: Sequence[dict[str, Any]] | None = None) -> str:
