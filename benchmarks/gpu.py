@@ -11,7 +11,7 @@ numbers and tables, and the most beyond them at one time of a step.
 *Place* is θ0 + step · P ω, the forward pass of a subspace; *collect* is step · Pᵀ g, its backward
 pass. Each is timed with the kernels, and in plain torch that keeps the indices of `hashed` or
 computes them in each product. A copy of θ reads and writes 4 bytes a weight, as place must; collect
-must read 4.
+must read 4, and `fastfood` its tables, too.
 """
 
 import gc
@@ -25,14 +25,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import output, step_time, timing
-from subspace_nn import Subspace, models
+from subspace_nn import Subspace, models, projections
 from subspace_nn.projections import Hashed, kernels
-from subspace_nn.projections.kernels.hashed import Blocks
 
 #: D, and the rounds.
 PRODUCTS = {10**8: 20, 10**9: 10}
-#: Largest D of plain torch that computes the indices.
-RECOMPUTED = 10**8
+#: Kinds with kernels of their own, and the largest D of plain torch that keeps no index.
+KINDS = ("hashed", "hadamard", "fastfood")
+PLAIN = 10**8
 DIM = 10_000
 STEP = 0.37
 #: Rounds of steps of the nets, and layers and width of the transformers with their rounds.
@@ -69,29 +69,37 @@ def product_rows(D: int, rounds: int, device: torch.device) -> list[dict[str, An
     """
     theta0, theta, g = (torch.randn(D, device=device) for _ in range(3))
     omega = torch.randn(DIM, device=device)
-    fused = Hashed(D, DIM, store=False)
-    blocks = Blocks.of(fused._hash, fused._norm(device))
-
-    actions: dict[tuple[str, str], Callable[[], object]] = {
-        ("copy", ""): lambda: theta.copy_(theta0),
-        ("place", "one kernel"): lambda: blocks.place(omega, slice(0, D), theta0, STEP),
-        ("collect", "one kernel"): lambda: blocks.collect(g, slice(0, D), STEP),
-        ("place", "kernel for P ω"): lambda: (fused @ omega).mul_(STEP).add_(theta0),
+    actions: dict[tuple[str, str, str], Callable[[], object]] = {
+        ("copy", "", ""): lambda: theta.copy_(theta0)
     }
-    maps = {"torch, stored": Hashed(D, DIM, store=True)}
-    if D <= RECOMPUTED:
-        maps["torch, recomputed"] = Hashed(D, DIM, store=False)
-    for form, P in maps.items():
-        actions["place", form] = _plain(lambda P=P: (P @ omega).mul_(STEP).add_(theta0))
-        actions["collect", form] = _plain(lambda P=P: (P.T @ g).mul_(STEP))
+    for kind in KINDS:
+        fused = projections.make(f"{kind}:recomputed" if kind == "hashed" else kind, D, DIM)
+        kernel = fused._kernel_for(omega)
+        actions["place", kind, "one kernel"] = lambda kernel=kernel: kernel.place(
+            omega, slice(0, D), theta0, STEP
+        )
+        actions["collect", kind, "one kernel"] = lambda kernel=kernel: kernel.collect(
+            g, slice(0, D), STEP
+        )
+        actions["place", kind, "kernel for P ω"] = lambda P=fused: (
+            (P @ omega).mul_(STEP).add_(theta0)
+        )
+    maps = {("hashed", "torch, stored"): Hashed(D, DIM, store=True)}
+    if D <= PLAIN:
+        maps["hashed", "torch, recomputed"] = Hashed(D, DIM, store=False)
+        maps |= {(kind, "torch"): projections.make(kind, D, DIM) for kind in KINDS[1:]}
+    for (kind, form), P in maps.items():
+        actions["place", kind, form] = _plain(lambda P=P: (P @ omega).mul_(STEP).add_(theta0))
+        actions["collect", kind, form] = _plain(lambda P=P: (P.T @ g).mul_(STEP))
     times = device_times(actions, rounds)
-    copy = times.pop(("copy", ""))
+    copy = times.pop(("copy", "", ""))
     print(f"D = {D:,}, d = {DIM:,}: copy {copy.ms:.3f} ms", flush=True)
     rows = []
-    for (product, form), own in times.items():
+    for (product, kind, form), own in times.items():
         row = {
             "D": D,
             "dim": DIM,
+            "kind": kind,
             "product": product,
             "form": form,
             "rounds": rounds,
@@ -100,13 +108,16 @@ def product_rows(D: int, rounds: int, device: torch.device) -> list[dict[str, An
             **own.over(copy),
         }
         rows.append(row)
-        print(f"  {product:8} {form:18} {own.ms:9.3f} ms, {row['ratio']:.2f} copies", flush=True)
+        print(
+            f"  {product:8} {kind:9} {form:18} {own.ms:9.3f} ms, {row['ratio']:.2f} copies",
+            flush=True,
+        )
     return rows
 
 
 def device_times(
-    actions: dict[tuple[str, str], Callable[[], object]], rounds: int
-) -> dict[tuple[str, str], timing.Times]:
+    actions: dict[tuple[str, str, str], Callable[[], object]], rounds: int
+) -> dict[tuple[str, str, str], timing.Times]:
     """Time actions in turn on the device, after one round to warm up.
 
     Args:
@@ -222,9 +233,10 @@ def markdown(results: dict[str, Any]) -> str:
     Returns:
         Two tables in Markdown.
     """
-    lines = ["| D | product | form | ms | copies of θ | rounds |", "|---:|---|---|---:|---:|---:|"]
+    lines = ["| D | kind | product | form | ms | copies of θ | rounds |"]
+    lines += ["|---:|---|---|---|---:|---:|---:|"]
     lines += [
-        f"| {r['D']:,} | {r['product']} | {r['form']} | {r['ms']:.2f} | {r['ratio']:.2f} | "
+        f"| {r['D']:,} | {r['kind']} | {r['product']} | {r['form']} | {r['ms']:.2f} | {r['ratio']:.2f} | "
         f"{r['rounds']} |"
         for r in results["products"]
     ]

@@ -62,8 +62,8 @@ class Folded(Projection):
 
     @final
     def _matvec(self, omega: Tensor) -> Tensor:
-        if passes := self._passes(omega):
-            return passes.place(omega, slice(0, self.D))
+        if kernel := self._kernel_for(omega):
+            return kernel.place(omega, slice(0, self.D))
         outer, middle = self._signs_on(omega.device)
         y, extra = omega.to(_wide(omega)), self.dim - self.core
         if extra > 0:
@@ -79,8 +79,8 @@ class Folded(Projection):
 
     @final
     def _rmatvec(self, gradient: Tensor) -> Tensor:
-        if passes := self._passes(gradient):
-            return passes.collect(gradient, slice(0, self.D)).to(gradient.dtype)
+        if kernel := self._kernel_for(gradient):
+            return kernel.collect(gradient, slice(0, self.D)).to(gradient.dtype)
         outer, middle = self._signs_on(gradient.device)
         wide, extra = gradient.to(_wide(gradient)), self.dim - self.core
         signed = (

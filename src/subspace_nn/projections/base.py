@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, final, overload
+from typing import Any, ClassVar, Protocol, Self, cast, final, overload
 
 import torch
 from torch import Tensor
@@ -70,21 +70,38 @@ class Needs:
         )
 
 
-class Passes(Protocol):
-    """Places and collects several tensors, each in one pass over memory."""
+class Kernel(Protocol):
+    """Places and collects the weights of a map in few passes over memory, on one device.
+
+    Attributes:
+        at_once: whether several tensors take one call: then it is a `Passes`.
+    """
+
+    at_once: ClassVar[bool]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        ...
 
     @staticmethod
     def takes(omega: Tensor, *origins: Tensor) -> bool:
         """Whether it places these."""
         ...
 
-    def place(self, omega: Tensor, rows: slice) -> Tensor:
-        """P[rows] ω."""
+    def place(
+        self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
+    ) -> Tensor:
+        """θ0 + step · P[rows] ω."""
         ...
 
-    def collect(self, gradient: Tensor, rows: slice) -> Tensor:
-        """P[rows]ᵀ g, in at least float32."""
+    def collect(self, gradient: Tensor, rows: slice, step: float = 1.0) -> Tensor:
+        """Step · P[rows]ᵀ g, in at least float32."""
         ...
+
+
+class Passes(Kernel, Protocol):
+    """The same, of several tensors at once."""
 
     def place_all(
         self, omega: Tensor, start: int, origins: Sequence[Tensor], steps: Sequence[float]
@@ -287,9 +304,14 @@ class Projection(LinearMap):
         """
         return Rows(self, _checked_rows(rows, self.D))
 
-    def _passes(self, *operands: Tensor) -> "Passes | None":  # noqa: ARG002
-        """What places and collects several tensors with these at once; None where nothing does."""
+    def _kernel_for(self, *operands: Tensor) -> Kernel | None:  # noqa: ARG002
+        """What multiplies these in few passes on their device; None where plain torch does."""
         return None
+
+    def _passes(self, *operands: Tensor) -> Passes | None:
+        """What does so with several tensors at once: a GPU takes longer to start one for each."""
+        kernel = self._kernel_for(*operands)
+        return cast("Passes", kernel) if kernel and kernel.at_once else None
 
     def _place(
         self, omega: Tensor, steps: Sequence[float], origins: Sequence[Tensor]
@@ -447,7 +469,10 @@ class RowWise(Projection):
         """P[rows]ᵀ g for gradient of shape (*, rows.stop - rows.start): shape (*, d)."""
 
     def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
-        """In pieces, so that a large weight takes hardly more memory than its own."""
+        """By a kernel, or in pieces, so that a large weight takes hardly more than its memory."""
+        kernel = self._kernel_for(omega)
+        if kernel and kernel.takes(omega, origin):
+            return kernel.place(omega, rows, origin, step)
         plain_memory = type(origin) in {Tensor, torch.nn.Parameter} and origin.is_cpu
         if not plain_memory or origin.numel() <= (size := bits.piece(PLACED)):
             return None
@@ -459,6 +484,10 @@ class RowWise(Projection):
             move = multiply(omega, self[some], transposed=False)
             weight[part] = shifted(move * step, flat[part])
         return weight.view(origin.shape)
+
+    def _collect_rows(self, gradient: Tensor, rows: slice, step: float) -> Tensor | None:
+        kernel = self._kernel_for(gradient)
+        return kernel.collect(gradient.reshape(-1), rows, step) if kernel else None
 
     @final
     def _matvec(self, omega: Tensor) -> Tensor:

@@ -1,18 +1,15 @@
 """`fastfood`: a Gaussian matrix imitated by two Walsh-Hadamard transforms."""
 
 import math
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.projections import kernels
-from subspace_nn.projections.base import Needs, RowWise
+from subspace_nn.projections.base import Kernel, Needs, RowWise
 from subspace_nn.projections.fwht import fwht
-
-if TYPE_CHECKING:
-    from subspace_nn.projections.kernels.transforms import Stack
 
 #: The share of seeds for which `Fastfood.distortion` may be exceeded.
 _FAILURE = 1e-2
@@ -67,7 +64,7 @@ class Fastfood(RowWise):
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
         super().__init__(D, dim, seed)
         self._tables: dict[torch.device, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-        self._stack: Stack | None = None
+        self._stacks: dict[torch.device, Kernel] = {}
 
     @property
     def block(self) -> int:
@@ -109,8 +106,8 @@ class Fastfood(RowWise):
         return Needs.linear(self.D)
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
-        if stack := self._passes(omega):
-            return stack.place(omega, rows)
+        if kernel := self._kernel_for(omega):
+            return kernel.place(omega, rows)
         blocks, place = self._covering(rows)
         B, order, _, G = self._on(omega.device, blocks)
         wide = torch.promote_types(omega.dtype, torch.float32)
@@ -122,8 +119,8 @@ class Fastfood(RowWise):
         return y.flatten(-2)[..., place].to(omega.dtype)
 
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
-        if stack := self._passes(gradient):
-            return stack.collect(gradient, rows).to(gradient.dtype)
+        if kernel := self._kernel_for(gradient):
+            return kernel.collect(gradient, rows).to(gradient.dtype)
         blocks, place = self._covering(rows)
         B, _, inverse, G = self._on(gradient.device, blocks)
         wide = torch.promote_types(gradient.dtype, torch.float32)
@@ -134,25 +131,17 @@ class Fastfood(RowWise):
         x = fwht(x, out=y).mul_(B).sum(-2)[..., : self.dim]
         return x.mul(self._scale).to(gradient.dtype)
 
-    def _passes(self, *operands: Tensor) -> "Stack | None":
-        if not (self.D >= kernels.LARGE and operands[0].is_cpu and kernels.take(*operands)):
+    def _kernel_for(self, *operands: Tensor) -> Kernel | None:
+        device = operands[0].device
+        small = device.type == "cpu" and self.D < kernels.LARGE
+        if small or not kernels.take(*operands):
             return None
-        if self._stack is None:
-            B, order, inverse, G = (t.numpy() for t in self._all_on(operands[0].device))
-            self._stack = kernels.load("transforms").Stack(
-                self.dim, B, order, inverse, G.reshape(-1), self._scale
-            )
-        return self._stack
-
-    def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
-        stack = self._passes(omega)
-        if stack and stack.takes(omega, origin):
-            return stack.place(omega, rows, origin, step)
-        return super()._place_rows(omega, rows, step, origin)
-
-    def _collect_rows(self, gradient: Tensor, rows: slice, step: float) -> Tensor | None:
-        stack = self._passes(gradient)
-        return stack.collect(gradient.reshape(-1), rows, step) if stack else None
+        stacks = kernels.for_transforms(device).Stack
+        if not stacks.fits(self.block, operands[0].dtype):
+            return None
+        if device not in self._stacks:
+            self._stacks[device] = stacks.of(self.dim, self._all_on(device), self._scale)
+        return self._stacks[device]
 
     def _covering(self, rows: slice) -> tuple[slice, slice]:
         """The blocks that contain some rows, and the place of these among all of the blocks'."""

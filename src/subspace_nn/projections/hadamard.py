@@ -1,25 +1,21 @@
 """`hadamard`: every weight depends on every ω, in D log D time."""
 
 import math
-from typing import TYPE_CHECKING, final
+from typing import final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.projections import kernels
 from subspace_nn.projections._folded import Folded
-from subspace_nn.projections.base import Needs, check_sizes
+from subspace_nn.projections.base import Kernel, Needs, check_sizes
 from subspace_nn.projections.fwht import (
     fwht_block,
     fwht_block_adjoint,
     fwht_columns,
     fwht_rows,
 )
-
-if TYPE_CHECKING:
-    from subspace_nn.projections.kernels.transforms import Fold
 
 
 @final
@@ -71,19 +67,18 @@ class Hadamard(Folded):
         D, dim = check_sizes(D, dim)
         super().__init__(D, dim, seed, core=1 << D.bit_length() - 1)
         self._columns: dict[torch.device, Tensor] = {}
-        self._fold_out: Fold | None = None
+        self._folds: dict[torch.device, Kernel] = {}
 
-    def _passes(self, *operands: Tensor) -> "Fold | None":
-        small = self.D < kernels.LARGE or self.dim > self.core
-        if small or not (operands[0].is_cpu and kernels.take(*operands)):
+    def _kernel_for(self, *operands: Tensor) -> Kernel | None:
+        device = operands[0].device
+        small = device.type == "cpu" and self.D < kernels.LARGE
+        if small or self.dim > self.core or not kernels.take(*operands):
             return None
-        if self._fold_out is None:
-            columns = self._columns_on(operands[0].device).numpy()
-            key = np.uint64(bits.key(self.seed, "hadamard/sign"))
-            self._fold_out = kernels.load("transforms").Fold(
-                self.dim, self.D, self.core, key, columns
-            )
-        return self._fold_out
+        if device not in self._folds:
+            key, columns = bits.key(self.seed, "hadamard/sign"), self._columns_on(device)
+            made = kernels.for_transforms(device).Fold.of(self.D, self.core, key, columns)
+            self._folds[device] = made
+        return self._folds[device]
 
     def _core(self, omega: Tensor) -> Tensor:
         columns = self._columns_on(omega.device)

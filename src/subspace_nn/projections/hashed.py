@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.projections import kernels
 from subspace_nn.projections._affine import AffineHash
 from subspace_nn.projections._store import Storable
-from subspace_nn.projections.base import Needs, Passes
+from subspace_nn.projections.base import Needs
 
 if TYPE_CHECKING:
     from subspace_nn.projections.kernels.hashed import Blocks
@@ -109,21 +109,6 @@ class Hashed(Storable):
         plus, minus = sums.split(self.dim, dim=-1)
         norm = self._norms_on(gradient.device, wide)[: self.dim]
         return (plus - minus).mul_(norm).to(gradient.dtype)
-
-    def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
-        kernel = self._kernel_for(omega)
-        if kernel and kernel.takes(omega, origin):
-            return kernel.place(omega, rows, origin, step)
-        return super()._place_rows(omega, rows, step, origin)
-
-    def _passes(self, *operands: Tensor) -> Passes | None:
-        kernel = self._kernel_for(*operands)
-        # A GPU takes longer to start a kernel for each tensor.
-        return cast("Loops", kernel) if kernel and kernel.at_once else None
-
-    def _collect_rows(self, gradient: Tensor, rows: slice, step: float) -> Tensor | None:
-        kernel = self._kernel_for(gradient)
-        return kernel.collect(gradient.reshape(-1), rows, step) if kernel else None
 
     def _gathered(self, rows: slice) -> tuple[Tensor, Tensor]:
         dtype = torch.int16 if 2 * self.dim <= 1 << 15 else torch.int32

@@ -10,7 +10,7 @@ from torch import Tensor
 from subspace_nn import bits
 from subspace_nn.projections import hashed, kernels
 from subspace_nn.projections._store import Storable
-from subspace_nn.projections.base import Needs, Passes
+from subspace_nn.projections.base import Needs
 from subspace_nn.projections.hashed import STORED, Hashed
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Sparse(Storable):
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
         # Half precision would lose a digit in the sum.
         wide = _widened(omega)
-        if loops := self._loops_for(omega):
+        if loops := self._kernel_for(omega):
             return loops.place(wide, rows).to(omega.dtype)
         groups = wide.split([group.dim for group in self._maps], dim=-1)
         theta = self._maps[0]._matvec_rows(groups[0], rows)
@@ -129,27 +129,13 @@ class Sparse(Storable):
         return theta.to(omega.dtype)
 
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
-        if loops := self._loops_for(gradient):
+        if loops := self._kernel_for(gradient):
             return loops.collect(gradient, rows).to(gradient.dtype)
         wide = _widened(gradient)
         sums = [group._rmatvec_rows(wide, rows) for group in self._maps]
         return torch.cat(sums, dim=-1).to(gradient.dtype)
 
-    def _passes(self, *operands: Tensor) -> Passes | None:
-        return self._loops_for(*operands)
-
-    def _place_rows(self, omega: Tensor, rows: slice, step: float, origin: Tensor) -> Tensor | None:
-        loops = self._loops_for(omega)
-        if loops and loops.takes(omega, origin):
-            return loops.place(omega, rows, origin, step)
-        return super()._place_rows(omega, rows, step, origin)
-
-    def _collect_rows(self, gradient: Tensor, rows: slice, step: float) -> Tensor | None:
-        loops = self._loops_for(gradient)
-        return loops.collect(gradient.reshape(-1), rows, step) if loops else None
-
-    def _loops_for(self, *operands: Tensor) -> "Loops | None":
-        """What computes products with these in one pass on a CPU; None where plain torch does."""
+    def _kernel_for(self, *operands: Tensor) -> "Loops | None":
         small = self.D < kernels.LARGE or self._maps[0].dim < hashed.LEAST
         if small or not (operands[0].is_cpu and kernels.take(*operands)):
             return None

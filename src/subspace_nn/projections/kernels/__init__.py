@@ -1,4 +1,4 @@
-"""Kernels: of `hashed` for GPUs in Triton, of more kinds for CPUs in Numba, where installed."""
+"""Kernels for GPUs in Triton and for CPUs in Numba, where these are installed."""
 
 import functools
 import importlib
@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: The library that a kind of device needs, and its file and class here.
-_KERNELS = {"cuda": ("triton", "hashed", "Blocks"), "cpu": ("numba", "loops", "Loops")}
+#: The library that a kind of device needs; the file and class here of `hashed`, and of transforms.
+_KERNELS = {
+    "cuda": ("triton", "hashed", "Blocks", "walsh"),
+    "cpu": ("numba", "loops", "Loops", "transforms"),
+}
 
 #: From this D on a CPU uses kernels: fewer weights take no longer in plain torch.
 LARGE = 1 << 16
@@ -82,7 +85,7 @@ def load(file: str) -> Any:
 
 
 def kernel(device: torch.device) -> Any:
-    """What places and collects on a device, for `usable` ones.
+    """What places and collects `hashed` on a device, for `usable` ones.
 
     Args:
         device: on which.
@@ -90,5 +93,18 @@ def kernel(device: torch.device) -> Any:
     Returns:
         `hashed.Blocks` or `loops.Loops`.
     """
-    _, file, name = _KERNELS[device.type]
+    _, file, name, _ = _KERNELS[device.type]
     return getattr(load(file), name)
+
+
+def for_transforms(device: torch.device) -> Any:
+    """What transforms on a device, for `usable` ones.
+
+    Args:
+        device: on which.
+
+    Returns:
+        The module `walsh` or `transforms`.
+    """
+    *_, file = _KERNELS[device.type]
+    return load(file)

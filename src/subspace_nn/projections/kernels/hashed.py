@@ -13,7 +13,7 @@ transforms", 2014).
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from torch import Tensor
 from subspace_nn import bits
 from subspace_nn.projections._affine import AffineHash
 from subspace_nn.projections.kernels import _hashed
+from subspace_nn.projections.kernels.launch import launch
 
 #: Words of 64 signs, and so 64 weights each, that a program of `place` handles.
 _WORDS = 16
@@ -78,17 +79,17 @@ class Blocks:
         return self.norms[dtype]
 
     @staticmethod
-    def takes(omega: Tensor, origin: Tensor) -> bool:
+    def takes(omega: Tensor, *origins: Tensor) -> bool:
         """Whether `place` takes a θ0 with an ω.
 
         Args:
             omega: ω.
-            origin: θ0.
+            origins: θ0.
 
         Returns:
             False where plain torch must add them.
         """
-        return omega.dtype in {torch.float32, origin.dtype} and origin.is_contiguous()
+        return all(o.is_contiguous() and omega.dtype in {torch.float32, o.dtype} for o in origins)
 
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
@@ -112,7 +113,7 @@ class Blocks:
         if not out.numel():
             return out
         tiles = _ceil(_ceil(rows.stop, 64) - rows.start // 64, _WORDS)
-        _launch(
+        launch(
             _hashed.place,
             tiles * (values.numel() // self.dim),
             out,
@@ -157,7 +158,7 @@ class Blocks:
         width = min(_WIDTH, 1 << (self.dim - 1).bit_length())
         tiles, splits = _ceil(self.dim, width), _ceil(last - first, _DEPTH)
         sums = gradient.new_empty((splits, batch, self.dim), dtype=wide)
-        _launch(
+        launch(
             _hashed.collect,
             tiles * batch * splits,
             sums,
@@ -177,11 +178,6 @@ class Blocks:
             num_warps=max(1, min(8, width // 128)),
         )
         return (sums if splits == 1 else sums.sum(0)).view(shape)
-
-
-def _launch(program: Any, count: int, *operands: Any, **options: Any) -> None:
-    """Start a program so many times; Triton's options and constants are in no signature."""
-    program[count,](*operands, **options)
 
 
 def _ceil(a: int, b: int) -> int:

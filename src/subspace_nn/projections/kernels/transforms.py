@@ -16,13 +16,19 @@ from subspace_nn.projections.kernels.passes import OnePass, Tensors, empty, shar
 _PART, _BLOCKS = 1 << 18, 8
 
 
-def fwht_(x: np.ndarray, n: int) -> None:
-    """H_n times each row, in place, on several threads: the bits of `fwht` with `portable`.
+def fwht(x: Tensor, out: Tensor, n: int) -> None:
+    """H_n times each row, on several threads: the bits of `fwht` with `portable`.
 
     Args:
-        x: the rows, contiguous, one after another: shape (rows · n,).
+        x: contiguous rows of n numbers, one after another, in float32 or float64.
+        out: for the result, contiguous.
         n: a power of two.
     """
+    _transform(out.copy_(x).view(-1).numpy(), n)
+
+
+def _transform(x: np.ndarray, n: int) -> None:
+    """The same in place, of rows one after another: shape (rows · n,)."""
     h, rows = _transforms.plan(n)
     block, tile = max(h, _transforms.BLOCK), _transforms.BLOCK
     _share(lambda a, b: _transforms.low(x[a:b], h, block), len(x), block)
@@ -49,6 +55,26 @@ class Stack(OnePass):
     inverse: np.ndarray
     gauss: np.ndarray
     scale: float
+
+    @staticmethod
+    def fits(block: int, dtype: torch.dtype) -> bool:  # noqa: ARG004
+        """Whether blocks of an order can be transformed: all."""
+        return True
+
+    @classmethod
+    def of(cls, dim: int, tables: tuple[Tensor, Tensor, Tensor, Tensor], scale: float) -> "Stack":
+        """With the tables of a projection.
+
+        Args:
+            dim: number of parameters d.
+            tables: B of each block, int8 (L, b); Π of all and its inverse, int32; G, float32.
+            scale: √(b / D) / b.
+
+        Returns:
+            Arrays in the memory of these tensors.
+        """
+        signs, order, inverse, gauss = (table.numpy() for table in tables)
+        return cls(dim, signs, order, inverse, gauss.reshape(-1), scale)
 
     @property
     def nbytes(self) -> int:
@@ -97,6 +123,21 @@ class Fold(OnePass):
     key: np.uint64
     columns: np.ndarray
 
+    @classmethod
+    def of(cls, D: int, core: int, key: int, columns: Tensor) -> "Fold":
+        """With these columns.
+
+        Args:
+            D: number of weights.
+            core: the order n of the transform.
+            key: of the stream of signs.
+            columns: the column of each parameter, int64 (d,).
+
+        Returns:
+            An array in the memory of the tensor.
+        """
+        return cls(len(columns), D, core, np.uint64(key), columns.numpy())
+
     @property
     def nbytes(self) -> int:
         """Bytes held: none of its own."""
@@ -111,7 +152,7 @@ class Fold(OnePass):
         y = empty((self.core,), values.dtype).numpy()
         y[:] = 0
         y[self.columns] = values.numpy()
-        fwht_(y, self.core)
+        _transform(y, self.core)
         y[: self.D - self.core] *= y.dtype.type(math.sqrt(0.5))
         return y
 
@@ -130,7 +171,7 @@ class Fold(OnePass):
         y, twice = room[: self.core], room[self.core :]
         y[: len(twice)] += twice
         y[: len(twice)] *= y.dtype.type(math.sqrt(0.5))
-        fwht_(y, self.core)
+        _transform(y, self.core)
         return y[self.columns] * y.dtype.type(1 / math.sqrt(self.core))
 
 
