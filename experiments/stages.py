@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from experiments.splits import mnist
 from subspace_nn import Subspace, models, projections
+from subspace_nn.runs.task import checked
 from subspace_nn.tasks.classifier import as_input, fit
 from subspace_nn.tasks.data import Split
 from subspace_nn.tasks.recipe import Recipe
@@ -25,6 +26,7 @@ from subspace_nn.tasks.staged import Staged
 _IMAGES = 2048
 
 
+@checked(lambda _: [], later=("batch_size",))
 def staged(
     *,
     model: str = "conv",
@@ -34,6 +36,7 @@ def staged(
     anneal: str = "training",
     epochs: int = 10,
     lr: float = 0.4,
+    batch_size: int = 256,
     held_out: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -47,6 +50,7 @@ def staged(
         anneal: what one cycle of the learning rate spans: the training, or each stage.
         epochs: of the whole training.
         lr: learning rate.
+        batch_size: images a step.
         held_out: training images to evaluate on, instead of the test set.
         seed: of θ0, of the first P, and of the order of the images.
 
@@ -57,7 +61,7 @@ def staged(
     net = Subspace(models.build(model), dim, seed=seed)
     data = mnist(held_out)
     recipe = _Recipe(
-        epochs=epochs, lr=lr, stages=stages, anneal=anneal,
+        epochs=epochs, lr=lr, batch_size=batch_size, stages=stages, anneal=anneal,
         seeds=None if candidates == 1 else _Chooser(net, data.train, candidates),
     )  # fmt: skip
     history = fit(net, data, recipe, seed=seed, device="cpu")
