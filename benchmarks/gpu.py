@@ -145,7 +145,7 @@ def device_times(
 def step_rows(name: str, rounds: int) -> list[dict[str, Any]]:
     """Time a whole step of Adam of the plain net, and in a subspace: whole or layer by layer.
 
-    The whole is timed without kernels, too.
+    The whole is timed without kernels, too, and small nets in a CUDA graph.
 
     Args:
         name: of the net.
@@ -160,15 +160,18 @@ def step_rows(name: str, rounds: int) -> list[dict[str, Any]]:
         D = sum(p.numel() for p in build(name).parameters())
     actions: dict[str, Callable[[], None]] = {}
     bytes_: dict[str, dict[str, int]] = {}
-    for form in ("plain", "whole", "layer", "whole, without kernels"):
+    graphs = ("plain, in a graph", "whole, in a graph") if name in NETS else ()
+    for form in ("plain", "whole", "layer", "whole, without kernels", *graphs):
         before = _allocated()
         with device:
             net = build(name)
-            if form != "plain":
+            if not form.startswith("plain"):
                 memory = "layer" if form == "layer" else "whole"
                 net = Subspace(net, DIM, theta0="module", memory=memory)
-        step = step_time.training_step(net, x, y)
+        step = step_time.training_step(net, x, y, capturable=form in graphs)
         actions[form] = _plain(step) if form == "whole, without kernels" else step
+        if form in graphs:
+            actions[form] = captured(step)
         bytes_[form] = _memory(actions[form], before)
     times = timing.in_turn(actions, rounds, device)
     plain = times["plain"]
@@ -178,7 +181,7 @@ def step_rows(name: str, rounds: int) -> list[dict[str, Any]]:
         row = {
             "net": name,
             "D": D,
-            "dim": D if form == "plain" else DIM,
+            "dim": D if form.startswith("plain") else DIM,
             "form": form,
             "rounds": rounds,
             "ms": round(own.ms, 3),
@@ -210,6 +213,27 @@ def build(name: str) -> nn.Module:
         return models.build(name)
     layers, width = map(int, name.split("-")[1:])
     return step_time.Transformer(width=width, layers=layers)
+
+
+def captured(step: Callable[[], None]) -> Callable[[], None]:
+    """A step in a CUDA graph, after three steps to warm up.
+
+    Args:
+        step: whose operands stay where they are.
+
+    Returns:
+        A function that starts all of its kernels at once.
+    """
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def batch(name: str, device: torch.device) -> tuple[Tensor, Tensor]:

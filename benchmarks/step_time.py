@@ -179,18 +179,21 @@ def projection(kind: str, D: int, dim: int) -> Projection:
     return make(kind.removesuffix(IN_TORCH), D, dim)
 
 
-def training_step(net: nn.Module, x: Tensor, y: Tensor) -> Callable[[], None]:
+def training_step(
+    net: nn.Module, x: Tensor, y: Tensor, *, capturable: bool = False
+) -> Callable[[], None]:
     """A whole step of Adam.
 
     Args:
         net: what is trained.
         x: inputs.
         y: labels.
+        capturable: whether a CUDA graph can hold the step.
 
     Returns:
         A function that makes one step.
     """
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, capturable=capturable)
 
     def step() -> None:
         loss = F.cross_entropy(net(x), y)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import subspace_nn as sn
+from benchmarks import gpu, step_time
 from subspace_nn import testing
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import KINDS, _affine, hashed, kernels, make
@@ -118,6 +119,23 @@ def test_theta0_and_theta_of_a_module_there(module):
     merged = there.merge()
     there.unmerge(merged)
     torch.testing.assert_close(there.omega, here.omega.to("cuda"), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("memory", ["whole", "layer"])
+def test_a_step_in_a_cuda_graph_is_a_step(memory):
+    x, y = torch.randn(8, 5, device="cuda"), torch.randint(3, (8,), device="cuda")
+    nets, steps = [], []
+    for _ in range(2):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)).to("cuda")
+        nets.append(sn.Subspace(module, 10, memory=memory))
+        steps.append(step_time.training_step(nets[-1], x, y, capturable=True))
+    replay = gpu.captured(steps[0])
+    for step in range(6):
+        steps[1]()
+        if step >= 3:  # three were taken to warm up; capturing takes none
+            replay()
+            assert torch.equal(nets[0].omega, nets[1].omega)
 
 
 def test_recomputed_needs_a_piece_at_a_time_and_by_kernels_next_to_nothing():

@@ -1,11 +1,13 @@
 """One of two processes that train the same net in several ways; run by torchrun.
 
-    torchrun --nproc-per-node=2 -m tests.frameworks.worker
+    torchrun --nproc-per-node=2 -m tests.frameworks.worker [cuda]
 
-The first prints, as JSON, how far each way ends from a training in one process.
+The first prints, as JSON, how far each way ends from a training in one process. On a CPU they use
+gloo, and what is refused is printed, too; on CUDA devices they use NCCL.
 """
 
 import json
+import os
 import sys
 
 import torch
@@ -23,9 +25,16 @@ def make_model():
     return nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 3))
 
 
+def data():
+    """Of the pages, on the device of new tensors."""
+    with torch.device("cpu"):
+        tensors = pages.data()
+    return [tensor.to(torch.get_default_device()) for tensor in tensors]
+
+
 def train(model, part):
     """Three steps on a part of the data."""
-    x, y = pages.data()
+    x, y = data()
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
     for _ in range(3):
         optimizer.zero_grad()
@@ -62,11 +71,11 @@ def distance(wrap, options):
     """How far two processes that save, and one that loads, end from one process."""
     alone, net = (sn.Subspace(make_model(), 40, train="3", **options) for _ in range(2))
     train(alone, slice(None))
-    train(wrap(net), slice(dist.get_rank(), None, 2))
+    train(wrap(net), slice(dist.get_rank(), None, dist.get_world_size()))
     path = f"{dist.get_rank()}.safetensors"
     net.save(path, base="base" if "theta0" in options else None)
     loaded = sn.load(path, make_model())
-    x, _ = pages.data()
+    x, _ = data()
     return float((loaded(x) - alone.eval()(x)).abs().max())
 
 
@@ -141,10 +150,14 @@ def page():
 
 
 def main():
-    dist.init_process_group("gloo")
-    results = {name: distance(*way) for name, way in WAYS.items()} | {"page": page()}
-    results = {"distances": results, "refusals": refusals(), "another": another_adapter()}
-    results["outside"] = outside()
+    if cuda := "cuda" in sys.argv:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.set_default_device("cuda")
+    dist.init_process_group("nccl" if cuda else "gloo")
+    results = {"distances": {name: distance(*way) for name, way in WAYS.items()}}
+    if not cuda:
+        results["distances"]["page"] = page()
+        results |= {"refusals": refusals(), "another": another_adapter(), "outside": outside()}
     if dist.get_rank() == 0:
         sys.stdout.write(json.dumps(results) + "\n")
     dist.destroy_process_group()
