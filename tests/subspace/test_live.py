@@ -192,6 +192,38 @@ def test_one_layer_at_a_time_is_the_same_to_the_bit(case, kind):
         assert torch.equal(*(net.eval()(case.input()) for net in nets))
 
 
+class Cast(nn.Module):
+    """Computes with a copy of its weight that is made in some way; the weight may start at zero."""
+
+    def __init__(self, copied, start):
+        super().__init__()
+        self.copied = copied
+        self.weight = nn.Parameter(start * torch.randn(3, 2, 4, 4))
+
+    def forward(self, x):
+        weight = self.copied(self.weight)
+        return nn.functional.conv2d(x.to(weight), weight).double() * weight.double().square().sum()
+
+
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("copied_by", [
+    lambda w: w.double(), lambda w: w.to(torch.float64, memory_format=torch.channels_last),
+    lambda w: w.transpose(2, 3).to(torch.float64, memory_format=torch.contiguous_format),
+    lambda w: w.bfloat16().double(), lambda w: w.double().transpose(2, 3),
+])  # fmt: skip
+def test_one_layer_at_a_time_knows_copies_by_their_values(copied_by, start):
+    torch.manual_seed(0)
+    module, x = Cast(copied_by, start), torch.rand(2, 2, 5, 5)
+    nets = [sn.Subspace(module, 9, theta0="module", memory=m) for m in ("whole", "layer")]
+    for _ in range(2):
+        for net in nets:
+            net.omega.grad = None
+            net(x).square().sum().backward()
+        torch.testing.assert_close(nets[1].omega.grad, nets[0].omega.grad)
+        for net in nets:
+            net.omega.data += torch.linspace(-1, 1, 9)
+
+
 @pytest.mark.parametrize("autocast", [False, True])
 def test_one_layer_at_a_time_keeps_no_weights_for_the_backward_pass(autocast):
     net = moved(nn.Sequential(*[nn.Linear(64, 64) for _ in range(6)]), memory="layer")

@@ -1,7 +1,7 @@
 """How long computed weights live: a call, a layer's run, or until ω changes."""
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -53,6 +53,7 @@ class Weights:
 
     Attributes:
         keep: for how many ω the weights are kept for inference.
+        copies: whether copies of weights, made in some way, are what `memory="layer"` makes again.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Weights:
         self.layered = memory == "layer" or (memory == "auto" and theta.layout.D > WHOLE)
         self._written = written
         self.keep = 1
+        self.copies: dict[Hashable, bool] = {}
         self.forget()
 
     @property
@@ -382,7 +384,7 @@ def _stream(scopes: list[_Scope]) -> tuple[Any, Any]:
     def pack(tensor: Tensor) -> Any:
         for scope in scopes:
             for index, weight in scope.made.items():
-                if _is_made_of(tensor, weight):
+                if _is_made_of(tensor, weight, scope.weights.copies):
                     return _Recipe.of(tensor, scope.weights, index, cast("Tensor", scope.omega))
         return outer[0](tensor) if outer else tensor
 
@@ -394,19 +396,29 @@ def _stream(scopes: list[_Scope]) -> tuple[Any, Any]:
     return pack, unpack
 
 
-def _is_made_of(tensor: Tensor, weight: Tensor) -> bool:
+def _is_made_of(tensor: Tensor, weight: Tensor, known: dict[Hashable, bool]) -> bool:
     """Whether a tensor is a view of a weight, or of its copy in another dtype."""
     if tensor.untyped_storage().data_ptr() == weight.untyped_storage().data_ptr():
         return tensor.numel() > 0
     if tensor.untyped_storage().nbytes() != weight.numel() * tensor.itemsize:
         return False
-    node, was_cast = tensor.grad_fn, False
+    node, steps = tensor.grad_fn, list[str]()
     while node is not None and node is not weight.grad_fn:
-        was_cast |= node.name() == _CAST
-        if node.name() != _CAST and not node.name().startswith(_VIEWS):
+        steps.append(node.name())
+        if steps[-1] != _CAST and not steps[-1].startswith(_VIEWS):
             return False
         node = node.next_functions[0][0] if node.next_functions else None
-    return was_cast and node is not None
+    if node is None or _CAST not in steps:
+        return False
+    place = tensor.size(), tensor.stride(), int(tensor.storage_offset())
+    key = weight.size(), tensor.dtype, *place, *steps
+    if key in known:
+        return known[key]
+    with torch.no_grad():  # a copy may have another order, or have been of a third dtype between
+        is_same = torch.equal(weight.to(tensor.dtype).as_strided(*place), tensor)
+        if weight.any():  # zeros do not tell
+            known[key] = is_same
+    return is_same
 
 
 def _shielded(theta: Theta, omega: Tensor, index: int | None = None) -> list[Tensor]:
