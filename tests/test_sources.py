@@ -181,6 +181,10 @@ def test_a_large_projection_of_a_stranger_is_refused_before_it_is_read(tmp_path)
         sn.load(tmp_path / "net.safetensors", nn.Linear(5, 3), max_entries=71)
 
 
+def whole():
+    return sn.Subspace(nn.Linear(4, 3), 15, projection="identity")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -190,6 +194,11 @@ def test_a_large_projection_of_a_stranger_is_refused_before_it_is_read(tmp_path)
         (lambda: sources.trajectory([torch.ones(3), torch.ones(4)], 1), "3 numbers"),
         (lambda: sources.trajectory([torch.full((3,), torch.nan)], 1), "finite"),
         (lambda: sources.aligned(torch.ones(6), 5), "at most 4"),
+        (lambda: sources.aligned(torch.zeros(6), 2), "not zero"),
+        (lambda: sources.aligned(torch.full((6,), torch.nan), 2), "finite vector"),
+        (lambda: sources.gradients(sn.Subspace(nn.Linear(4, 3), 5), [], 2), "identity, got hashed"),
+        (lambda: sources.gradients(whole(), [torch.ones(())], 2), "requires_grad=False"),
+        (lambda: sources.gradients(whole(), [whole()(torch.ones(2, 4))], 2), r"shape \(2, 3\)"),
     ],
 )
 def test_refuses(make, message):

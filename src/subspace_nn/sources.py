@@ -171,7 +171,8 @@ def gradients(
         A projection with the net's seed, defined by D·d numbers.
 
     Raises:
-        InputError: as `Recorder`.
+        InputError: as `Recorder`; or if the net has another projection, or a loss is no scalar with
+            a graph.
 
     Example:
         >>> full = Subspace(torch.nn.Linear(5, 2), dim=12, projection="identity")
@@ -179,7 +180,21 @@ def gradients(
         >>> gradients(full, (full(x).square().mean() for x in xs), dim=2).shape
         (12, 2)
     """
-    vectors = (torch.autograd.grad(loss, net.omega)[0] for loss in losses)
+    if net.projection.kind != "identity":
+        raise InputError(
+            "Gradients are taken in the space of all weights: expected a net with the projection "
+            f"identity, got {net.projection.kind}."
+        )
+
+    def gradient(loss: Tensor) -> Tensor:
+        if loss.dim() or not loss.requires_grad:
+            raise InputError(
+                "Expected a loss of shape () that was computed from the net's output, with its "
+                f"graph; got shape {tuple(loss.shape)}, requires_grad={loss.requires_grad}."
+            )
+        return torch.autograd.grad(loss, net.omega)[0]
+
+    vectors = map(gradient, losses)
     return trajectory(vectors, dim, rank=rank, seed=net.seed, in_file=in_file)
 
 
@@ -213,7 +228,7 @@ def aligned(vector: Tensor, dim: int, *, seed: int = 0) -> Columns:
         A projection, defined by d whole numbers, which every checkpoint holds.
 
     Raises:
-        InputError: if dim is out of range.
+        InputError: if dim is out of range, or the vector is not finite or zero.
 
     Example:
         >>> aligned(torch.arange(100.0), dim=3).shape
@@ -223,6 +238,8 @@ def aligned(vector: Tensor, dim: int, *, seed: int = 0) -> Columns:
     columns = 1 << D.bit_length() - 1
     if dim > columns:
         raise InputError(f"dim must be at most {columns:,}, the columns of the transform.")
+    if not vector.isfinite().all() or not vector.any():
+        raise InputError("Expected a finite vector that is not zero: no column fits it best.")
     parts = Hadamard(D, columns, seed).T @ vector.detach().float()
     return Columns(D, parts.abs().topk(dim).indices.cpu(), seed)
 

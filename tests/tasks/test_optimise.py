@@ -1,6 +1,7 @@
 """L-BFGS, CMA-ES and SPSA."""
 
 import collections
+import contextlib
 import itertools
 from dataclasses import replace
 
@@ -161,6 +162,32 @@ def test_spsa_is_the_seed_and_a_number_per_step(digits):
     assert torch.equal(again.omega, subspace.omega)
     with pytest.raises(InputError, match="SPSA needs"):
         optimizer.step()
+
+
+def test_after_a_replay_steps_are_as_long_as_at_the_start():
+    x = nn.Parameter(torch.tensor([200.0], dtype=torch.float64))
+    optimizer = SPSA([x], 0.1)
+    optimizer.replay([0.0] * 500)
+    optimizer.step(lambda: 3 * x.sum())
+    assert x.item() == pytest.approx(199.9)
+
+
+@pytest.mark.parametrize("make", [SPSA, CMA], ids=["spsa", "cma"])
+def test_an_interrupt_leaves_no_point_that_was_only_tried(make):
+    x = nn.Parameter(torch.ones(4))
+    optimizer = make([x], 0.5)
+    left = iter(range(12))
+
+    def closure():
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return float(x.square().sum())  # a number will do
+
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            good = x.detach().clone()
+            optimizer.step(closure)
+    assert torch.equal(x, good)
 
 
 def test_spsa_goes_along_the_slope():

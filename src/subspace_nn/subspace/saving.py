@@ -38,7 +38,7 @@ FIELDS = {
     "include": "selection (include)",
     "exclude": "selection (exclude)",
     "train": "selection (train)",
-    "stages": "seeds of later stages",
+    "stages": "list of seeds of later stages",
     "theta0": "θ0",
     "frozen": "set of frozen parameters",
     "P": "P",

@@ -16,6 +16,7 @@ from subspace_nn import bits
 from subspace_nn.common.checks import number, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.recipe import Method, Recipe
+from subspace_nn.tasks.resumed import Resumed
 
 #: CMA-ES holds a d × d matrix, and needs about 10 d evaluations or more to learn it.
 CMAES_MOST = 1000
@@ -169,7 +170,7 @@ class Zeroth(Method):
         return CosineAnnealingLR(optimizer, steps)
 
 
-class SPSA(torch.optim.Optimizer):
+class SPSA(Resumed):
     """Simultaneous perturbation: the loss at two points gives the slope in a random direction.
 
         g = (L(ω + ε z) - L(ω - ε z)) / 2 ε,    ω ← ω - lr g z / √v
@@ -202,13 +203,15 @@ class SPSA(torch.optim.Optimizer):
         (True, True)
     """
 
+    kept = ("slopes", "_square", "_compared")
+
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.1, *, epsilon: float = 0.05, seed: int = 0
     ) -> None:
         super().__init__(params, {"lr": lr})
         self._parameters = [p for group in self.param_groups for p in group["params"]]
         self.slopes: list[float] = []
-        self._square = 0.0
+        self._square, self._compared = 0.0, 0  # a replayed step is not compared
         self._epsilon, self._seed = epsilon, bits.check_seed(seed)
 
     @torch.no_grad()
@@ -231,12 +234,15 @@ class SPSA(torch.optim.Optimizer):
         losses: list[Tensor] = []
         for side in (self._epsilon, -self._epsilon):
             self._move(signs, side)
-            losses.append(closure().detach())
-            for p, value in zip(self._parameters, before, strict=True):
-                p.copy_(value)
+            try:
+                losses.append(torch.as_tensor(closure()).detach())
+            finally:  # an interrupt leaves no point that was only tried
+                for p, value in zip(self._parameters, before, strict=True):
+                    p.copy_(value)
+        self._compared += 1
         slope = float(losses[0] - losses[1]) / (2 * self._epsilon)
         self._square = _DECAY * self._square + (1 - _DECAY) * slope**2
-        mean = self._square / (1 - _DECAY ** (len(self.slopes) + 1))
+        mean = self._square / (1 - _DECAY**self._compared)
         self.slopes.append(self.param_groups[0]["lr"] * slope / max(math.sqrt(mean), _TINY))
         self._move(signs, -self.slopes[-1])
         return (losses[0] + losses[1]) / 2
@@ -353,9 +359,11 @@ class CMA(torch.optim.Optimizer):
             Their losses.
         """
         candidates = self._strategy.ask()
-        losses = list(losses_of(candidates))
-        self._strategy.tell(candidates, losses)
-        self.put(self.favourite)
+        try:
+            losses = list(losses_of(candidates))
+            self._strategy.tell(candidates, losses)
+        finally:  # an interrupt leaves no candidate that was only tried
+            self.put(self.favourite)
         return losses
 
     @property

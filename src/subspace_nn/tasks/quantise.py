@@ -10,6 +10,7 @@ from torch import Tensor
 from subspace_nn.common.errors import InputError
 from subspace_nn.format.packing import MOST_LEVELS, lowest
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks.resumed import Resumed
 
 #: Shares of the training after which ω is on the grid, and after which the step is fixed.
 WARM, FROZEN = 0.5, 0.9
@@ -21,7 +22,7 @@ _SLOW = 100.0
 _STEPS = torch.linspace(0.02, 2.5, 125, dtype=torch.float64, device="cpu").tolist()
 
 
-class Quantised(torch.optim.Adam):
+class Quantised(Resumed, torch.optim.Adam):
     """Adam for a subspace whose ω is to lie on a grid of few levels.
 
         ω_k = s c_k,    c_k = round(v_k / s), between the lowest and the highest code
@@ -64,6 +65,8 @@ class Quantised(torch.optim.Adam):
         >>> bool((net.omega.detach() / optimizer.grid).frac().eq(0).all())
         True
     """
+
+    kept = ("_done", "_first", "_latent", "_log")
 
     def __init__(
         self,

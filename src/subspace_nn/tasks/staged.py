@@ -8,9 +8,10 @@ import torch
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.subspace.wrapper import Subspace, stage_problems
+from subspace_nn.tasks.resumed import Resumed
 
 
-class Staged(torch.optim.Adam):
+class Staged(Resumed, torch.optim.Adam):
     """Adam for a subspace that is drawn again every n steps: the net's `next_stage`.
 
     (With n small, the random bases descent of Gressmann, Eaton-Rosen and Luschi, "Improving neural
@@ -50,6 +51,8 @@ class Staged(torch.optim.Adam):
         >>> net.stages, net.stored
         (4, {'omega': 3, 'stages': 9})
     """
+
+    kept = ("stage", "_done")
 
     def __init__(
         self,
