@@ -233,7 +233,8 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    return graph.replay
+    held = graph, step  # for as long as there is the function, its tensors must not be freed
+    return lambda: held[0].replay()
 
 
 def batch(name: str, device: torch.device) -> tuple[Tensor, Tensor]:
