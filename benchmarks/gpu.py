@@ -234,7 +234,7 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     with torch.cuda.graph(graph):
         step()
     held = graph, step  # for as long as there is the function, its tensors must not be freed
-    return lambda: held[0].replay()
+    return lambda: held[0].replay()  # noqa: PLW0108
 
 
 def batch(name: str, device: torch.device) -> tuple[Tensor, Tensor]:

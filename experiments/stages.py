@@ -26,7 +26,7 @@ from subspace_nn.tasks.staged import Staged
 _IMAGES = 2048
 
 
-@checked(lambda _: [], later=("batch_size",))
+@checked(lambda _: [], later=("batch_size", "projection"))
 def staged(
     *,
     model: str = "conv",
@@ -37,6 +37,7 @@ def staged(
     epochs: int = 10,
     lr: float = 0.4,
     batch_size: int = 256,
+    projection: str = "hashed",
     held_out: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def staged(
         epochs: of the whole training.
         lr: learning rate.
         batch_size: images a step.
+        projection: kind of P.
         held_out: training images to evaluate on, instead of the test set.
         seed: of θ0, of the first P, and of the order of the images.
 
@@ -58,7 +60,7 @@ def staged(
         D, dim, how many numbers the stages trained and a checkpoint would hold, and the accuracy
         in percent.
     """
-    net = Subspace(models.build(model), dim, seed=seed)
+    net = Subspace(models.build(model), dim, projection, seed=seed)
     data = mnist(held_out)
     recipe = _Recipe(
         epochs=epochs, lr=lr, batch_size=batch_size, stages=stages, anneal=anneal,
