@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import output, timing
 
-SEEDS, EPOCHS, ROUNDS = 8, 5, 2
+SEEDS, EPOCHS, ROUNDS = 8, 2, 2
 NETS = ("fc", "conv")
 WAYS = {"one by one": ["--jobs", "1"], "side by side": ["--jobs", "8"], "batched": ["--batched"]}
 
