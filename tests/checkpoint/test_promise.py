@@ -248,8 +248,20 @@ def test_a_state_of_another_recipe_is_refused(change):
     for inside, outside in ((net, other), (net.module, other.module)):
         with pytest.raises(RuntimeError, match="is of another subspace: of another seed, proj"):
             outside.load_state_dict(inside.state_dict(), strict=False)
+        assert torch.equal(other.omega, before)
     other.load_state_dict(moved(mlp(), **change).state_dict())
     assert torch.equal(other.omega, before)
+
+
+def test_a_state_of_another_recipe_is_refused_by_who_loads_it_into_a_state():
+    """As `torch.distributed.checkpoint` does."""
+    net, other = moved(mlp()), moved(mlp(), seed=1)
+    for _ in range(2):
+        held = other.state_dict()
+        for name, tensor in net.state_dict().items():
+            held[name].copy_(tensor)
+        with pytest.raises(RuntimeError, match="is of another subspace: of another seed, proj"):
+            other.load_state_dict(held)
 
 
 def _under(prefix, state):

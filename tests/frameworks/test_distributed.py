@@ -31,6 +31,7 @@ def test_two_processes_end_where_one_does(tmp_path):
     assert "one adapter only" in refusals["with adapters"]
     assert results["outside"] == [True, True, "meta"]
     assert "Call net.set_adapter(name) first" in results["another"]
+    assert all("in different subspaces" in refused for refused in results["apart"])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -138,6 +138,18 @@ def another_adapter():
     return ""
 
 
+def apart():
+    """The errors where the processes have another P, or another θ0, which has no law."""
+    rank = dist.get_rank()
+    model = make_model()
+    nn.init.normal_(model[0].weight, generator=torch.Generator().manual_seed(rank))
+    nets = [sn.Subspace(make_model(), 40, seed=rank), sn.Subspace(model, 40, theta0="module")]
+    x, _ = pages.data()
+    with torch.no_grad():  # by any process alone
+        nets[0](x)
+    return [error(lambda net=net: DistributedDataParallel(net)(x)) for net in nets]
+
+
 def page():
     """The distance of the page's example, whose processes write one file."""
     x, y = pages.data()
@@ -158,6 +170,7 @@ def main():
     if not cuda:
         results["distances"]["page"] = page()
         results |= {"refusals": refusals(), "another": another_adapter(), "outside": outside()}
+        results["apart"] = apart()
     if dist.get_rank() == 0:
         sys.stdout.write(json.dumps(results) + "\n")
     dist.destroy_process_group()

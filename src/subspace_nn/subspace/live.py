@@ -143,6 +143,7 @@ class Live(nn.Module):
                     "stage, selection or architecture. Make the Subspace with the arguments of "
                     "that one."
                 )
+                state_dict[prefix + OMEGA] = self._parameters[OMEGA]  # stays as it is
             if prefix + OMEGA not in state_dict:
                 errors += misnamed(state_dict, prefix)
         if LIKE in self._parameters:
@@ -154,7 +155,8 @@ class Live(nn.Module):
         for name in (LIKE, *self.__dict__[_LINK].slots):  # which some modules write themselves
             destination.pop(prefix + name, None)
         if (recipe := self.__dict__[_LINK].recipe) is not None:
-            destination[prefix + RECIPE] = recipe
+            # A copy, for some write what they load into the tensors of a state, and then load that.
+            destination[prefix + RECIPE] = recipe.clone()
 
 
 def install(

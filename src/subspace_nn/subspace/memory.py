@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch._C import _autograd
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.parallel import DistributedDataParallel
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.subspace import copies
+from subspace_nn.subspace import copies, processes
 from subspace_nn.subspace.choice import Chosen
 from subspace_nn.subspace.theta import Theta
 
@@ -53,6 +54,7 @@ class Weights:
 
     Attributes:
         keep: for how many ω the weights are kept for inference.
+        is_shared: whether other processes were found to train in the same subspace.
         copies: whether copies of weights, made in some way, are what `memory="layer"` makes again.
     """
 
@@ -69,6 +71,7 @@ class Weights:
         self._written = written
         self.keep = 1
         self.copies: dict[Hashable, bool] = {}
+        self.is_shared = False
         self.forget()
 
     @property
@@ -88,7 +91,7 @@ class Weights:
         Returns:
             The attributes, without what can be computed again.
         """
-        return {**self.__dict__, "_kept": (), "_loose": None}
+        return {**self.__dict__, "_kept": (), "_loose": None, "is_shared": False}
 
     def read(self, index: int) -> Tensor:
         """The weight that a module asks for.
@@ -301,7 +304,10 @@ def call(
     around = _THREAD.scopes
     scopes = around.copy()
     streamed: list[_Scope] = []
+    wrapper = DistributedDataParallel._active_ddp_module if torch.is_grad_enabled() else None
     for core in cores:
+        if wrapper is not None and core.owner is module and not core.is_shared:
+            core.is_shared = processes.check(wrapper, module, core.theta)
         if core.layered or core not in around:
             scopes[core] = scope = _Scope(core, module)
             if core.layered and torch.is_grad_enabled() and not _transforming():
