@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, TensorDataset
 
 import subspace_nn as sn
 from subspace_nn.certificates import bounds, message
@@ -233,6 +234,27 @@ def test_a_prior_pays_for_what_earlier_stages_learnt(tmp_path):
         net.next_stage()
     assert paid[0] == 0
     assert paid[1] > 8 * 4 * 5
+
+
+def test_a_loader_that_shuffles_is_read_in_order_and_whole():
+    x = torch.randn(70, 6, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(x, (x[:, 0] > 0).long())
+    net = sn.Subspace(nn.Linear(6, 2), 3)
+    want = sn.certify(net, DataLoader(data, 16))
+    assert sn.certify(net, DataLoader(data, 16, shuffle=True, drop_last=True)) == want
+    few = DataLoader(data, 16, sampler=SubsetRandomSampler([7, 5, 30]))
+    assert (
+        sn.certify(net, few).data == sn.certify(net, DataLoader(data, 1, sampler=[5, 7, 30])).data
+    )
+    drawn = DataLoader(data, 16, sampler=RandomSampler(data, replacement=True, num_samples=20))
+    assert sn.certify(net, drawn, of=70).sample["n"] == 20
+
+
+def test_an_error_leaves_the_net_in_training_mode():
+    net = sn.Subspace(nn.Linear(6, 2), 3)
+    with pytest.raises(RuntimeError):
+        sn.certify(net, [(torch.ones(2, 5), torch.ones(2))])
+    assert net.training
 
 
 def test_only_a_subspace_is_certified():

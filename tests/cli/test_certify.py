@@ -16,10 +16,16 @@ from tests.tasks.test_classifier import subset
 OWN = """
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 x = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
 def problem():
     y = (x[:, 0] > 0).long()
     return nn.Linear(6, 2), [(x[:150], y[:150])], [(x[150:], y[150:])]
+def shuffled(width=3, seed=1):
+    y = (x[:, 0] > seed).long()
+    net = nn.Sequential(nn.Linear(6, width), nn.Linear(width, 2))
+    train = DataLoader(TensorDataset(x[:150], y[:150]), 40, shuffle=True, drop_last=True)
+    return net, train, [(x[150:], y[150:])]
 """
 
 
@@ -100,9 +106,27 @@ def test_a_model_and_data_of_ones_own(command, here):
     assert (found["n"], found["test"]["n"]) == (150, 50)
 
 
+def test_a_net_that_a_sweep_kept_has_the_arguments_of_its_run(command):
+    run = ("sweep", "./own_data.py:shuffled", "dim=4", "levels=5", "epochs=1", "width=5")
+    assert command(*run, "--save", "--engine", "serial", "--out", "kept")[0] == 0
+    (path,) = Path("kept/weights").iterdir()
+    asked = ("certify", path, "./own_data.py:shuffled")
+    code, out, err = command(*asked, "--out", "c.json")
+    assert (code, err) == (0, "")
+    assert "of 150" in out
+    code, out, err = command(*asked, "--check", "c.json")
+    assert (code, err) == (0, "")
+    assert "the certificate holds" in out
+    code, out, err = command("merge", path, "--module", "./own_data.py:shuffled", "--out", "m.st")
+    assert (code, err) == (0, "")
+    assert "47 weights" in out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("net.snn toy", "toy gives no module and data"),
+        ("net.snn fashion-fc", "say which with --images"),
         ("none.snn", "none.snn: cannot be read"),
         ("net.snn --first 99999999", "--first must be from 0 to"),
         ("net.snn --among four", "--among: expected NAME=K"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler, Subset, SubsetRandomSampler
 
 from subspace_nn.certificates import bounds, message
 from subspace_nn.common.atomic import write_atomically
@@ -126,7 +127,8 @@ def certify(
         net: the subspace; evaluated in evaluation mode. Its ω must be on a grid, as after a
             training with `levels`, or be that of `file`.
         data: inputs and targets of all n training examples, each once, in batches that can be
-            iterated once; with `of`, of a sample of them.
+            iterated once; with `of`, of a sample of them. The certificate names their bytes, so a
+            `DataLoader` that shuffles is read in order, and whole.
         test: the same of test examples, which prove nothing about the bound.
         delta: δ, from above 0 to below 1.
         among: choices that are not in the file, such as the architecture, each by the number of
@@ -167,7 +169,8 @@ def certify(
     terms = message.terms(saved, among or {}, is_prior=prior is not None)
     bits = sum(terms.values())
     digests = hashlib.sha256(), hashlib.sha256()
-    count, errors = _count(net, data, prepare, wrong, digests)
+    ordered = data if of else _in_order(data)
+    count, errors = _count(net, ordered, prepare, wrong, digests)
     sample = None
     log_delta = math.log(delta)
     if of is not None:
@@ -214,6 +217,22 @@ def _check_omega(net: Subspace, saved: Checkpoint) -> None:
         )
 
 
+def _in_order(data: Batches) -> Batches:
+    """The examples of a loader that shuffles, in the order of its data set."""
+    if not isinstance(data, DataLoader):
+        return data
+    examples: Any = data.dataset
+    match data.sampler:
+        case RandomSampler(replacement=False) as sampler if len(sampler) == len(examples):
+            pass
+        case SubsetRandomSampler() as sampler:
+            examples = Subset(examples, sorted(sampler.indices))
+        case _:
+            return data
+    size, workers = data.batch_size, data.num_workers
+    return DataLoader(examples, size, collate_fn=data.collate_fn, num_workers=workers)
+
+
 def _count(
     net: Subspace,
     batches: Batches,
@@ -225,19 +244,21 @@ def _count(
     was_training = net.training
     net.eval()
     count = errors = 0
-    with torch.no_grad():
-        for inputs, targets in batches:
-            for digest, part in zip(digests, (inputs, targets), strict=False):
-                for tensor in _tensors(part):
-                    digest.update(_bytes(tensor))
-            missed = wrong(net(prepare(inputs)), targets.to(net.omega.device))
-            if missed.shape != targets.shape[:1]:
-                raise InputError(
-                    "wrong must say of each example whether it is: expected shape "
-                    f"{tuple(targets.shape[:1])}, got {tuple(missed.shape)}."
-                )
-            count, errors = count + len(missed), errors + int(missed.sum())
-    net.train(was_training)
+    try:
+        with torch.no_grad():
+            for inputs, targets in batches:
+                for digest, part in zip(digests, (inputs, targets), strict=False):
+                    for tensor in _tensors(part):
+                        digest.update(_bytes(tensor))
+                missed = wrong(net(prepare(inputs)), targets.to(net.omega.device))
+                if missed.shape != targets.shape[:1]:
+                    raise InputError(
+                        "wrong must say of each example whether it is: expected shape "
+                        f"{tuple(targets.shape[:1])}, got {tuple(missed.shape)}."
+                    )
+                count, errors = count + len(missed), errors + int(missed.sum())
+    finally:
+        net.train(was_training)
     if not count:
         raise InputError("The data have no example.")
     return count, errors

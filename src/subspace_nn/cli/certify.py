@@ -19,11 +19,13 @@ from subspace_nn.common import strict_json
 from subspace_nn.common.atomic import try_writing
 from subspace_nn.common.checks import one_of, require
 from subspace_nn.common.errors import InputError
+from subspace_nn.runs.run import resolve
+from subspace_nn.runs.task import OWN
 from subspace_nn.subspace.wrapper import Subspace
-from subspace_nn.tasks import own
 from subspace_nn.tasks.certified import batches, on_device, part
 from subspace_nn.tasks.data import fashion_mnist, mnist
 from subspace_nn.tasks.loop import find_device
+from subspace_nn.tasks.subject import subject
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,7 @@ def certify_file(
         given=lambda: (
             _of_images(file, data, images, first, device, entries=entries)
             if problem is None
-            else _of_problem(
-                file, problem, device, entries=entries, alone=data is None and not first
-            )
+            else _of_problem(file, problem, device, trust=trust, alone=data is None and not first)
         ),
         among=lambda: dict(map(_choice, among)),
         held=lambda: None if check is None else _read(check),
@@ -116,16 +116,19 @@ def certify_file(
             Terminal().print(f"{check}: the certificate holds", markup=False, soft_wrap=True)
 
 
-def _of_problem(
-    file: Path, problem: str, device: str, *, entries: int | None, alone: bool
-) -> _Given:
+def _of_problem(file: Path, problem: str, device: str, *, trust: bool, alone: bool) -> _Given:
     """A module and data of the user's own."""
     if not alone:
         raise InputError("--first and --data are for images: leave them out with a problem.")
+    if resolve(problem, {"dim": 1})[0] != OWN:
+        raise InputError(
+            f"{problem} gives no module and data: expected a function that does, as mine:digits. "
+            "For a net on images leave it out, and say which with --images."
+        )
     where = find_device(device)
-    made = own.make(problem, 0, {})
-    net = load(file, made.module, max_entries=entries).to(where)
-    return _Given(net, made.train, made.test, functools.partial(_moved, where=where))
+    found = subject(file, problem, trust=trust).to(where)
+    prepare = functools.partial(_moved, where=where)
+    return _Given(found.net, found.problem.train, found.problem.test, prepare)
 
 
 def _moved(inputs: Tensor, where: torch.device) -> Tensor:

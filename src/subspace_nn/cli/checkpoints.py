@@ -5,7 +5,9 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import cyclopts
@@ -40,9 +42,12 @@ from subspace_nn.format import container
 from subspace_nn.format.compact import SUFFIX
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.models import MODELS
+from subspace_nn.runs.task import importable
 from subspace_nn.subspace.wrapper import Subspace
 from subspace_nn.tasks.classifier import count_correct
 from subspace_nn.tasks.data import mnist
+from subspace_nn.tasks.own import Problem
+from subspace_nn.tasks.subject import options_of
 
 #: Exit code of `diff` where two files differ.
 DIFFERENT = 1
@@ -373,23 +378,30 @@ def _load(file: Path, module: str | None, *, trust: bool) -> Subspace:
             f"{file} names no packaged net: give the function that makes its module, "
             "--module package.module:function."
         )
-    made = None if module is None else _make(module)
+    made = None if module is None else _make(module, file)
     return load(file, made, max_entries=None if trust else MAX_ENTRIES)
 
 
-def _make(name: str) -> nn.Module:
-    """The module that a function of the user's makes."""
-    made = _called("--module", name)
+def _make(name: str, file: Path) -> nn.Module:
+    """The module that a function of the user's makes, with or without data."""
+    made = _called("--module", name, options_of(file, importable(name)))
+    match made:
+        case Problem(module=module) | (nn.Module() as module, _, _):
+            made = module
+        case _:
+            pass
     if not isinstance(made, nn.Module):
         raise InputError(f"--module: {name} must return a torch.nn.Module, got {type(made)}.")
-    return made
+    return made.merge() if isinstance(made, Subspace) else made
 
 
-def _called(option: str, name: str) -> Any:
-    """What a function of the user's returns."""
-    path, _, function = name.partition(":")
+def _called(option: str, name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """What a function of the user's returns; it gets the seed only if it has one."""
+    path, _, function = importable(name).partition(":")
     try:
-        return getattr(import_named(path), function)()
+        found = getattr(import_named(path), function)
+        unknown = {"seed"} - signature(found).parameters.keys()
+        return found(**{n: value for n, value in options.items() if n not in unknown})
     except Exception as error:  # it is the user's own, and may fail in any way
         what = f"{type(error).__name__}: {error}"
         raise InputError(

@@ -91,13 +91,12 @@ def subject(
     """
     most = None if trust else MAX_ENTRIES
     name, given = resolve(task or "mnist", {"dim": 1})
-    recorded = _recorded(path, name)
-    given = {**recorded, **given}
     if name == OWN:
-        options = {n: v for n, v in given.items() if n not in own.train.parameters}
-        made = own.make(given["problem"], recorded.get("seed", 0), options)
+        options = options_of(path, given["problem"])
+        made = own.make(given["problem"], options.pop("seed", 0), options)
         module = made.module.merge() if isinstance(made.module, Subspace) else made.module
         return Subject(load(path, module, max_entries=most).eval(), made)
+    given = {**_recorded(path, name), **given}
     problems: list[str] = []
     found: dict[str, Any] = {}
     for part, attempt in (
@@ -110,6 +109,22 @@ def subject(
             problems += error.problems
     require(problems)
     return Subject(found["net"], Problem(found["net"], [], found["test"]))
+
+
+def options_of(path: Path, problem: str) -> dict[str, Any]:
+    """The arguments with which a sweep called the function that gives a net's module and data.
+
+    Args:
+        path: of a checkpoint.
+        problem: `package.module:function`.
+
+    Returns:
+        Those in the record, if that lies where a sweep has it and names the function; and its seed.
+    """
+    recorded = _recorded(path, OWN)
+    if recorded.get("problem") != problem:
+        return {}
+    return {n: v for n, v in recorded.items() if n == "seed" or n not in own.train.parameters}
 
 
 def _recorded(path: Path, task: str) -> dict[str, Any]:
