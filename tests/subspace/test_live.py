@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import pytest
 import torch
@@ -511,6 +512,31 @@ class Lists(nn.Module):
         for weight in self.list[:0:-1]:
             x = x @ weight
         return x + sum(self.named.copy().values()) + sum((self.named | self.named).values())
+
+
+class Registered(nn.Linear):
+    """A class that knows those derived from it, each by a key."""
+
+    known: ClassVar = {}
+
+    def __init_subclass__(cls, *, key):
+        if key in Registered.known:
+            raise ValueError(f"{key} twice")
+        Registered.known[key] = cls
+
+
+class First(Registered, key="first"):
+    """One of them."""
+
+
+@pytest.mark.parametrize("adapters", [False, True])
+def test_a_class_that_registers_what_is_derived_from_it(adapters):
+    net = moved(First(4, 3))
+    if adapters:
+        net.add_adapter("a")
+    assert Registered.known == {"first": First}
+    assert torch.equal(copy.deepcopy(net)(torch.ones(2, 4)), net(torch.ones(2, 4)))
+    assert type(net.merge()) is First
 
 
 def test_slices_of_lists_of_parameters_keep_their_gradient():

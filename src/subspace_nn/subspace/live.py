@@ -72,6 +72,9 @@ class _Like(nn.Parameter):
 class Live(nn.Module):
     """Mixed into the class of a module some of whose weights are computed."""
 
+    def __init_subclass__(cls, **_: Any) -> None:
+        """A class that registers or checks those derived from it does not meet these."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """What a module makes by its class, as a slice of a Sequential, has no computed weights."""
         if _LINK in self.__dict__:
