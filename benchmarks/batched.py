@@ -25,7 +25,8 @@ def main() -> None:
     """Measure, print, and write the JSON named on the command line."""
     chosen = timing.arguments(__doc__)
     rows = [measure(model, seeds, chosen.device) for model, seeds in CASES]
-    output.write(chosen.out, "python -m benchmarks.batched", chosen.device, results=rows)
+    command = f"python -m benchmarks.batched {chosen.out} --device {chosen.device}"
+    output.write(chosen.out, command, chosen.device, results=rows)
 
 
 def measure(model: str, count: int, device: torch.device) -> dict[str, Any]:

@@ -250,32 +250,6 @@ def batch(name: str, device: torch.device) -> tuple[Tensor, Tensor]:
     return step_time.batch("transformer" if name.startswith("transformer") else name, device)
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """The tables of `docs/gpu.md`.
-
-    Args:
-        results: what this writes as JSON.
-
-    Returns:
-        Two tables in Markdown.
-    """
-    lines = ["| D | kind | product | form | ms | copies of θ | rounds |"]
-    lines += ["|---:|---|---|---|---:|---:|---:|"]
-    lines += [
-        f"| {r['D']:,} | {r['kind']} | {r['product']} | {r['form']} | {r['ms']:.2f} | "
-        f"{r['ratio']:.2f} | {r['rounds']} |"
-        for r in results["products"]
-    ]
-    lines += ["", "| net | D | weights | ms | over plain | held, GB | in a step, GB | rounds |"]
-    lines += ["|---|---:|---|---:|---:|---:|---:|---:|"]
-    lines += [
-        f"| {r['net']} | {r['D']:,} | {r['form']} | {r['ms']:.2f} | {r['ratio']:.2f} | "
-        f"{r['held_bytes'] / 1e9:.2f} | {r['step_bytes'] / 1e9:.2f} | {r['rounds']} |"
-        for r in results["steps"]
-    ]
-    return "\n".join(lines)
-
-
 def _kernel(P: projections.Projection, omega: Tensor) -> Kernel:
     """What multiplies on the GPU."""
     kernel = P._kernel_for(omega)

@@ -240,6 +240,56 @@ def served(content: Mapping[str, Any]) -> list[Table]:
     return [Table(columns, rows, caption=caption)]
 
 
+def on_a_gpu(content: Mapping[str, Any]) -> list[Table]:
+    """Products and steps on a GPU.
+
+    Args:
+        content: of gpu-h200.json.
+
+    Returns:
+        Two tables.
+    """
+    products = [
+        [
+            f"{row['D']:,}", row["kind"], row["product"], row["form"], f"{row['ms']:.2f}",
+            f"{row['ratio']:.2f}", str(row["rounds"]),
+        ]
+        for row in content["products"]
+    ]  # fmt: skip
+    steps_ = [
+        [
+            row["net"], f"{row['D']:,}", row["form"], f"{row['ms']:.2f}", f"{row['ratio']:.2f}",
+            f"{row['held_bytes'] / 1e9:.2f}", f"{row['step_bytes'] / 1e9:.2f}", str(row["rounds"]),
+        ]
+        for row in content["steps"]
+    ]  # fmt: skip
+    columns = ["net", "D", "weights", "ms", "over plain", "held, GB", "in a step, GB", "rounds"]
+    return [
+        Table(["D", "kind", "product", "form", "ms", "copies of θ", "rounds"], products, words=4),
+        Table(columns, steps_, words=3),
+    ]
+
+
+def batched(content: Mapping[str, Any]) -> list[Table]:
+    """Several seeds as one training.
+
+    Args:
+        content: of batched-h200.json.
+
+    Returns:
+        One table.
+    """
+    rows = [
+        [
+            row["model"], str(row["seeds"]), brief(row["alone_ms"], 3),
+            brief(row["batched_ms"], 3), f"{row['ratio']:.2f}", _range(row),
+        ]
+        for row in content["results"]
+    ]  # fmt: skip
+    columns = ["net", "seeds", "one by one, ms a step", "batched, ms a step", "ratio", "quartiles"]
+    return [Table(columns, rows, words=1)]
+
+
 #: From the content of a benchmark's file to its tables.
 TABLES: dict[str, Callable[[Mapping[str, Any]], Sequence[Table]]] = {
     "step_time": steps,
@@ -251,4 +301,6 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], Sequence[Table]]] = {
     "setup": set_ups,
     "layer_memory": large_steps,
     "serving": served,
+    "gpu-h200": on_a_gpu,
+    "batched-h200": batched,
 }

@@ -25,7 +25,7 @@ from subspace_nn.report.parts import measurements
 ROOT = Path(__file__).resolve().parents[1]
 _NAMES = (
     *("benchmarks", "burn-in", "certificates", "examples/language", "examples/minilm"),
-    *("examples/serving", "format", "log", "measure", "results", "sources"),
+    *("examples/serving", "format", "gpu", "log", "measure", "results", "sources"),
 )
 PAGES = [ROOT / "docs" / f"{name}.md" for name in _NAMES]
 #: Of the picture, in points: its letters can be read on a phone.
@@ -61,7 +61,9 @@ def _of_benchmark(name: str, results: Path) -> str:
     content = json.loads(file.read_text("utf-8"))
     made = content["environment"]
     where = f"Measured on {made['hardware']} with torch {made['torch']}"
-    where += f", commit {made['commit'][:7]}." if "commit" in made else "."
+    if "commit" in made:
+        where += f", commit {made['commit'][:7]}" + " with changes" * made["dirty"]
+    where += "."
     return "\n\n".join([*_markdown(benchmarks.TABLES[name](content)), where])
 
 

@@ -51,6 +51,22 @@ def measured(tmp_path_factory):
                 "p99_ms": 900, "server_cpu_ms": 30, "wrong": 0, "server_MB": 1200,
             }],
         },
+        "gpu-h200": {
+            "products": [{
+                "D": 9, "kind": "hashed", "product": "place", "form": "one kernel", "ms": 0.5,
+                "ratio": 1.5, "rounds": 2,
+            }],
+            "steps": [{
+                "net": "fc", "D": 9, "form": "whole", "ms": 0.5, "ratio": 1.5,
+                "held_bytes": 9, "step_bytes": 9, "rounds": 2,
+            }],
+        },
+        "batched-h200": {
+            "results": [{
+                "model": "fc", "seeds": 4, "alone_ms": 2.0, "batched_ms": 1.0, "ratio": 0.5,
+                "ratio_quartiles": [0.4, 0.6],
+            }],
+        },
     }  # fmt: skip
     for name, content in rows.items():
         output.write(folder / f"{name}.json", f"python -m benchmarks.{name}", CPU, **content)
@@ -66,7 +82,7 @@ def rows(folder, name):
 def test_every_row_of_the_results_is_there(measured):
     assert {name: len(rows(measured, name)) for name in tables.TABLES} == {
         "step_time": 2, "inference": 2, "roofline": 5, "one_pass": 3, "fwht": 2, "peers": 2,
-        "setup": 1, "layer_memory": 1, "serving": 1,
+        "setup": 1, "layer_memory": 1, "serving": 1, "gpu-h200": 2, "batched-h200": 1,
     }  # fmt: skip
     assert len([row for row in rows(measured, "roofline") if "4 kB" in row]) == 4
 

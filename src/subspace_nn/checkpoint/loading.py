@@ -89,7 +89,7 @@ def _restore(
     if projection is None and spec["projection"] not in projections.LEARNED:
         _check_needs(net.projection, max_entries, 1 + len(spec.get("stages", ())))
     for omega, seed in zip(saved.tensors.get("stages", ()), spec.get("stages", ()), strict=True):
-        net.omega.data = omega.to(net.omega.dtype)
+        net.omega.data.copy_(omega)
         net.next_stage(seed)
     net.base = spec.get("base")
     if found := problems(spec, net):
