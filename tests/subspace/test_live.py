@@ -667,6 +667,19 @@ def test_without_a_copy_theta0_is_not_held_twice():
     assert weight.dtype == torch.float64
 
 
+@pytest.mark.parametrize("use", [
+    lambda net: net(torch.ones(1, 4)), lambda net: net.omega, lambda net: net.release(),
+    lambda net: net.merge(), lambda net: net.save("net.safetensors"), lambda net: net.module,
+    lambda net: net.add_adapter("a"), lambda net: net.stages, lambda net: net.theta(),
+])  # fmt: skip
+def test_a_subspace_that_was_released_has_ended(use):
+    net = moved(mlp())
+    net.release()
+    with pytest.raises(AttributeError, match=r"has ended: release\(\) gave its module back"):
+        use(net)
+    assert repr(net) == "Subspace(released)"
+
+
 def test_a_module_that_was_refused_is_as_it_was():
     module = mlp()
     before = copy.deepcopy(module.state_dict())

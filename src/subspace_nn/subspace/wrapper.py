@@ -28,6 +28,8 @@ from subspace_nn.subspace.theta import Scale, Theta, check_choices
 
 Theta0 = Literal["auto", "seed", "module"]
 
+_RELEASED = "This Subspace has ended: release() gave its module back. Make another of that."
+
 
 class Subspace(nn.Module):
     """A module trained in d free parameters ω instead of its D weights θ.
@@ -470,7 +472,7 @@ class Subspace(nn.Module):
         for name in self.layout.held:
             self.module.get_parameter(name).requires_grad = True
         module = self.module
-        del self.module
+        del self.module, self._weights
         return module
 
     def unmerge(self, module: nn.Module) -> None:
@@ -575,6 +577,8 @@ class Subspace(nn.Module):
         Returns:
             One line.
         """
+        if "_weights" not in self.__dict__:
+            return "released"
         kind, source = self.projection.kind, self.theta0_from
         text = f"D={self.D}, dim={self.dim}, projection={kind}, seed={self.seed}, theta0={source}"
         if self.layout.beside:
@@ -627,6 +631,8 @@ class Subspace(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             module = self.__dict__.get("_modules", {}).get("module")
+            if module is None and "_places" in self.__dict__ and not name.startswith("__"):
+                raise AttributeError(_RELEASED) from None
             if module is None or name.startswith("__"):
                 raise
         return getattr(module, name)
