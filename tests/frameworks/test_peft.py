@@ -223,6 +223,8 @@ def weight_norm():
     (lambda: nn.Sequential(nn.ReLU()), {}, r"0 \(ReLU\) has no floating-point parameters"),
     (lambda: nn.Sequential(nn.MultiheadAttention(4, 2)), {}, "has submodules: name those"),
     (weight_norm, {}, "has submodules: name those"),
+    (lambda: nn.TransformerEncoderLayer(4, 2, 8), {"target_modules": "all-linear"},
+     r"out_proj .* is not called: its MultiheadAttention .* exclude_modules=\['out_proj'\]"),
     (Tied, {"target_modules": ["0", "1"]}, "Tied to a tensor that is in θ, too: 0.weight"),
     (lambda: nn.Sequential(nn.Linear(4, 4)), {"dim": 21}, "number of weights, 20; got 21"),
 ])  # fmt: skip
@@ -242,6 +244,39 @@ def test_a_second_adapter_that_is_refused_changes_nothing():
     assert [*model.peft_config] == model.active_adapters == ["default"]
     assert torch.equal(model(X), outputs)
     assert omega(model).requires_grad
+
+
+def test_a_second_adapter_of_all_linear_layers():
+    model = adapted(target_modules="all-linear")
+    model.add_adapter("other", SubspaceConfig(dim=30, seed=1, init_weights=False))
+    targets = [config.target_modules for config in model.peft_config.values()]
+    assert targets[0] == targets[1] == {"0", "2", "4"}
+    model.set_adapter("other")
+    net = sn.Subspace(make(), 30, theta0="module", seed=1, include=["0", "2", "4"])
+    net.omega.data.copy_(omega(model, "other"))
+    assert torch.equal(model(X), net(X))
+
+
+class Counting(nn.Linear):
+    """Keeps something of each call."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls, self.last = self.calls + 1, x
+        return super().forward(x)
+
+
+def test_what_a_layer_keeps_of_its_calls_stays():
+    model = get_peft_model(
+        nn.Sequential(Counting(20, 3)),
+        SubspaceConfig(dim=5, target_modules=["0"], init_weights=False),
+    )
+    outputs = [model(X) for _ in range(3)]
+    layer = model.base_model.model[0].base_layer
+    assert (layer.calls, layer.last is X) == (3, True)
+    assert torch.equal(outputs[0], outputs[2])
+    assert "weight" not in layer.__dict__
 
 
 def test_mistakes_in_a_configuration_are_told_together():

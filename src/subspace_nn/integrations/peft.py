@@ -23,6 +23,7 @@ from peft.mapping import (
 )
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_adapters_to_merge
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from subspace_nn import bits, projections
 from subspace_nn.common.checks import one_of, require, whole
@@ -183,7 +184,13 @@ class SubspaceLayer(nn.Module, BaseTunerLayer):
             return base(*args, **kwargs)
         if torch.compiler.is_compiling():
             return torch.func.functional_call(base, values, args, kwargs)
-        return _twin(base, values)(*args, **kwargs)
+        twin = _twin(base, values)
+        before = dict(twin.__dict__)
+        try:
+            return twin(*args, **kwargs)
+        finally:  # what the layer has kept of the call is the layer's
+            own = {n: v for n, v in twin.__dict__.items() if before.get(n, before) is not v}
+            base.__dict__.update(own)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:  # noqa: FBT001, FBT002
         """Write θ(ω) into the base layer.
@@ -240,6 +247,10 @@ class SubspaceLayer(nn.Module, BaseTunerLayer):
                 moves[place.name] = moves[place.name] + move if place.name in moves else move
         own = self.own() if moves else {}
         return {name: shifted(move, own[name]) for name, move in moves.items()}
+
+
+class SubspaceLinear(SubspaceLayer):
+    """Of a linear layer: "all-linear" of a second adapter finds it by the name of its class."""
 
 
 class SubspaceModel(BaseTuner):
@@ -306,7 +317,8 @@ class SubspaceModel(BaseTuner):
             layer = target
         else:
             _check_target(current_key, target)
-            layer = SubspaceLayer(target, self.subspace_omega)
+            kind = SubspaceLinear if isinstance(target, nn.Linear | Conv1D) else SubspaceLayer
+            layer = kind(target, self.subspace_omega)
             self._replace_module(parent, target_name, layer, target)
         layer.subspace_places[adapter_name] = ()
         layer._move_adapter_to_device_of_base_layer(adapter_name)
@@ -353,6 +365,11 @@ def _check_target(name: str, module: nn.Module) -> None:
     what = type(module).__name__
     if next(module.children(), None) is not None:
         raise InputError(f"{name} ({what}) has submodules: name those that are to be adapted.")
+    if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
+        raise InputError(
+            f"{name} ({what}) is not called: its MultiheadAttention reads its weights. Leave it "
+            f"out, exclude_modules={[name.rpartition('.')[2]]}, or use Subspace(model, dim)."
+        )
     if isinstance(module, nn.RNNBase):
         raise InputError(
             f"{name} ({what}) is recurrent. Use Subspace(model, dim, include={name!r})."
