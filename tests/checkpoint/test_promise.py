@@ -253,6 +253,32 @@ def test_a_state_of_another_recipe_is_refused(change):
     assert torch.equal(other.omega, before)
 
 
+@pytest.mark.parametrize("mean", [
+    lambda a, b: 0.3 * a + 0.7 * b, lambda a, b: (a + b) / 2,
+    lambda a, b: a.mul_(0.9).add_(0.1 * b), lambda a, b: torch.stack((a, b)).mean(0),
+    lambda a, _: a.half(), lambda a, _: a.bfloat16(),
+])  # fmt: skip
+def test_means_of_states_are_states(mean):
+    """As averages by hand, and model soups, make them."""
+    for seed in range(5):
+        nets = [moved(mlp(), seed=seed) for _ in range(3)]
+        nets[1].omega.data += 1
+        first, second = (copy.deepcopy(net.state_dict()) for net in nets[:2])
+        soup = {name: mean(first[name].clone(), second[name]) for name in first}
+        nets[2].load_state_dict(soup)
+        expected = mean(*(net.omega.detach().clone() for net in nets[:2]))
+        assert torch.equal(nets[2].omega, expected.float())
+
+
+def test_a_state_of_an_older_version_loads():
+    net, twin = moved(mlp()), moved(mlp())
+    state = net.state_dict()
+    state["module.subspace_recipe"] = state["module.subspace_recipe"].to(torch.uint8)
+    twin.load_state_dict(state)
+    with pytest.raises(RuntimeError, match="is of another subspace"):
+        moved(mlp(), seed=1).load_state_dict(state)
+
+
 def test_a_state_of_another_recipe_is_refused_by_who_loads_it_into_a_state():
     """As `torch.distributed.checkpoint` does."""
     net, other = moved(mlp()), moved(mlp(), seed=1)

@@ -130,7 +130,7 @@ class _Place:
         """8 bytes that identify P and the scale, which all places of an adapter share."""
         text = repr((self.rows.projection._recipe(), self.scaled))
         digest = hashlib.sha256(text.encode()).digest()
-        return torch.tensor([*digest[:8]], dtype=torch.uint8, device="cpu")
+        return torch.tensor([*digest[:8]], dtype=torch.float32, device="cpu")
 
 
 class SubspaceLayer(nn.Module, BaseTunerLayer):
@@ -437,7 +437,9 @@ def _set_sigma(
             "in another order."
         )
     recipe = places[0].recipe()
-    if not torch.equal(saved.get(_RECIPE, recipe).cpu(), recipe):  # older files have none
+    if not torch.equal(
+        saved.get(_RECIPE, recipe).cpu().float().round(), recipe
+    ):  # older files have none
         raise CheckpointError(
             "Another seed, projection, dim or scale than the adapter was saved with: load it under "
             "a new name, with the configuration of its folder."

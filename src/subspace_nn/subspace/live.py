@@ -140,7 +140,7 @@ class Live(nn.Module):
             )
         if link.recipe is not None:
             found = state_dict.pop(prefix + RECIPE, None)
-            if found is not None and not torch.equal(found.cpu(), link.recipe):
+            if found is not None and not torch.equal(found.cpu().float().round(), link.recipe):
                 errors.append(
                     f"{prefix}{OMEGA} is of another subspace: of another seed, projection, scale, "
                     "stage, selection or architecture. Make the Subspace with the arguments of "

@@ -610,7 +610,8 @@ class Subspace(nn.Module):
         if theta.stages:
             parts += (container.fingerprint({"stages": theta.past()}),)
         digest = hashlib.sha256(repr(parts).encode()).digest()
-        return torch.tensor(list(digest[:8]), dtype=torch.uint8, device="cpu")
+        # Floating-point, for means of states are made of all their tensors alike.
+        return torch.tensor(list(digest[:8]), dtype=torch.float32, device="cpu")
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
