@@ -16,10 +16,12 @@ from subspace_nn.projections.base import Needs
 if TYPE_CHECKING:
     from subspace_nn.projections.kernels.hashed import Blocks
     from subspace_nn.projections.kernels.loops import Loops
+    from subspace_nn.projections.kernels.table import Table
 
 #: Largest number of indices that are stored by default: 256 MiB.
 STORED = 1 << 26
-#: From this d on kernels are used. For a smaller one the hashes of all blocks take too much memory.
+#: From this d on kernels compute them. For a smaller one the hashes of all blocks take too much
+#: memory, and a CPU's kernel reads those that are stored.
 LEAST = 64
 
 
@@ -51,7 +53,8 @@ class Hashed(Storable):
     `hashed:recomputed`, nothing is kept: each product computes indices and signs again, 2^18 at a
     time. `benchmarks/roofline.py` measures both. On a GPU with Triton, and on a CPU with Numba (the
     extra "fast") and D ≥ 2^16, kernels compute the indices in registers if d ≥ 64: a product takes
-    one pass over θ, and 24 or 16 bytes per block of d weights are kept, stored or not.
+    one pass over θ, and 24 or 16 bytes per block of d weights are kept, stored or not. For a
+    smaller d the CPU's kernel reads the stored indices, of 1 byte per weight.
 
     Args:
         D: number of weights, at least 1.
@@ -78,7 +81,7 @@ class Hashed(Storable):
         self.store = D <= STORED if store is None else store
         self._hash = AffineHash(self.D, self.dim, self.seed)
         self._index: dict[torch.device, Tensor] = {}
-        self._blocks: dict[torch.device, Blocks | Loops] = {}
+        self._blocks: dict[torch.device, Blocks | Loops | Table] = {}
         self._norms: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def _matvec_rows(self, omega: Tensor, rows: slice) -> Tensor:
@@ -112,10 +115,8 @@ class Hashed(Storable):
 
     def _gathered(self, rows: slice) -> tuple[Tensor, Tensor]:
         dtype = torch.int16 if 2 * self.dim <= 1 << 15 else torch.int32
-        index = torch.empty(rows.stop - rows.start, dtype=dtype, device="cpu")
-        for weights, part in self._hash.indices(index.device, rows):
-            index[_within(weights, rows)] = part % self.dim + self.dim * (part >= 2 * self.dim)
-        return index, self._norm(index.device)
+        cpu = torch.device("cpu")
+        return self._table(rows, dtype, cpu), self._norm(cpu)
 
     def _add(
         self,
@@ -144,14 +145,21 @@ class Hashed(Storable):
         held = *self._index.values(), *self._norms.values(), *self._blocks.values()
         return sum(part.nbytes for part in held)
 
-    def _kernel_for(self, *operands: Tensor) -> "Blocks | Loops | None":
+    def _kernel_for(self, *operands: Tensor) -> "Blocks | Loops | Table | None":
         """What computes products with these on their device; None where plain torch does."""
         device = operands[0].device
-        small = self.dim < LEAST or (device.type == "cpu" and self.D < kernels.LARGE)
-        if small or not kernels.take(*operands):
+        small = device.type == "cpu" and self.D < kernels.LARGE
+        read = device.type == "cpu" and self.store and self.dim < LEAST
+        if small or (self.dim < LEAST and not read) or not kernels.take(*operands):
             return None
         if device not in self._blocks:
-            self._blocks[device] = kernels.kernel(device).of(self._hash, self._norm(device))
+            norm = self._norm(device)
+            if read:
+                index = self._table(slice(0, self.D), torch.uint8, device)
+                made = kernels.load("table").Table(self.dim, index.numpy(), norm)
+            else:
+                made = kernels.kernel(device).of(self._hash, norm)
+            self._blocks[device] = made
         return self._blocks[device]
 
     def needs(self) -> Needs:
@@ -166,11 +174,15 @@ class Hashed(Storable):
     def _index_on(self, device: torch.device) -> Tensor:
         """The index into [ω, -ω] of each weight, int32 (D,)."""
         if device not in self._index:
-            index = torch.empty(self.D, dtype=torch.int32, device=device)
-            for weights, part in self._hash.indices(device, slice(0, self.D)):
-                index[weights] = part % self.dim + self.dim * (part >= 2 * self.dim)
-            self._index[device] = index
+            self._index[device] = self._table(slice(0, self.D), torch.int32, device)
         return self._index[device]
+
+    def _table(self, rows: slice, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The index into [ω, -ω] of some weights."""
+        index = torch.empty(rows.stop - rows.start, dtype=dtype, device=device)
+        for weights, part in self._hash.indices(device, rows):
+            index[_within(weights, rows)] = part % self.dim + self.dim * (part >= 2 * self.dim)
+        return index
 
     def _norms_on(self, device: torch.device, dtype: torch.dtype) -> Tensor:
         """1/√n_k and then -1/√n_k, each as often as there are copies: (2 d,) or (4 d,)."""

@@ -15,7 +15,7 @@ from subspace_nn.projections.fwht import fwht
 from subspace_nn.projections.linear import place
 
 pytest.importorskip("numba")
-from subspace_nn.projections.kernels import loops, transforms
+from subspace_nn.projections.kernels import loops, table, transforms
 from subspace_nn.projections.kernels.passes import share
 
 CPU = torch.device("cpu")
@@ -30,10 +30,11 @@ TRANSFORMED = [(1, 1), (64, 64), (75, 1), (200, 31), (5000, 7), (9000, 700), (40
 KINDS = [Hashed, Sparse, Hadamard, Fastfood]
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Kernels at any size, in small parts."""
-    monkeypatch.setattr(hashed, "LEAST", 1)
+@pytest.fixture(autouse=True, params=["stored", "computed"])
+def small(request, monkeypatch):
+    """Kernels at any size, in small parts, which read the indices of `hashed` or compute them."""
+    monkeypatch.setattr(hashed, "LEAST", {"stored": 1 << 7, "computed": 1}[request.param])
+    monkeypatch.setattr(table, "_PART", 512)
     monkeypatch.setattr(kernels, "LARGE", 1)
     monkeypatch.setattr(loops, "_PART", 1)
     monkeypatch.setattr(transforms, "_PART", 512)
@@ -58,7 +59,8 @@ def in_torch():
 
 def test_numba_is_used_here():
     assert kernels.usable(CPU)
-    assert isinstance(Hashed(20, 3)._kernel_for(torch.ones(3)), loops.Loops)
+    kernel = table.Table if hashed.LEAST > 3 else loops.Loops
+    assert isinstance(Hashed(20, 3)._kernel_for(torch.ones(3)), kernel)
 
 
 @pytest.mark.parametrize("law", list(testing.LAWS))
@@ -108,7 +110,8 @@ def test_the_transform_has_the_bits_of_the_portable_one(log2, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("kind", "D", "dim"), MAPS)
 def test_in_one_part_sums_have_the_bits_of_plain_torch_too(monkeypatch, kind, D, dim, dtype):
-    monkeypatch.setattr(loops, "_PART", 1 << 18)
+    for module in (loops, table):
+        monkeypatch.setattr(module, "_PART", 1 << 18)
     g = torch.randn(D).to(dtype)
     with in_torch():
         sums = kind(D, dim, 7).T @ g
@@ -125,7 +128,8 @@ def test_blocks_may_be_long():
 
 
 def test_training_takes_the_same_steps_with_and_without(monkeypatch):
-    monkeypatch.setattr(loops, "_PART", 1 << 18)
+    for module in (loops, table):
+        monkeypatch.setattr(module, "_PART", 1 << 18)
 
     def trained(kind):
         torch.manual_seed(0)

@@ -1,8 +1,8 @@
-"""The two loops of `hashed` and `sparse`, compiled by Numba for a CPU; `loops.py` starts them.
+"""The loops of `hashed` and `sparse`, compiled by Numba for a CPU; others here start them.
 
-Both take some hundred weights at a time: first their indices and signs, in vectors and within the
-cache, then one lookup or addition for each weight. These are so few weights that the next ones
-arrive from memory meanwhile.
+Those that compute indices take some hundred weights at a time: first their indices and signs, in
+vectors and within the cache, then one lookup or addition for each weight. These are so few weights
+that the next ones arrive from memory meanwhile.
 
 A map consists of groups of parameters, `hashed` of one. Each group has its first parameter, its
 first block, the key of its signs, and a and c of each block.
@@ -106,6 +106,37 @@ def collect(at, bounds, steps, sums, shift, dims, blocks, keys, multiplier, offs
                     _shift(index, signs, _u32(shift))
                     for j in range(count):
                         total[index[j]] += step * part[j]
+
+
+@_compiled
+def place_stored(to, bounds, steps, origins, values, index, start, stop):
+    """`place` of one group, where the index points into [u, -u]."""
+    for tensor in range(len(steps)):
+        begin, end = max(start, bounds[tensor]), min(stop, bounds[tensor + 1])
+        if begin >= end:
+            continue
+        step, skip = steps[tensor], (begin - bounds[tensor]) * values.itemsize
+        theta, part = _array(to[tensor] + skip, end - begin, values), index[begin:end]
+        if origins is None:
+            for j in range(end - begin):
+                theta[j] = step * values[part[j]]
+        else:
+            theta0 = _array(origins[tensor] + skip, end - begin, values)
+            for j in range(end - begin):
+                theta[j] = theta0[j] + step * values[part[j]]
+
+
+@_compiled
+def collect_stored(at, bounds, steps, sums, index, start, stop):
+    """`collect` of one group, where the index points to positive and negative terms."""
+    for tensor in range(len(steps)):
+        begin, end = max(start, bounds[tensor]), min(stop, bounds[tensor + 1])
+        if begin >= end:
+            continue
+        step, skip = steps[tensor], (begin - bounds[tensor]) * sums.itemsize
+        gradient, part = _array(at[tensor] + skip, end - begin, sums), index[begin:end]
+        for j in range(end - begin):
+            sums[part[j]] += step * gradient[j]
 
 
 @_inlined
