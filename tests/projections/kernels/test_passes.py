@@ -258,10 +258,22 @@ def test_no_two_compiled_functions_have_one_name():
     assert len(set(names)) == len(names) > 10
 
 
-def test_every_part_is_done_once_and_the_caller_is_one_of_the_threads(threads):
+@pytest.mark.parametrize("count", [1, 2, 9, 100])
+def test_every_part_is_done_once_and_the_caller_is_one_of_the_threads(threads, count):
     threads(2)
-    done = []
-    share(lambda number: done.append((number, threading.get_ident())), 9)
-    assert sorted(number for number, _ in done) == list(range(9))
-    by_caller = {number for number, thread in done if thread == threading.get_ident()}
-    assert by_caller == {0, 1, 2, 3}
+    done, met = {}, threading.Barrier(min(2, count), timeout=60)
+
+    def work(number):
+        if threading.get_ident() not in done.values():
+            met.wait()  # for both threads to take parts
+        done[number] = threading.get_ident()
+
+    share(work, count)
+    assert sorted(done) == list(range(count))
+    assert threading.get_ident() in done.values()
+
+
+def test_an_error_in_a_part_reaches_the_caller(threads):
+    threads(2)
+    with pytest.raises(ZeroDivisionError):
+        share(lambda number: 1 / (number - 7), 9)

@@ -8,7 +8,6 @@ are summed apart, as there with stored indices: then `collect` has the bits of p
 more weights there is one sum for each parameter: two may be more than the first cache holds.
 """
 
-import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,14 +82,15 @@ class Loops(OnePass):
 
     def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
         width = 2 * self.dim if count == 1 else self.dim
-        return torch.zeros(count, width, dtype=dtype, device="cpu").numpy()
+        return torch.empty(count, width, dtype=dtype, device="cpu").numpy()
 
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
+        room[number] = 0
         shift = self.dim if len(room) == 1 else None
         _loops.collect(*gradients, room[number], shift, *self._all, part.start, part.stop)
 
     def _total(self, room: np.ndarray) -> np.ndarray:
-        sums = functools.reduce(np.add, room)
+        sums = np.add.reduce(room)
         norm = self._norm(torch.from_numpy(sums).dtype).numpy()
         return (sums[: self.dim] - sums[self.dim :] if len(room) == 1 else sums) * norm
 

@@ -75,7 +75,7 @@ class OnePass(abc.ABC):
 
     @abc.abstractmethod
     def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
-        """Memory for the sums of so many parts."""
+        """Memory for the sums of so many parts, which a part's thread clears."""
 
     @abc.abstractmethod
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
@@ -235,27 +235,40 @@ class OnePass(abc.ABC):
 def share(work: Callable[[int], None], count: int) -> None:
     """Do some work for each of so many parts, on as many threads as PyTorch has.
 
-    Each thread takes consecutive parts, which is faster than handing them out one by one. The
-    caller's is one of the threads: a new one may wait for milliseconds for a core.
+    The caller's is one of the threads. Another may wait for milliseconds for a core, so each takes
+    parts when it is free: consecutive ones, which is faster, and fewer towards the end.
 
     Args:
         work: takes the number of a part.
         count: number of parts.
     """
     threads = max(1, min(torch.get_num_threads(), count))
+    runs = iter(_runs(count, threads))
 
-    def run(thread: int) -> None:
-        for number in range(thread * count // threads, (thread + 1) * count // threads):
-            work(number)
+    def take() -> None:
+        for run in runs:
+            for number in run:
+                work(number)
 
     if threads == 1:
-        run(0)
+        take()
         return
     with ThreadPoolExecutor(threads - 1) as pool:  # one that lived longer would not survive a fork
-        others = pool.map(run, range(1, threads))
-        run(0)
-        for _ in others:
-            pass
+        others = [pool.submit(take) for _ in range(threads - 1)]
+        take()
+        for other in others:
+            other.result()
+
+
+def _runs(count: int, threads: int) -> list[range]:
+    """Consecutive parts: a share of what remains, again and again; all of them for one thread."""
+    runs: list[range] = []
+    done = 0
+    while done < count:
+        size = -(-(count - done) // (2 * threads)) if threads > 1 else count
+        runs.append(range(done, done + size))
+        done += size
+    return runs
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:

@@ -5,7 +5,6 @@ weights takes longer. θ has the bits of plain torch, and up to 2^18 weights so 
 `collect`.
 """
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,11 +49,12 @@ class Table(OnePass):
         _loops.place_stored(*thetas, origins, source, self.index, part.start, part.stop)
 
     def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
-        return torch.zeros(count, 2 * self.dim, dtype=dtype, device="cpu").numpy()
+        return torch.empty(count, 2 * self.dim, dtype=dtype, device="cpu").numpy()
 
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
+        room[number] = 0
         _loops.collect_stored(*gradients, room[number], self.index, part.start, part.stop)
 
     def _total(self, room: np.ndarray) -> np.ndarray:
-        plus, minus = np.split(functools.reduce(np.add, room), 2)
+        plus, minus = np.split(np.add.reduce(room), 2)
         return (plus - minus) * self.norm.to(torch.from_numpy(plus).dtype).numpy()

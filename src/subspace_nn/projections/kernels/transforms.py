@@ -97,14 +97,15 @@ class Stack(OnePass):
         _transforms.stack(*thetas, origins, source, *tables, part.start, part.stop)
 
     def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
-        return torch.zeros(count, self.dim, dtype=dtype, device="cpu").numpy()
+        return torch.empty(count, self.dim, dtype=dtype, device="cpu").numpy()
 
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
+        room[number] = 0
         tables = self.signs, self.inverse, self.gauss
         _transforms.unstack(*gradients, room[number], *tables, part.start, part.stop)
 
     def _total(self, room: np.ndarray) -> np.ndarray:
-        return functools.reduce(np.add, room) * room.dtype.type(self.scale)
+        return np.add.reduce(room) * room.dtype.type(self.scale)
 
 
 @dataclass(frozen=True)
