@@ -405,6 +405,18 @@ def test_writing_to_a_computed_weight_is_refused(write):
     assert torch.equal(net.eval()(x), net.merge()(x))
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_write_through_data_does_not_stay_for_inference(frozen):
+    """As PEFT merges its factors into a layer; there is no way to refuse it."""
+    net, x = moved(mlp()).eval().requires_grad_(not frozen), torch.ones(2, 4)
+    with torch.set_grad_enabled(frozen):
+        expected = net(x)
+        weight = net.module[0].weight
+        assert weight.requires_grad is not frozen
+        weight.data.zero_()
+        assert torch.equal(net(x), expected)
+
+
 def test_a_plain_state_dict_is_refused_with_the_remedy():
     net, other = moved(mlp()), mlp()
     before = net(torch.ones(1, 4))

@@ -59,7 +59,7 @@ class _Like(nn.Parameter):
 
     requires_grad: Any = property(lambda _: False, lambda _, __: None)
 
-    def __new__(cls, data: Tensor, *_: bool) -> Self:
+    def __new__(cls, data: Tensor, requires_grad: bool = False) -> Self:  # noqa: ARG004, FBT001, FBT002
         return super().__new__(cls, data, requires_grad=False)
 
     def requires_grad_(self, mode: bool = True) -> Self:  # noqa: ARG002, FBT001, FBT002

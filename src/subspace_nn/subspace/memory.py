@@ -121,7 +121,11 @@ class Weights:
     def _read_alone(self, index: int) -> Tensor:
         """The weight that something asks for while the module does not run."""
         if self.is_constant():
-            return self.constant()[index]
+            kept = self.constant()[index]
+            with torch.inference_mode(mode=False):  # a copy: a write through `.data` is not seen
+                own = kept.detach().clone().requires_grad_(kept.requires_grad)
+            self._loose = index, own, own._version
+            return own
         if copies.is_sharded(self.omega):  # one process may ask alone, as to print the module
             return self.theta.tensors(self.omega.to("meta"), index)[0]
         self.check_unwritten()
