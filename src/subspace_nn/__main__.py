@@ -17,12 +17,21 @@ def main() -> None:
         from subspace_nn import cli  # noqa: PLC0415  # inside of the guard
 
         cli.main()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not _is_interrupt(error):
+            raise
         sys.exit(130)
     finally:
         for number in signal.valid_signals():  # Python would say where it was
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is at the root: where a class is made, Python 3.11 raises another error."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 if __name__ == "__main__":

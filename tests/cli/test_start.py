@@ -49,6 +49,19 @@ def test_ctrl_c_at_any_import_ends_quietly(module, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_ctrl_c_while_a_class_is_made_ends_quietly(tmp_path):
+    press = "os.kill(os.getpid(), signal.SIGINT)"
+    before = PRESS.format("rich.console").replace(press, "type('C', (), {'field': Field()})")
+    field = """
+class Field:
+    def __set_name__(self, *_):
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+    words = command("inspect", tmp_path / "none", before=f"import os{field}{before}")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_ctrl_c_while_python_ends_is_quiet():
     press = "import atexit, os; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))"
     words = command("--version", before=press)
