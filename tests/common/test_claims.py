@@ -107,3 +107,24 @@ def test_a_claim_that_was_taken_over_is_left_to_its_new_owner(path):
     with claims.claim(path):
         path.write_text("elsewhere 1 1")
     assert path.read_text() == "elsewhere 1 1"
+
+
+def test_a_claim_that_cannot_be_written_is_not_left(path):
+    """An empty one is nobody's, so it would be waited for as if another machine had it."""
+    program = f"""
+import resource
+from pathlib import Path
+from subspace_nn.common.claims import claim
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # as on a full disk: the file is made, and empty
+try:
+    with claim(Path({str(path)!r})):
+        pass
+except OSError as error:
+    print(error.strerror)
+"""
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "File too large\n"
+    assert list(path.parent.iterdir()) == []
+    with claims.claim(path) as mine:
+        assert mine

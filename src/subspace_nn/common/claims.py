@@ -89,10 +89,15 @@ def _take(path: Path, mine: str) -> bool:
 
 def _create(path: Path, mine: str) -> bool:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(mine)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         return False
+    try:
+        with file:
+            file.write(mine)
+    except BaseException:  # a full disk: an empty claim would be taken for that of another machine
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
