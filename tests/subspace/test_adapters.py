@@ -574,6 +574,26 @@ def test_a_newer_file_takes_the_place_of_an_older_one(path):
     assert torch.equal(net(batch()), expected["a"])
 
 
+def test_what_a_server_loads_for_inference_can_train(tmp_path):
+    def module():
+        return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+    net, x = sn.Subspace(module(), 6, theta0="seed", train="2"), torch.rand(4, 5)
+    net.save(tmp_path / "net.safetensors")
+    with torch.inference_mode():
+        net.load_adapter("a", tmp_path / "net.safetensors")
+        net.add_adapter("b")
+        loaded = sn.load(tmp_path / "net.safetensors", module())
+    for free, names in ((net, ("a", "b")), (loaded, (None,))):
+        for name in names:
+            free.set_adapter(name)
+            optimizer = torch.optim.Adam(free.parameters(), 0.1)
+            before = free.train()(x)
+            before.square().sum().backward()
+            optimizer.step()
+            assert not torch.equal(free(x), before)
+
+
 # Names, and what cannot have adapters
 
 

@@ -61,7 +61,8 @@ def load(
     saved = container.read(path, functools.partial(_check_fit, module, limit))
     saved = Checkpoint(saved.spec, {canonical(n): t for n, t in saved.tensors.items()})
     try:
-        return _restore(saved, module, projection, max_entries)
+        with torch.inference_mode(mode=False):  # for it may train later
+            return _restore(saved, module, projection, max_entries)
     except InputError as error:
         raise CheckpointError(*(f"{path}: {problem}" for problem in error.problems)) from None
 

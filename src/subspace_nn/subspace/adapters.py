@@ -61,7 +61,7 @@ def make(net: "Subspace", name: str) -> Adapter:
     if not adapters.parts:
         _install(net)
     made: dict[int, Tensor] = {}  # tied ones stay tied
-    with adapters.pinned(None):
+    with adapters.pinned(None), torch.inference_mode(mode=False):  # for it may train later
         values = tuple(
             {n: _copied(getattr(part, n), made) for n in part.__dict__[LINK].names}
             for part in adapters.parts
