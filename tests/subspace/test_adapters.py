@@ -6,6 +6,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -308,6 +309,37 @@ def test_rows_that_cannot_be_are_refused(names, message):
     net.add_adapter("a")
     with pytest.raises(sn.InputError, match=message):
         net(batch(), mask=torch.ones(6), scale=2, adapters=names)
+
+
+class Tagged(nn.Module):
+    """Takes something beside a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+
+    def forward(self, x, other):
+        return self.layer(x) if other is not None else x
+
+
+@pytest.mark.parametrize(("other", "kind"), [
+    (["a", "b", "c"], "list"), ([torch.ones(2)] * 3, "list"), ({"k": [1, 2, 3]}, "list"),
+    (np.ones(3), "ndarray"),
+])  # fmt: skip
+def test_what_may_be_rows_or_not_is_refused(other, kind):
+    net = sn.Subspace(Tagged(), 4)
+    net.add_adapter("a")
+    x = torch.ones(3, 5)
+    with pytest.raises(sn.InputError, match=f"An argument is a {kind} with 3 entries"):
+        net(x, other, adapters=["a", None, "a"])
+    assert net(x, other, adapters=["a"] * 3).shape == (3, 3)
+
+
+@pytest.mark.parametrize("other", [(1, 2, 3), [1, 2], [torch.ones(3)] * 3, np.ones(()), "abc"])
+def test_what_all_rows_share_or_is_cut(other):
+    net = sn.Subspace(Tagged(), 4)
+    net.add_adapter("a")
+    assert net(torch.ones(3, 5), other, adapters=["a", None, "a"]).shape == (3, 3)
 
 
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])

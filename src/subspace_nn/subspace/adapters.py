@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -153,6 +154,11 @@ def call(net: "Subspace", names: Any, args: tuple[Any, ...], kwargs: dict[str, A
     rows = _rows_by_adapter(adapters, names)
     n = len(names)
     leaves, spec = pytree.tree_flatten((args, kwargs))
+    if len(rows) > 1 and (unclear := _unclear((args, kwargs), n)):
+        raise InputError(
+            f"An argument is a {unclear} with {n} entries, one for each row or not: give a tensor, "
+            "a tuple if all rows share it, or call the adapters one by one."
+        )
     if not any(_has_rows(leaf, n) for leaf in leaves):
         shapes = [tuple(leaf.shape) for leaf in leaves if isinstance(leaf, Tensor)]
         raise InputError(f"Expected an input of {n} rows, one for each adapter, got {shapes}.")
@@ -242,6 +248,19 @@ def _rows_by_adapter(
 
 def _has_rows(leaf: object, n: int) -> bool:
     return isinstance(leaf, Tensor) and leaf.dim() > 0 and len(leaf) == n
+
+
+def _unclear(tree: Any, n: int) -> str | None:
+    """What may have n rows and cannot be cut: an array, or a list without a tensor of n rows."""
+
+    def is_list(x: object) -> bool:
+        own = pytree.tree_leaves(x) if isinstance(x, list) and len(x) == n else []
+        return bool(own) and not any(_has_rows(leaf, n) for leaf in own)
+
+    for leaf in pytree.tree_leaves(tree, is_leaf=is_list):
+        if is_list(leaf) or (isinstance(leaf, np.ndarray) and leaf.ndim and len(leaf) == n):
+            return type(leaf).__name__
+    return None
 
 
 def _joined(outputs: Sequence[Any], rows: Sequence[Tensor]) -> Any:
