@@ -14,6 +14,7 @@ from subspace_nn.report.colours import marker, shade
 from subspace_nn.report.document import Table
 from subspace_nn.report.findings import Findings
 from subspace_nn.report.frame import ACCURACY, Setting, settings, varying
+from subspace_nn.runs.run import find_task
 
 #: Test accuracies in % of Larsen et al., "How many degrees of freedom do we need to train deep
 #: networks" (2022), read off their plots, by d: the best of burn-in and lottery subspaces.
@@ -26,7 +27,13 @@ _Cell = Callable[[Setting], str]
 
 
 def _argument(name: str) -> _Cell:
-    return lambda one: str(one.arguments[name])
+    """An argument, or its default: older runs lack those that came later."""
+
+    def cell(one: Setting) -> str:
+        arguments = one.arguments
+        return str(arguments[name] if name in arguments else find_task(one.task).defaults[name])
+
+    return cell
 
 
 def _value(name: str) -> _Cell:
@@ -151,8 +158,9 @@ def choices(sweep: str, found: Findings) -> Table | None:
     """
     rows = _found(sweep, found, held_out=True)
     columns: dict[str, _Cell] = {name: _argument(name) for name in varying(rows)}
+    words = len(columns.keys() & {"model", "projection"})
     columns |= {"of 10,000 held out, %": _value(ACCURACY), "n": _n}
-    return _table(columns, rows)
+    return _table(columns, rows, words=max(1, words))
 
 
 def burn_in(found: Findings) -> Table | None:
