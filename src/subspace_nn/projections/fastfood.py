@@ -136,11 +136,12 @@ class Fastfood(RowWise):
         small = device.type == "cpu" and self.D < kernels.LARGE
         if small or not kernels.take(*operands):
             return None
-        stacks = kernels.for_transforms(device).Stack
-        if not stacks.fits(self.block, operands[0].dtype):
+        transforms = kernels.for_transforms(device)
+        if transforms is None or not transforms.Stack.fits(self.block, operands[0].dtype):
             return None
         if device not in self._stacks:
-            self._stacks[device] = stacks.of(self.dim, self._all_on(device), self._scale)
+            made = transforms.Stack.of(self.dim, self._all_on(device), self._scale)
+            self._stacks[device] = made
         return self._stacks[device]
 
     def _covering(self, rows: slice) -> tuple[slice, slice]:

@@ -94,8 +94,11 @@ def fwht(
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     direct = out is not None and wide.dtype == x.dtype
     y = out if direct else torch.empty_like(wide, memory_format=torch.contiguous_format)
+    compiled = None
     if (x.numel() >= kernels.LARGE or not x.is_cpu) and kernels.take(y):
-        kernels.for_transforms(y.device).fwht(wide.contiguous(), y, n)
+        compiled = kernels.for_transforms(y.device)
+    if compiled:
+        compiled.fwht(wide.contiguous(), y, n)
     elif portable or not x.is_cpu:
         lanes = min(n, _PORTABLE_LANES)
         pieces = wide.reshape(-1).split(_piece() if x.is_cpu else max(1, x.numel()))

@@ -74,11 +74,11 @@ class Hadamard(Folded):
         small = device.type == "cpu" and self.D < kernels.LARGE
         if small or self.dim > self.core or not kernels.take(*operands):
             return None
-        if device not in self._folds:
+        transforms = kernels.for_transforms(device)
+        if transforms and device not in self._folds:
             key, columns = bits.key(self.seed, "hadamard/sign"), self._columns_on(device)
-            made = kernels.for_transforms(device).Fold.of(self.D, self.core, key, columns)
-            self._folds[device] = made
-        return self._folds[device]
+            self._folds[device] = transforms.Fold.of(self.D, self.core, key, columns)
+        return self._folds.get(device)
 
     def _core(self, omega: Tensor) -> Tensor:
         columns = self._columns_on(omega.device)

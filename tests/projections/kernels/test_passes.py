@@ -249,6 +249,19 @@ def test_where_numba_fails_plain_torch_computes_and_a_warning_says_why(monkeypat
         assert not kernels.usable.__wrapped__(CPU)
 
 
+def test_transforms_that_are_wrong_are_left_to_torch(monkeypatch):
+    right = transforms.fwht
+    monkeypatch.setattr(transforms, "fwht", lambda x, out, n: right(-x, out, n))
+    kernels.for_transforms.cache_clear()
+    with pytest.warns(RuntimeWarning, match="Numba does not work on cpu.*other numbers"):
+        assert kernels.for_transforms(CPU) is None
+    omega = torch.randn(31)
+    assert fwht(torch.ones(2)).tolist() == [2.0, 0.0]
+    for P in (Hadamard(200, 31), Fastfood(200, 31)):
+        assert P._kernel_for(omega) is None
+    kernels.for_transforms.cache_clear()
+
+
 def test_no_two_compiled_functions_have_one_name():
     """Numba's cache would link one in the place of the other."""
     from subspace_nn.projections.kernels import _loops, _transforms  # noqa: PLC0415

@@ -19,7 +19,7 @@ with pytest.MonkeyPatch.context() as patch:
     if not CUDA:
         patch.setenv("TRITON_INTERPRET", "1")  # read where a kernel is defined, and where it runs
     pytest.importorskip("triton")
-    from subspace_nn.projections.kernels import _hashed, _walsh, walsh
+    from subspace_nn.projections.kernels import _hashed, _walsh, checks, walsh
 
     importlib.reload(_hashed)
     importlib.reload(_walsh)
@@ -129,3 +129,11 @@ def test_blocks_that_do_not_fit_are_left_to_torch():
     assert walsh.Stack.fits(1 << 14, torch.bfloat16)
     assert not walsh.Stack.fits(1 << 14, torch.float64)
     assert not walsh.Stack.fits(1 << 15, torch.float32)
+
+
+def test_the_check_of_a_device_sees_wrong_bits(monkeypatch):
+    checks.check_transform(walsh, DEVICE)
+    right = walsh.fwht
+    monkeypatch.setattr(walsh, "fwht", lambda x, out, n: right(-x, out, n))
+    with pytest.raises(RuntimeError, match="other numbers"):
+        checks.check_transform(walsh, DEVICE)

@@ -4,6 +4,7 @@ import functools
 import importlib
 import importlib.util
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,16 +36,21 @@ def usable(device: torch.device) -> bool:
     library, *_ = _KERNELS.get(device.type, ("",))
     if not library or importlib.util.find_spec(library) is None:
         return False
+    return _works(device, lambda: load("checks").check(kernel(device), device))
+
+
+def _works(device: torch.device, check: Callable[[], None]) -> bool:
+    """Whether a check of kernels passes; a warning says why not."""
     try:
-        made = kernel(device)
-        load("checks").check(made, device)
+        check()
     except Exception as error:  # noqa: BLE001  # a compiler, a driver, a cache folder: anything
         reason = (str(error) or repr(error)).splitlines()[0]
         warnings.warn(
-            f"{library.title()} does not work on {device}, so that subspace_nn computes in plain "
-            f"torch there, which has the same results and takes longer: {reason}",
+            f"{_KERNELS[device.type][0].title()} does not work on {device}, so that subspace_nn "
+            "computes in plain torch there, which has the same results and takes longer: "
+            f"{reason}",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return False
     return True
@@ -97,14 +103,16 @@ def kernel(device: torch.device) -> Any:
     return getattr(load(file), name)
 
 
-def for_transforms(device: torch.device) -> Any:
-    """What transforms on a device, for `usable` ones.
+@functools.cache
+def for_transforms(device: torch.device) -> Any | None:
+    """What transforms on a device, for `usable` ones; tried once.
 
     Args:
         device: on which.
 
     Returns:
-        The module `walsh` or `transforms`.
+        The module `walsh` or `transforms`; None where plain torch must do, after a warning.
     """
     *_, file = _KERNELS[device.type]
-    return load(file)
+    works = _works(device, lambda: load("checks").check_transform(load(file), device))
+    return load(file) if works else None

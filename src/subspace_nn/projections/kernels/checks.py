@@ -1,4 +1,4 @@
-"""Whether the kernels of `hashed` give the right bits on a device."""
+"""Whether kernels give the right bits on a device."""
 
 from typing import Any
 
@@ -32,3 +32,24 @@ def check(kernel: Any, device: torch.device) -> None:
     exact &= torch.equal(blocks.place(values, rows, theta), 2 * theta)
     if not (exact and torch.equal(blocks.collect(torch.ones_like(theta), rows), sums)):
         raise RuntimeError("the kernels of `hashed` gave other numbers than plain torch.")
+
+
+def check_transform(module: Any, device: torch.device) -> None:
+    """Compare transforms with their definition: one that fits in a cache, and one that does not.
+
+    Args:
+        module: `walsh` or `transforms`.
+        device: that computes.
+
+    Raises:
+        RuntimeError: if any bit differs.
+    """
+    for n in (1 << 6, 1 << 15):
+        x = torch.arange(2.0 * n, device=device) % 5
+        got, expected, h = torch.empty_like(x), x, 1
+        module.fwht(x, got, n)
+        while h < n:
+            a, b = expected.view(-1, 2, h).unbind(1)
+            expected, h = torch.stack((a + b, a - b), 1).flatten(), 2 * h
+        if not torch.equal(got, expected):
+            raise RuntimeError("the kernels of transforms gave other numbers than plain torch.")
