@@ -127,6 +127,11 @@ def test_sums_that_mean_nothing_are_refused(options, weights, message):
         sn.combine(dict(zip("ab", weights, strict=False)), "c")
 
 
+def test_files_without_weights_are_refused():
+    with pytest.raises(sn.InputError, match=r"the weight of each file, .*, got \['a', 'b'\]"):
+        sn.combine(["a", "b"], "c")
+
+
 def test_means_of_anchored_nets_are_means():
     nets = [save(path, value, projection="orthonormal") for value, path in enumerate("ab")]
     sn.combine({"a": 0.5, "b": 0.5}, "c")

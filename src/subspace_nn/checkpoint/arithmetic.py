@@ -56,6 +56,8 @@ def combine(files: Mapping[Path, float], out: Path, *, dtype: str | None = None)
         ...     load(f"{folder}/mean", nn.Linear(6, 5)).omega.tolist()
         [1.5, 1.5, 1.5]
     """
+    if not isinstance(files, Mapping):
+        raise InputError(f"Expected the weight of each file, {{path: weight}}, got {files!r}.")
     problems = [p for path, weight in files.items() for p in number(f"weight of {path}", weight)]
     if not files:
         problems.append("Expected at least one file.")

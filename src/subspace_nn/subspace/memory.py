@@ -308,10 +308,12 @@ def call(
     around = _THREAD.scopes
     scopes = around.copy()
     streamed: list[_Scope] = []
-    wrapper = DistributedDataParallel._active_ddp_module if torch.is_grad_enabled() else None
+    wrapper = DistributedDataParallel._active_ddp_module
     for core in cores:
         if wrapper is not None and core.owner is module and not core.is_shared:
-            core.is_shared = processes.check(wrapper, module, core.theta)
+            core.is_shared = torch.is_grad_enabled() and processes.check(
+                wrapper, module, core.theta
+            )
         if core.layered or core not in around:
             scopes[core] = scope = _Scope(core, module)
             if core.layered and torch.is_grad_enabled() and not _transforming():
