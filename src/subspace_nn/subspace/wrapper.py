@@ -251,6 +251,7 @@ class Subspace(nn.Module):
                 one for each row of the batch; None stands for the base. The rows of each adapter
                 are a call of their own, with every tensor argument of as many rows cut to them:
                 k adapters cost k calls of smaller batches, and k times the making of weights.
+                A module with an argument of its own of this name: `net.module(…)`.
 
         Returns:
             Whatever the module returns.
