@@ -1,5 +1,6 @@
 """`report` at the command line: folders at any depth, a page, figures, Markdown."""
 
+import os
 import re
 import subprocess
 import sys
@@ -189,3 +190,14 @@ def test_a_file_that_is_no_answer_is_left_out_and_named(run, results):
     code, _, err = run("report", "results")
     assert code == 0
     assert "x.json" in err
+
+
+def test_a_folder_whose_name_is_no_utf_8(run, tmp_path):
+    name = os.fsdecode(b"b\xe4h")
+    words = ("sweep", "toy", "dim=3", "--engine", "serial", "--out", name)
+    assert run(*words)[::2] == (0, "")
+    assert len(Store(tmp_path / name).finished()) == 1
+    figures = ("--figures", f"{name}/figures", "--markdown", "a.md")
+    code, _, err = run("report", name, *figures)
+    assert (code, err) == (0, "")
+    assert r"--out 'b\xe4h'" in (tmp_path / "a.md").read_text("utf-8")

@@ -71,7 +71,9 @@ def command(argv: Sequence[str]) -> str:
         >>> command(["/home/me/study.py", "--quick"])
         'python study.py --quick'
     """
-    program, *words = argv or [""]
+    # A word may be no UTF-8, as the name of a folder; a record is.
+    given = [word.encode(errors="surrogateescape") for word in argv]
+    program, *words = [word.decode(errors="backslashreplace") for word in given] or [""]
     path = Path(program)
     if path.name in {"", "-", "-c", "-m", "ipykernel_launcher.py"}:
         return ""

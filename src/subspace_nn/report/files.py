@@ -78,6 +78,6 @@ def write_figures(report: Report, folder: Path) -> None:
 
 def _write(path: Path, text: str) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = text.encode()
+    content = text.encode(errors="backslashreplace")  # as the name of a folder may need
     write_atomically(path, content)
     return len(content)
