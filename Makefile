@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 train: $(INSTALLED) ## train the conv net with 1,000 free parameters on MNIST (about a minute)
-	$(BIN)/subspace-nn train --model conv --dim 1000 --threads 1 --out runs/conv-1000 --force
+	$(BIN)/subspace-nn train --model conv --dim 1000 --threads 1 --force
 
 test: $(INSTALLED) ## all tests, warnings as errors
 	$(BIN)/python -m pytest -q -n 2
