@@ -496,6 +496,20 @@ def test_attributes_and_methods_pass_through():
     assert torch.equal(net.weight, net.module.weight)
 
 
+def test_attributes_of_the_module_are_set_where_they_are():
+    net = moved(nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3)), 5, exclude="1.bias")
+    net.module.factor, net.module.extra = 1.0, nn.Linear(2, 2)
+    net.factor, net.extra, net.new = 3.0, nn.Linear(2, 5), "its own"
+    assert (net.module.factor, net.module.extra.out_features) == (3.0, 5)
+    assert "factor" not in vars(net)
+    assert [*net._modules] == ["module"]
+    assert (net.new, hasattr(net.module, "new")) == ("its own", False)
+    net.keep, net.training = 2, False
+    assert (net.keep, net.module.training) == (2, True)
+    with pytest.raises(sn.InputError, match="was written to"):
+        moved(nn.Linear(4, 3), 5).weight = nn.Parameter(torch.ones(3, 4))
+
+
 @pytest.mark.parametrize("part", [
     lambda m: m[:3], lambda m: m[1:], lambda m: type(m)(*m), lambda m: m[:2] + m[2:],
     copy.copy,

@@ -47,7 +47,7 @@ class Subspace(nn.Module):
     trainable parameters are ω, named `subspace_omega`, and what `train` adds; empty ones, named
     `subspace_theta0`, have θ0's dtype and device, for modules that ask for those. ω starts at zero,
     where the function is that of θ0. Attributes and methods that the subspace does not have, such
-    as `net.config` and `net.generate(…)`, are the module's.
+    as `net.config` and `net.generate(…)`, are the module's, to read and to set.
 
     Args:
         module: any module, copied unless `copy=False`. Parameters with `requires_grad=False` stay
@@ -640,11 +640,16 @@ class Subspace(nn.Module):
         return getattr(module, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """ω is set where it is: in the module."""
+        """ω is set where it is, in the module, and so is what the module has and this has not."""
+        own: Mapping[str, Any] = self.__dict__
+        module = own.get("_modules", {}).get("module")
+        known = name.startswith("_") or name in own or hasattr(type(self), name)
         if name == "omega":
             self.module._parameters[live.OMEGA] = value
-        else:
+        elif module is None or known or name in own["_modules"] or not hasattr(module, name):
             super().__setattr__(name, value)
+        else:
+            setattr(module, name, value)
 
 
 def stage_problems(net: Subspace) -> list[str]:
