@@ -424,8 +424,9 @@ def _is_made_of(tensor: Tensor, weight: Tensor, known: dict[Hashable, bool]) -> 
         return False
     place = tensor.size(), tensor.stride(), int(tensor.storage_offset())
     key = weight.size(), tensor.dtype, *place, *steps
-    if key in known:
-        return known[key]
+    # While a CUDA graph is captured nothing can be compared.
+    if key in known or (tensor.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return known.get(key, False)
     with torch.no_grad():  # a copy may have another order, or have been of a third dtype between
         is_same = torch.equal(weight.to(tensor.dtype).as_strided(*place), tensor)
         if weight.any():  # zeros do not tell
