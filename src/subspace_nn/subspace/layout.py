@@ -130,17 +130,6 @@ class Layout:
             for entry, piece in zip(self.entries, pieces, strict=True)
         }
 
-    def fill_slots(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Repeat tied tensors under each of their slots, as a functional call needs them.
-
-        Args:
-            tensors: one tensor for the name of each entry.
-
-        Returns:
-            One tensor for each slot.
-        """
-        return {slot: tensors[entry.name] for entry in self.entries for slot in entry.slots}
-
     def fingerprint(self, name: Callable[[str], str] = canonical) -> str:
         """16 hexadecimal digits that identify the architecture.
 
