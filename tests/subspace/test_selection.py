@@ -179,6 +179,10 @@ def test_groups_go_with_patterns_and_files_hold_them(tmp_path):
 def test_a_group_is_no_name_and_no_name_a_group():
     with pytest.raises(InputError, match=r"'@norm' matches no parameter.*such as @norms"):
         names("theta", net(), include=["@norm", "@norms"])
-    with pytest.raises(InputError, match="'norms' matches no parameter"):
+    with pytest.raises(InputError, match=r"'@nope' .* as @norms, @biases, @attention, @mlp, @head"):
+        names("theta", net(), include="@nope")
+    with pytest.raises(InputError, match="several, got None"):
+        names("theta", net(), include=None)
+    with pytest.raises(InputError, match=r"'norms' matches no parameter.* as @norms\."):
         names("theta", net(), include="norms")
     assert len(names("theta", net(), include=["@norms", "*.weight"])) == 6

@@ -10,6 +10,7 @@ import subspace_nn as sn
 from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.optimise import SPSA
 from subspace_nn.tasks.quantise import Quantised
+from subspace_nn.tasks.refine import refine
 from subspace_nn.tasks.staged import Staged
 
 X = torch.linspace(-1, 1, 240).view(20, 12).sin()
@@ -59,3 +60,15 @@ def test_the_state_of_another_optimiser_is_refused():
     adam = torch.optim.Adam(net.parameters())
     with pytest.raises(InputError, match="state of a Staged, got one without stage"):
         Staged(net, every=7).load_state_dict(adam.state_dict())
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda net: Quantised(net, 2.5, 10), "levels must be a whole number from 2 to 256, got 2.5"),
+    (lambda net: Quantised(net, 5, 0, price=-1), "steps must be a whole number.*\nprice must be"),
+    (lambda net: SPSA(net.parameters(), 0, epsilon=-1), "lr must be.*above 0.*\nepsilon must be"),
+    (lambda net: refine(net, []), "data is called for the batches.* got a list"),
+    (lambda _: refine(mlp(), list), "Expected a Subspace, got a Sequential"),
+], ids=["levels", "steps", "spsa", "data", "net"])  # fmt: skip
+def test_mistakes_are_named_together(make, message):
+    with pytest.raises(InputError, match=message):
+        make(sn.Subspace(mlp(), 6))

@@ -18,6 +18,7 @@ Patterns = str | Iterable[str]
 
 #: What a group begins with: no name of a parameter does.
 _MARK = "@"
+_GROUPS = ("@norms", "@biases", "@attention", "@mlp", "@head")
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -158,10 +159,14 @@ class Selection:
             for pattern in getattr(self, field.name)
             if names and not _any_matches([pattern], names)
         ]
+        plain = list(dict.fromkeys(name for name in names if not name.startswith(_MARK)))
         for number, (field, pattern) in enumerate(unmatched):
+            is_group = pattern.startswith(_MARK) or _MARK + pattern in _GROUPS
+            is_group = is_group and pattern not in _GROUPS  # which this module does not have
+            pool = _GROUPS if is_group else [*modules, *plain]
             # For a few only: the search is slow, and the patterns may be a stranger's.
-            near = number < 3 and difflib.get_close_matches(pattern, [*modules, *names], n=3)
-            hint = ", ".join(near or list(names)[:3])
+            near = number < 3 and difflib.get_close_matches(pattern, pool, n=3)
+            hint = ", ".join(near or (_GROUPS if is_group else plain[:3]))
             yield (
                 f"{field}: {pattern!r} matches no parameter with requires_grad=True. "
                 f"Names are such as {hint}."
@@ -213,6 +218,8 @@ def _head(module: nn.Module) -> nn.Module:
 
 
 def _several(patterns: Patterns) -> tuple[str, ...]:
+    if not isinstance(patterns, Iterable):
+        raise InputError(f"Expected a pattern of names or several, got {patterns!r}.")
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 

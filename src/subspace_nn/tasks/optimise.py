@@ -13,7 +13,7 @@ from torch.nn.utils import parameters_to_vector
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from subspace_nn import bits
-from subspace_nn.common.checks import number, whole
+from subspace_nn.common.checks import number, require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.tasks.recipe import Method, Recipe
 from subspace_nn.tasks.resumed import Resumed
@@ -192,6 +192,9 @@ class SPSA(Resumed):
     Attributes:
         slopes: lr · g / √v of each step.
 
+    Raises:
+        InputError: if lr or epsilon is not above 0, or the seed is none.
+
     Example:
         >>> import torch
         >>> x = torch.nn.Parameter(torch.ones(3))
@@ -208,6 +211,7 @@ class SPSA(Resumed):
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.1, *, epsilon: float = 0.05, seed: int = 0
     ) -> None:
+        require(number("lr", lr, above=0), number("epsilon", epsilon, above=0))
         super().__init__(params, {"lr": lr})
         self._parameters = [p for group in self.param_groups for p in group["params"]]
         self.slopes: list[float] = []

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from subspace_nn.common.checks import number, require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.format.packing import MOST_LEVELS, lowest
 from subspace_nn.subspace.wrapper import Subspace
@@ -49,7 +50,7 @@ class Quantised(Resumed, torch.optim.Adam):
         betas: as for Adam.
 
     Raises:
-        InputError: if the net is no `Subspace`, or `levels` is out of range.
+        InputError: if the net is no `Subspace`, or `levels`, `steps` or `price` is out of range.
 
     Example:
         >>> net = Subspace(torch.nn.Linear(8, 1), dim=6)
@@ -82,8 +83,11 @@ class Quantised(Resumed, torch.optim.Adam):
             raise InputError(
                 f"levels is for the ω of a Subspace, got a {type(net).__name__}. Leave levels out."
             )
-        if not 2 <= levels <= MOST_LEVELS:
-            raise InputError(f"levels must be from 2 to {MOST_LEVELS}, got {levels}.")
+        require(
+            whole("levels", levels, 2, MOST_LEVELS),
+            whole("steps", steps, 1),
+            number("price", price, least=0),
+        )
         self._log = torch.nn.Parameter(torch.zeros_like(net.omega[0].detach()))
         super().__init__([*net.parameters(), self._log], lr=lr, betas=betas)
         self._net, self._price, self._done = net, price, 0

@@ -56,7 +56,8 @@ def refine(
         The objective before, and after each round.
 
     Raises:
-        InputError: if ω is on no grid, price is below 0 or rounds below 1, or there are no batches.
+        InputError: if ω is on no grid, price is below 0 or rounds below 1, or there are no batches;
+            if the net is no `Subspace`, or data cannot be called.
 
     Example:
         >>> x = torch.linspace(-1, 1, 80).view(20, 4)
@@ -67,6 +68,12 @@ def refine(
         >>> history == sorted(history, reverse=True)
         True
     """
+    if not isinstance(net, Subspace):
+        raise InputError(f"Expected a Subspace, got a {type(net).__name__}.")
+    if not callable(data):
+        raise InputError(
+            f"data is called for the batches, as in lambda: loader; got a {type(data).__name__}."
+        )
     require(number("price", price, least=0), whole("rounds", rounds, 1))
     found = packing.grid(net.omega)
     if found is None:
