@@ -79,24 +79,47 @@ class Kernel(Protocol):
 
     at_once: ClassVar[bool]
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        ...
-
     @staticmethod
     def takes(omega: Tensor, *origins: Tensor) -> bool:
-        """Whether it places these."""
+        """Whether `place` takes some θ0 with an ω.
+
+        Args:
+            omega: ω.
+            origins: θ0.
+
+        Returns:
+            False where plain torch must add them.
+        """
         ...
 
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
     ) -> Tensor:
-        """θ0 + step · P[rows] ω."""
+        """θ0 + step · P[rows] ω; of a portable P with the bits of plain torch.
+
+        Args:
+            omega: shape (*, d).
+            rows: which, with a start and a stop.
+            origin: θ0 of these rows, n numbers in any shape, contiguous, that `takes` takes, where
+                ω has no batch dimensions; None for zero.
+            step: a factor, 1 by default.
+
+        Returns:
+            Shape (*, n) in ω's dtype, or shape and dtype of θ0.
+        """
         ...
 
     def collect(self, gradient: Tensor, rows: slice, step: float = 1.0) -> Tensor:
-        """Step · P[rows]ᵀ g, in at least float32."""
+        """Step · P[rows]ᵀ g, its sums in at least float32 and in one fixed order.
+
+        Args:
+            gradient: g of these rows, shape (*, n).
+            rows: which, with a start and a stop.
+            step: a factor, 1 by default.
+
+        Returns:
+            Shape (*, d), in g's dtype or float32, whichever is wider.
+        """
         ...
 
 

@@ -80,32 +80,13 @@ class Blocks:
 
     @staticmethod
     def takes(omega: Tensor, *origins: Tensor) -> bool:
-        """Whether `place` takes a θ0 with an ω.
-
-        Args:
-            omega: ω.
-            origins: θ0.
-
-        Returns:
-            False where plain torch must add them.
-        """
+        """As `Kernel` says."""
         return all(o.is_contiguous() and omega.dtype in {torch.float32, o.dtype} for o in origins)
 
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
     ) -> Tensor:
-        """θ0 + step · P[rows] ω: the bits of the same in plain torch.
-
-        Args:
-            omega: shape (*, d).
-            rows: which, with a start and a stop.
-            origin: θ0 of these rows, n numbers in any shape, contiguous, where ω has no batch
-                dimensions; None for zero. In float64 only if ω is, in half only if ω is float32.
-            step: a factor, 1 by default.
-
-        Returns:
-            Shape (*, n) in ω's dtype, or shape and dtype of θ0.
-        """
+        """As `Kernel` says."""
         values = omega * self._norm(omega.dtype)
         values = values.contiguous() if step == 1 else values.mul_(step).contiguous()
         shape = (*values.shape[:-1], rows.stop - rows.start)
@@ -134,16 +115,7 @@ class Blocks:
         return out
 
     def collect(self, gradient: Tensor, rows: slice, step: float = 1.0) -> Tensor:
-        """Step · P[rows]ᵀ g, its sums in at least float32 and in one fixed order.
-
-        Args:
-            gradient: g of these rows, shape (*, n).
-            rows: which, with a start and a stop.
-            step: a factor, 1 by default.
-
-        Returns:
-            Shape (*, d), in g's dtype or float32, whichever is wider.
-        """
+        """As `Kernel` says."""
         wide = torch.promote_types(gradient.dtype, torch.float32)
         sums = self._sums(gradient.contiguous(), rows, wide).mul_(self._norm(wide))
         return sums if step == 1 else sums.mul_(step)

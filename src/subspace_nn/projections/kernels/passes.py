@@ -54,11 +54,6 @@ class OnePass(abc.ABC):
     at_once: ClassVar[bool] = True
     dim: int
 
-    @property
-    @abc.abstractmethod
-    def nbytes(self) -> int:
-        """Bytes held."""
-
     @abc.abstractmethod
     def _cut(self, start: int, stop: int) -> list[slice]:
         """Some rows in parts."""
@@ -87,15 +82,7 @@ class OnePass(abc.ABC):
 
     @staticmethod
     def takes(omega: Tensor, *origins: Tensor) -> bool:
-        """Whether `place` takes a θ0 with an ω.
-
-        Args:
-            omega: ω.
-            origins: θ0.
-
-        Returns:
-            False where plain torch must add them.
-        """
+        """As `Kernel` says."""
         return omega.dtype in _NUMPY and all(
             origin.dtype in _ADDED[omega.dtype]
             and type(origin) in {Tensor, torch.nn.Parameter}
@@ -106,18 +93,7 @@ class OnePass(abc.ABC):
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
     ) -> Tensor:
-        """θ0 + step · P[rows] ω.
-
-        Args:
-            omega: shape (*, d).
-            rows: which, with a start and a stop.
-            origin: θ0 of these rows, n numbers in any shape, contiguous, where ω has no batch
-                dimensions: in ω's dtype, or in half precision where that is float32; None for zero.
-            step: a factor, 1 by default.
-
-        Returns:
-            Shape (*, n) in ω's dtype, or shape and dtype of θ0.
-        """
+        """As `Kernel` says."""
         if origin is not None:
             return self.place_all(omega, rows.start, [origin], [step])[0]
         count, n = math.prod(omega.shape[:-1]), rows.stop - rows.start
@@ -146,16 +122,7 @@ class OnePass(abc.ABC):
         return thetas
 
     def collect(self, gradient: Tensor, rows: slice, step: float = 1.0) -> Tensor:
-        """Step · P[rows]ᵀ g, its sums in at least float32 and in one fixed order.
-
-        Args:
-            gradient: g of these rows, shape (*, n).
-            rows: which, with a start and a stop.
-            step: a factor, 1 by default.
-
-        Returns:
-            Shape (*, d), in g's dtype or float32, whichever is wider.
-        """
+        """As `Kernel` says."""
         if gradient.dim() == 1:
             return self.collect_all([gradient], rows.start, [step])
         count = math.prod(gradient.shape[:-1])

@@ -76,11 +76,6 @@ class Stack(OnePass):
         signs, order, inverse, gauss = (table.numpy() for table in tables)
         return cls(dim, signs, order, inverse, gauss.reshape(-1), scale)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held: none of its own."""
-        return 0
-
     def _cut(self, start: int, stop: int) -> list[slice]:
         block = self.signs.shape[1]
         width = max(_PART // block, _BLOCKS) * block
@@ -138,11 +133,6 @@ class Fold(OnePass):
             An array in the memory of the tensor.
         """
         return cls(len(columns), D, core, np.uint64(key), columns.numpy())
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held: none of its own."""
-        return 0
 
     def _cut(self, start: int, stop: int) -> list[slice]:
         cuts = range(start + _PART, stop, _PART)

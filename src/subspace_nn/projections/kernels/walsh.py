@@ -55,11 +55,6 @@ class _Vectors(abc.ABC):
     at_once: ClassVar[bool] = False
     dim: int
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held: none of its own."""
-        return 0
-
     @abc.abstractmethod
     def _fill(
         self, out: Tensor, origin: Tensor | None, omega: Tensor, rows: slice, step: float
@@ -72,32 +67,14 @@ class _Vectors(abc.ABC):
 
     @staticmethod
     def takes(omega: Tensor, *origins: Tensor) -> bool:
-        """Whether `place` takes a θ0 with an ω.
-
-        Args:
-            omega: ω.
-            origins: θ0.
-
-        Returns:
-            False where plain torch must add them.
-        """
+        """As `Kernel` says."""
         added = _ADDED.get(omega.dtype, set())
         return all(o.is_contiguous() and o.dtype in added for o in origins)
 
     def place(
         self, omega: Tensor, rows: slice, origin: Tensor | None = None, step: float = 1.0
     ) -> Tensor:
-        """θ0 + step · P[rows] ω: the bits of the same in plain torch.
-
-        Args:
-            omega: shape (*, d).
-            rows: which, with a start and a stop.
-            origin: θ0 of these rows, contiguous, where ω has no batch dimensions; None for zero.
-            step: a factor, 1 by default.
-
-        Returns:
-            Shape (*, n) in ω's dtype, or shape and dtype of θ0.
-        """
+        """As `Kernel` says."""
         if origin is not None:
             out = torch.empty_like(origin)
             self._fill(out, origin, omega, rows, step)
@@ -109,16 +86,7 @@ class _Vectors(abc.ABC):
         return theta
 
     def collect(self, gradient: Tensor, rows: slice, step: float = 1.0) -> Tensor:
-        """Step · P[rows]ᵀ g, its sums in at least float32 and in one fixed order.
-
-        Args:
-            gradient: g of these rows, shape (*, n).
-            rows: which, with a start and a stop.
-            step: a factor, 1 by default.
-
-        Returns:
-            Shape (*, d), in g's dtype or float32, whichever is wider.
-        """
+        """As `Kernel` says."""
         shape = (*gradient.shape[:-1], self.dim)
         sums = gradient.new_empty(shape, dtype=wide(gradient.dtype))
         for vector, out in zip(_vectors(gradient.contiguous()), _vectors(sums), strict=True):
