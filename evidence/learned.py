@@ -31,7 +31,8 @@ def _argument(name: str) -> _Cell:
 
     def cell(one: Setting) -> str:
         arguments = one.arguments
-        return str(arguments[name] if name in arguments else find_task(one.task).defaults[name])
+        value = arguments[name] if name in arguments else find_task(one.task).defaults[name]
+        return f"{value:,}" if isinstance(value, int) else str(value)
 
     return cell
 
