@@ -95,7 +95,7 @@ def test_a_loss_that_is_not_finite(digits):
 
 @pytest.mark.parametrize(("recipe", "dim", "messages"), [
     (LBFGS(rounds=0, images=-1), 10, ["rounds must be a whole number", "images must be"]),
-    (CMAES(sigma=0), 10, ["sigma must be a number above 0"]),
+    (CMAES(sigma=0, population=1), 10, ["sigma must be a number above 0", "population must be"]),
     (CMAES(), 1001, ["at most 1,000 free parameters, got 1,001"]),
 ])  # fmt: skip
 def test_mistakes(recipe, dim, messages, digits):
@@ -188,6 +188,130 @@ def test_an_interrupt_leaves_no_point_that_was_only_tried(make):
             good = x.detach().clone()
             optimizer.step(closure)
     assert torch.equal(x, good)
+
+
+COMPARED = pytest.mark.parametrize("make", [SPSA, CMA], ids=["spsa", "cma"])
+
+
+@COMPARED
+def test_what_a_subspace_holds_is_not_moved(make):
+    subspace = Subspace(models.build("fc-16"), 10, exclude="*.bias")
+    held = {n: p.clone() for n, p in subspace.named_parameters() if not p.requires_grad}
+    assert any(p.numel() for p in held.values())
+    make(subspace.parameters(), 0.5).step(lambda: subspace(torch.ones(2, 1, 28, 28)).sum())
+    assert subspace.omega.any()
+    assert all(torch.equal(p, subspace.get_parameter(n)) for n, p in held.items())
+
+
+@COMPARED
+@pytest.mark.parametrize(("params", "message"), [
+    ([{"params": [nn.Parameter(torch.ones(2))], "lr": lr} for lr in (1.0, 0.1)], "as one group"),
+    ([nn.Parameter(torch.ones(2), requires_grad=False)], "with requires_grad=True"),
+    ([nn.Parameter(torch.ones(2, dtype=torch.complex64))], "real floating-point"),
+], ids=["groups", "frozen", "complex"])  # fmt: skip
+def test_parameters_that_cannot_be_trained(make, params, message):
+    with pytest.raises(InputError, match=message):
+        make(params, 0.5)
+
+
+@COMPARED
+def test_groups_cannot_be_added(make):
+    optimizer = make([nn.Parameter(torch.ones(2))], 0.5)
+    with pytest.raises(InputError, match="as one group"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+
+
+@COMPARED
+@pytest.mark.parametrize(("of", "message"), [
+    (lambda _: None, "must return the loss, one number; got None"),
+    (lambda x: 2 * x, r"one number; got Tensor of shape \(3,\)"),
+    (lambda _: "0.3", "one number; got str"),
+    (lambda x: x.sum().backward(), r"computes no gradient: leave backward\(\) out"),
+], ids=["nothing", "several", "text", "backward"])  # fmt: skip
+def test_closures_that_give_no_loss(make, of, message):
+    x = nn.Parameter(torch.ones(3))
+    optimizer = make([x], 0.5)
+    with pytest.raises(InputError, match=message):
+        optimizer.step(lambda: of(x))
+    assert torch.equal(x, torch.ones(3))
+
+
+@COMPARED
+def test_another_error_of_a_closure_is_its_own(make):
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        make([nn.Parameter(torch.ones(3))], 0.5).step(lambda: torch.ones(2, 3) @ torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_moves_nothing(bad):
+    x, again = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = SPSA([x], 0.1)
+    optimizer.step(lambda: x.square().sum())
+    good = x.detach().clone()
+    assert not optimizer.step(lambda: bad * x.sum()).isfinite()
+    assert torch.equal(x, good)
+    optimizer.step(lambda: x.square().sum())
+    assert x.isfinite().all()
+    SPSA([again]).replay(optimizer.slopes)
+    assert torch.equal(again, x)
+
+
+def test_both_losses_of_a_step_drop_the_same():
+    x, dropped = nn.Parameter(torch.ones(2)), []
+
+    def closure():
+        dropped.append(nn.functional.dropout(torch.ones(64)))
+        return x.sum()
+
+    optimizer = SPSA([x], 0.1)
+    for _ in range(2):
+        optimizer.step(closure)
+    assert torch.equal(dropped[0], dropped[1])
+    assert not torch.equal(dropped[1], dropped[2])
+    assert torch.equal(dropped[2], dropped[3])
+
+
+@pytest.mark.parametrize("slopes", [[0.1, float("nan")], [0.1, "0.2"]])
+def test_a_replay_of_no_numbers_repeats_nothing(slopes):
+    x = nn.Parameter(torch.ones(2))
+    with pytest.raises(InputError, match="slope 1 must be a number"):
+        SPSA([x]).replay(slopes)
+    assert torch.equal(x, torch.ones(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_replay_in_any_dtype(dtype):
+    x, again = (nn.Parameter(torch.ones(30, dtype=dtype)) for _ in range(2))
+    optimizer = SPSA([x], 0.1, seed=4)
+    losses = [float(optimizer.step(lambda: x.double().square().sum())) for _ in range(40)]
+    assert losses[-1] < losses[0]
+    SPSA([again], seed=4).replay(optimizer.slopes)
+    assert torch.equal(x, again)
+
+
+def test_a_state_has_its_seed_and_distance():
+    x, y = (nn.Parameter(torch.ones(40)) for _ in range(2))
+    one, other = SPSA([x], 0.1, epsilon=0.3, seed=3), SPSA([y], seed=4)
+    one.step(lambda: x.square().sum())
+    y.data.copy_(x)
+    other.load_state_dict(one.state_dict())
+    for optimizer, z in ((one, x), (other, y)):
+        optimizer.step(z.exp().sum)
+    assert torch.equal(x, y)
+
+
+def test_cma_cannot_go_on_from_a_state():
+    optimizer = CMA([nn.Parameter(torch.ones(2))])
+    with pytest.raises(InputError, match="make a new one, which starts at the present"):
+        optimizer.load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"lr": 0}, "lr must be a number above 0"), ({"population": 1}, "population must be.* 2, got"),
+])  # fmt: skip
+def test_settings_of_cma(options, message):
+    with pytest.raises(InputError, match=message):
+        CMA([nn.Parameter(torch.ones(2))], **options)
 
 
 def test_spsa_goes_along_the_slope():

@@ -1,8 +1,9 @@
 """Optimisers for few free parameters, other than Adam: L-BFGS, CMA-ES and SPSA."""
 
+import contextlib
 import importlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,10 +14,10 @@ from torch.nn.utils import parameters_to_vector
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from subspace_nn import bits
-from subspace_nn.common.checks import number, require, whole
+from subspace_nn.common.checks import number, plain, require, whole
 from subspace_nn.common.errors import InputError
+from subspace_nn.tasks.compared import Compared
 from subspace_nn.tasks.recipe import Method, Recipe
-from subspace_nn.tasks.resumed import Resumed
 
 #: CMA-ES holds a d × d matrix, and needs about 10 d evaluations or more to learn it.
 CMAES_MOST = 1000
@@ -105,7 +106,7 @@ class CMAES(Method):
         return [
             *whole("generations", self.generations, 1),
             *whole("images", self.images, 1),
-            *whole("population", self.population, 0),
+            *_population(self.population),
             *number("sigma", self.sigma, above=0),
             *_time(self.seconds),
         ]
@@ -170,7 +171,7 @@ class Zeroth(Method):
         return CosineAnnealingLR(optimizer, steps)
 
 
-class SPSA(Resumed):
+class SPSA(Compared):
     """Simultaneous perturbation: the loss at two points gives the slope in a random direction.
 
         g = (L(ω + ε z) - L(ω - ε z)) / 2 ε,    ω ← ω - lr g z / √v
@@ -181,10 +182,12 @@ class SPSA(Resumed):
     approximation", 1992; on whole models, Malladi et al., "Fine-tuning language models with just
     forward passes", 2023.) The signs z = ±1 are drawn from the seed and the number of the step, so
     a training is the seed and one number per step, `slopes`: `replay` repeats it. No gradient is
-    computed, and nothing of the size of the model is kept.
+    computed, and nothing of the size of the model is kept. PyTorch's generators are at the same
+    state for both losses, so that dropout drops the same. In training mode the statistics of
+    normalisations move twice a step. Where a loss is not finite the parameters stay as they are.
 
     Args:
-        params: the parameters.
+        params: the parameters; those with `requires_grad=False` stay as they are.
         lr: step of each parameter; in a `Subspace`, in standard deviations of the initial weights.
         epsilon: distance ε at which the losses are compared.
         seed: of the directions.
@@ -193,7 +196,8 @@ class SPSA(Resumed):
         slopes: lr · g / √v of each step.
 
     Raises:
-        InputError: if lr or epsilon is not above 0, or the seed is none.
+        InputError: if lr or epsilon is not above 0, the seed is none, or the parameters are none
+            that can be trained, or come in several groups.
 
     Example:
         >>> import torch
@@ -212,11 +216,10 @@ class SPSA(Resumed):
         self, params: Iterable[Tensor], lr: float = 0.1, *, epsilon: float = 0.05, seed: int = 0
     ) -> None:
         require(number("lr", lr, above=0), number("epsilon", epsilon, above=0))
-        super().__init__(params, {"lr": lr})
-        self._parameters = [p for group in self.param_groups for p in group["params"]]
+        # All of them are in its state: another seed would go on in other directions.
+        super().__init__(params, {"lr": lr, "epsilon": epsilon, "seed": bits.check_seed(seed)})
         self.slopes: list[float] = []
         self._square, self._compared = 0.0, 0  # a replayed step is not compared
-        self._epsilon, self._seed = epsilon, bits.check_seed(seed)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -229,26 +232,31 @@ class SPSA(Resumed):
             The mean of the two losses.
 
         Raises:
-            InputError: if there is no closure.
+            InputError: if there is no closure, or it does not return a loss.
         """
-        if closure is None:
-            raise InputError("SPSA needs step(closure): it compares losses.")
-        before = [p.clone() for p in self._parameters]
+        (group,), parameters = self.param_groups, self.trained
+        before = [p.clone() for p in parameters]
+        cards = {p.device for p in parameters if p.device.type == "cuda"}
+        same: contextlib.AbstractContextManager[None] = torch.random.fork_rng([*cards])
         signs: list[Tensor] = self._signs()
         losses: list[Tensor] = []
-        for side in (self._epsilon, -self._epsilon):
-            self._move(signs, side)
+        for side, generators in ((1, same), (-1, contextlib.nullcontext())):
+            self._move(signs, side * group["epsilon"])
             try:
-                losses.append(torch.as_tensor(closure()).detach())
+                with generators:
+                    losses.append(self.evaluate(closure))
             finally:  # an interrupt leaves no point that was only tried
-                for p, value in zip(self._parameters, before, strict=True):
+                for p, value in zip(parameters, before, strict=True):
                     p.copy_(value)
-        self._compared += 1
-        slope = float(losses[0] - losses[1]) / (2 * self._epsilon)
-        self._square = _DECAY * self._square + (1 - _DECAY) * slope**2
-        mean = self._square / (1 - _DECAY**self._compared)
-        self.slopes.append(self.param_groups[0]["lr"] * slope / max(math.sqrt(mean), _TINY))
-        self._move(signs, -self.slopes[-1])
+        slope = float(losses[0] - losses[1]) / (2 * group["epsilon"])
+        if math.isfinite(slope * slope):
+            self._compared += 1
+            self._square = _DECAY * self._square + (1 - _DECAY) * slope * slope
+            mean = self._square / (1 - _DECAY**self._compared)
+            self.slopes.append(group["lr"] * slope / max(math.sqrt(mean), _TINY))
+            self._move(signs, -self.slopes[-1])
+        else:
+            self.slopes.append(0.0)  # the loss tells whoever trains
         return (losses[0] + losses[1]) / 2
 
     @torch.no_grad()
@@ -257,24 +265,30 @@ class SPSA(Resumed):
 
         Args:
             slopes: of that training, with the same seed.
+
+        Raises:
+            InputError: if one is not a finite number; then nothing is repeated.
         """
-        for slope in slopes:
+        steps = [plain(slope) for slope in slopes]
+        require(*(number(f"slope {n}", slope) for n, slope in enumerate(steps)))
+        for slope in steps:
             signs = self._signs()
             self.slopes.append(slope)
             self._move(signs, -slope)
 
     def _signs(self) -> list[Tensor]:
         """The direction of this step, parameter by parameter."""
-        sizes = [p.numel() for p in self._parameters]
-        pieces = bits.signs(self._seed, f"spsa/{len(self.slopes)}", 0, sum(sizes)).split(sizes)
-        return [z.to(p).view_as(p) for z, p in zip(pieces, self._parameters, strict=True)]
+        parameters, seed = self.trained, self.param_groups[0]["seed"]
+        sizes = [p.numel() for p in parameters]
+        pieces = bits.signs(seed, f"spsa/{len(self.slopes)}", 0, sum(sizes)).split(sizes)
+        return [z.to(p).view_as(p) for z, p in zip(pieces, parameters, strict=True)]
 
     def _move(self, signs: list[Tensor], by: float) -> None:
-        for p, z in zip(self._parameters, signs, strict=True):
+        for p, z in zip(self.trained, signs, strict=True):
             p.add_(z, alpha=by)
 
 
-class CMA(torch.optim.Optimizer):
+class CMA(Compared):
     """CMA-ES as an optimiser of PyTorch: a step is a generation of candidates.
 
     (Hansen and Ostermeier, "Completely derandomized self-adaptation in evolution strategies",
@@ -282,14 +296,15 @@ class CMA(torch.optim.Optimizer):
     distribution. No gradient is computed.
 
     Args:
-        params: the parameters.
+        params: the parameters; those with `requires_grad=False` stay as they are.
         lr: initial step σ; in a `Subspace`, in standard deviations of the initial weights.
-        population: candidates per generation; 0 is 4 + 3 ln d.
+        population: candidates per generation, at least 2; 0 is 4 + 3 ln d.
         generator: of the candidates; by default one seeded with PyTorch's initial seed.
         most: largest number of parameters; CMA-ES holds a matrix of its square.
 
     Raises:
-        InputError: if the parameters are too many, or the package `cma` is not installed.
+        InputError: if the parameters are too many, none that can be trained or in several groups,
+            lr or population is wrong, or the package `cma` is not installed.
 
     Example:
         >>> import torch
@@ -309,9 +324,9 @@ class CMA(torch.optim.Optimizer):
         generator: np.random.Generator | None = None,
         most: int = CMAES_MOST,
     ) -> None:
+        require(number("lr", lr, above=0), _population(population))
         super().__init__(params, {"lr": lr})
-        self._parameters = [p for group in self.param_groups for p in group["params"]]
-        if (count := sum(p.numel() for p in self._parameters)) > most:
+        if (count := sum(p.numel() for p in self.trained)) > most:
             raise InputError(
                 f"CMA-ES is for at most {most:,} free parameters, got {count:,}. "
                 "Use L-BFGS or Adam."
@@ -327,7 +342,7 @@ class CMA(torch.optim.Optimizer):
             "verbose": -9,
             **({"popsize": population} if population else {}),
         }
-        start = parameters_to_vector(self._parameters).detach().cpu().double().numpy()
+        start = parameters_to_vector(self.trained).detach().cpu().double().numpy()
         self._strategy = _cma().CMAEvolutionStrategy(start, lr, options)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -340,18 +355,30 @@ class CMA(torch.optim.Optimizer):
             The candidates' mean loss, a float64 tensor.
 
         Raises:
-            InputError: if there is no closure.
+            InputError: if there is no closure, or it does not return a loss.
         """
-        if closure is None:
-            raise InputError("CMA-ES needs step(closure): it compares losses.")
 
         def loss_at(candidate: Any) -> float:
             self.put(candidate)
-            return float(closure())
+            return float(self.evaluate(closure))
 
         with torch.no_grad():
             losses = self.generation(lambda candidates: [loss_at(one) for one in candidates])
         return torch.tensor(sum(losses) / len(losses), dtype=torch.float64, device="cpu")
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Refused: the search distribution is in memory alone.
+
+        Args:
+            state_dict: any.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "CMA cannot go on from a state, which does not hold its search distribution: make a "
+            "new one, which starts at the present parameters."
+        )
 
     def generation(self, losses_of: Callable[[Sequence[Any]], Sequence[float]]) -> list[float]:
         """Compare the candidates of one generation, all at once.
@@ -383,9 +410,9 @@ class CMA(torch.optim.Optimizer):
             values: array of shape (d,).
         """
         pieces = torch.as_tensor(np.asarray(values), device="cpu").split(
-            [p.numel() for p in self._parameters]
+            [p.numel() for p in self.trained]
         )
-        for parameter, piece in zip(self._parameters, pieces, strict=True):
+        for parameter, piece in zip(self.trained, pieces, strict=True):
             parameter.copy_(piece.view_as(parameter))
 
 
@@ -412,6 +439,10 @@ def _sample(index: int, images: int, count: int, seed: int, device: torch.device
 
 def _generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def _population(size: object) -> list[str]:
+    return whole("population", size, 0) if size == 0 else whole("population", size, 2)
 
 
 def _time(seconds: float) -> list[str]:
