@@ -7,12 +7,15 @@ import torch
 
 from subspace_nn.common.errors import InputError
 from subspace_nn.subspace.wrapper import Subspace
+from subspace_nn.tasks import classifier, together
 from subspace_nn.tasks.classifier import DivergedError, fit
 from subspace_nn.tasks.config import RunConfig
 from subspace_nn.tasks.data import Dataset, Split, mnist
 from subspace_nn.tasks.together import fit_together
 
 SEEDS = (0, 7, 3)
+
+classifier_input = classifier.as_input
 
 
 @pytest.fixture(scope="module")
@@ -31,22 +34,25 @@ def digits() -> Dataset:
     {"model": "conv", "projection": "layerwise:hashed", "scale": "learned"},
     {"model": "fc-16", "dim": "full"},
 ], ids=lambda settings: "-".join(map(str, settings.values())))  # fmt: skip
-def test_each_seed_has_the_results_that_it_has_alone(settings, digits):
+def test_each_seed_has_the_results_that_it_has_alone(settings, digits, monkeypatch):
+    """In float64: a rounding in float32 may turn a ReLU or the winner of a pool the other way."""
+    for room in (classifier, together):
+        monkeypatch.setattr(room, "as_input", lambda images: classifier_input(images).double())
     configs = [
         RunConfig(**{"dim": 50, "epochs": 2, "batch_size": 60, "seed": seed, **settings})
         for seed in SEEDS
     ]
-    nets, others = ([config.build() for config in configs] for _ in range(2))
+    nets, others = ([config.build().double() for config in configs] for _ in range(2))
     histories = fit_together(nets, digits, configs[0], SEEDS)
     for config, net, history, other in zip(configs, nets, histories, others, strict=True):
         alone = fit(other, digits, config, seed=config.seed)
-        assert history.losses == pytest.approx(alone.losses, rel=1e-3)
+        assert history.losses == pytest.approx(alone.losses, rel=1e-9)
         assert len(history.losses) == history.steps == alone.steps == 12
-        torch.testing.assert_close(net.omega, other.omega, rtol=0, atol=0.01 * config.lr)
+        torch.testing.assert_close(net.omega, other.omega, rtol=0, atol=1e-7 * config.lr)
         for mine, its in zip(history.evaluations, alone.evaluations, strict=True):
             assert (mine.epoch, mine.step) == (its.epoch, its.step)
-            assert mine.test_loss == pytest.approx(its.test_loss, rel=1e-3)
-            assert mine.train_loss == pytest.approx(its.train_loss, rel=1e-3)
+            assert mine.test_loss == pytest.approx(its.test_loss, rel=1e-9)
+            assert mine.train_loss == pytest.approx(its.train_loss, rel=1e-9)
 
 
 def test_a_seed_that_diverges_does_not_touch_the_others(digits):
@@ -79,7 +85,7 @@ def test_a_recipe_that_cannot_be_batched_is_refused(digits):
     ([torch.nn.Dropout(0.5)], {}, "set p = 0 in 1"),
     ([], {"train": "*.bias"}, "outside: 1.bias"),
     ([], {"exclude": "*.bias"}, "outside: 1.bias"),
-], ids=["norm", "dropout", "beside", "held"])  # fmt: skip
+], ids=["norm", "dropout", "extra", "held"])  # fmt: skip
 def test_what_nets_cannot_share_is_refused(layers, options, named, digits):
     module = torch.nn.Sequential(torch.nn.Flatten(), *layers, torch.nn.Linear(784, 10))
     nets = [Subspace(module, 20, seed=seed, **options) for seed in SEEDS]
