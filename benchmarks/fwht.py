@@ -1,4 +1,4 @@
-"""The fast Walsh-Hadamard transform beside other forms in pure torch, interleaved in one run.
+"""The fast Walsh-Hadamard transform and other forms in pure torch, interleaved in one run.
 
     make bench        (or: python -m benchmarks.fwht results/fwht.json [--device cuda])
 

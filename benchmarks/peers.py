@@ -1,4 +1,4 @@
-"""Products with P as others make them, beside this package's, interleaved in one run.
+"""Products with P as others make them and as this package does, interleaved in one run.
 
     make bench        (or: python -m benchmarks.peers results/peers.json [--device cuda])
 

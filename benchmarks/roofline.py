@@ -72,7 +72,7 @@ def measure(device: torch.device, pages: str) -> dict[str, Any]:
 
 
 def products(D: int, dim: int, device: torch.device) -> list[dict[str, Any]]:
-    """Both products of both forms, beside a copy of θ.
+    """Both products of both forms, and a copy of θ.
 
     Args:
         D: number of weights.

@@ -4,7 +4,7 @@
 
 Both steps are the same: forward, backward and Adam. `conv` and `fc` take a batch of 256 images of
 MNIST, `transformer`, of 20 million random weights, one of 8 × 128 tokens. A dense matrix of the
-size of the seed's P stands beside; its product does not ask what is in it. Kinds use compiled
+size of the seed's P is listed, too; its product does not ask what is in it. Kinds use compiled
 loops where the extra "fast" is installed; `plain torch` does not. One thread. What is
 reported is the median over the rounds of each step's time, and that of the ratio to the plain step
 of the same round, with its quartiles; `benchmarks/timing.py` tells of which time.

@@ -1,4 +1,4 @@
-"""What a sweep costs beside its trainings: one-minute trainings, two processes.
+"""What a sweep costs on top of its trainings: one-minute trainings, two processes.
 
     python -m benchmarks.sweep_overhead results/sweep_overhead.json
 

@@ -65,7 +65,7 @@ def main() -> None:
     """Measure, print, and write the JSON named on the command line."""
     torch.set_num_threads(1)
     data = mnist()
-    for case in CASES:  # a record that is missing is told before an hour is spent
+    for case in CASES:  # a missing record is reported before an hour is spent
         committed(case.dim)
     results = [race(case, data, SEEDS) for case in CASES]
     about = {"batch": 256, "evaluated_every": EVALUATE_EVERY}

@@ -6,7 +6,7 @@ same round.
 
 On a CPU a time is one of the processor: it leaves out the moments in which the machine worked for
 others. With one thread, which is set here, it is the wall time of an idle machine. The ratio of
-wall times is reported beside. On other devices a time is wall time.
+wall times is reported, too. On other devices a time is wall time.
 """
 
 import argparse

@@ -29,7 +29,7 @@ FOLDER = Path("runs/minilm")
 DATA = {"tweets": texts.tweets, "docstrings": texts.docstrings}
 
 #: What θ is made of, by the arguments of `Subspace`. "head" is the linear probe. In "lora" these
-#: are the factors of rank 4 that PEFT puts beside all linear layers.
+#: are the factors of rank 4 that PEFT puts next to all linear layers.
 PARTS: Mapping[str, Mapping[str, Any]] = {
     "head": {},
     "all": {},

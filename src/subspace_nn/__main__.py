@@ -1,6 +1,6 @@
 """The command `subspace-nn`, also as `python -m subspace_nn`.
 
-Beside a stranger's `subspace_nn.py`, `python -m` would run that: give it the option -P.
+In a folder with a stranger's `subspace_nn.py`, `python -m` would run that: give it the option -P.
 """
 
 import os

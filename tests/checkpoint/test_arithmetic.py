@@ -103,7 +103,7 @@ def change(path, name, **fields):
 
 @pytest.mark.parametrize(("name", "fields", "message"), [
     ("theta0.0.weight", {"theta0": "0" * 16}, "θ0 is 0000000000000000 and"),
-    ("module.3.weight", {}, "'module.3.weight' differs, and neither trains"),
+    ("module.3.weight", {}, "'module.3.weight' differs, and is neither trained"),
     (None, {"theta0_from": "base", "base": "x/y"}, "one has θ0 in it, the other names a base"),
 ])  # fmt: skip
 def test_another_base_is_refused(name, fields, message):

@@ -1,7 +1,7 @@
 """Golden files: written on 2026-11-22, they load for ever, to the same weights bit for bit.
 
 If a test here fails, the change is wrong, not the file: files like it are in other people's hands.
-A new P, θ0 or field is a new version or a new format, with golden files of its own beside these.
+A new P, θ0 or field is a new version or a new format, with more golden files.
 """
 
 import hashlib

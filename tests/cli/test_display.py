@@ -22,19 +22,19 @@ def evaluation(epoch: int) -> Evaluation:
 def training() -> list[Progress]:
     """What the loop tells of a whole training, evaluations included."""
     steps = EPOCHS * PER_EPOCH
-    told = []
+    reported = []
     for epoch in range(1, EPOCHS + 1):
         last = evaluation(epoch - 1) if epoch > 1 else None
         start = (epoch - 1) * PER_EPOCH
-        told += [Progress(epoch, start + n, steps, 2 / epoch, last) for n in (10, PER_EPOCH)]
-        told.append(Progress(epoch, start + PER_EPOCH, steps, 2 / epoch, evaluation(epoch)))
-    return told
+        reported += [Progress(epoch, start + n, steps, 2 / epoch, last) for n in (10, PER_EPOCH)]
+        reported.append(Progress(epoch, start + PER_EPOCH, steps, 2 / epoch, evaluation(epoch)))
+    return reported
 
 
-def show(told: list[Progress], *, terminal: bool, width: int = 100) -> str:
+def show(reported: list[Progress], *, terminal: bool, width: int = 100) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=width, _environ={})
     with display.progress(console, Recipe(epochs=EPOCHS)) as call:
-        for now in told:
+        for now in reported:
             call(now)
     return console.file.getvalue()
 

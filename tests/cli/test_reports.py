@@ -21,7 +21,7 @@ def run(command, monkeypatch, tmp_path):
 
 @pytest.fixture
 def results(tmp_path):
-    """Two sweeps, one deeper than the other and packed, with other files beside them."""
+    """Two sweeps, one deeper than the other and packed, with other files next to them."""
     folder = tmp_path / "results"
     for name, records in (("zoo", r.ZOO), ("deep/er/conv-hashed", r.CONV_NEW)):
         for record in records:

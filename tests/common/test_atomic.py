@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, never a part of either, and nothing is left beside it."""
+"""A file is the old one or the new one, never a part of either, and nothing else is left."""
 
 import errno
 import os

@@ -83,7 +83,7 @@ def test_the_commit_of_a_users_file(tmp_path):
     assert environment.commit_of(file) == {"task_commit": head, "task_dirty": True}  # not in it
     git(tmp_path, "add", "mine.py")
     git(tmp_path, "commit", "--quiet", "-m", "mine")
-    (tmp_path / "records.json").write_text("{}")  # which a sweep writes beside it
+    (tmp_path / "records.json").write_text("{}")  # which a sweep writes next to it
     head = git(tmp_path, "rev-parse", "HEAD")
     assert environment.commit_of(file) == {"task_commit": head, "task_dirty": False}
     (tmp_path / "nets.py").write_text("y = 2")

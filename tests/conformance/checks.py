@@ -231,14 +231,14 @@ def patterns(row: Row) -> None:
     ]
     if len(names) < 3:
         raise Nothing
-    held, beside = names[0], names[1]
-    net = sn.Subspace(module, 1, theta0="module", exclude=held, train=beside)
-    out = module.get_parameter(held).numel() + module.get_parameter(beside).numel()
+    held, extra = names[0], names[1]
+    net = sn.Subspace(module, 1, theta0="module", exclude=held, train=extra)
+    out = module.get_parameter(held).numel() + module.get_parameter(extra).numel()
     assert sum(p.numel() for p in module.parameters() if p.requires_grad) == net.D + out
     free = [n for n, p in net.named_parameters() if p.requires_grad]
-    assert sorted(free) == sorted(["module.subspace_omega", f"module.{beside}"])
-    plain = gradient(module, row, torch.float64, [module.get_parameter(beside)])
-    same(gradient(net, row, torch.float64, [net.module.get_parameter(beside)]), plain)
+    assert sorted(free) == sorted(["module.subspace_omega", f"module.{extra}"])
+    plain = gradient(module, row, torch.float64, [module.get_parameter(extra)])
+    same(gradient(net, row, torch.float64, [net.module.get_parameter(extra)]), plain)
 
 
 def _in_dtype(dtype: torch.dtype) -> Callable[[Row], None]:

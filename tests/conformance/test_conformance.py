@@ -76,8 +76,8 @@ def test_a_check_that_fails_is_not_a_note():
 
 def test_the_page_is_compared():
     found = {"a": table.Cell(table.HOLDS), "b": table.Cell(table.HOLDS), "c": table.Cell("", "no")}
-    told = {**found, "b": table.Cell(table.NOTHING), "c": table.Cell(table.HOLDS)}
-    assert [text.partition(":")[0] for text in table.differences(found, told)] == ["b"]
+    reported = {**found, "b": table.Cell(table.NOTHING), "c": table.Cell(table.HOLDS)}
+    assert [text.partition(":")[0] for text in table.differences(found, reported)] == ["b"]
     cells = {"row": dict.fromkeys(CHECKS, found["c"])}
     empty = f"<!-- table {table.NAME} -->\n<!-- end -->"
     page = fill(empty, lambda _: table.render(cells))

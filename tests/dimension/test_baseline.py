@@ -244,7 +244,7 @@ def test_units_do_not_matter():
 
 
 def test_words_name_the_baseline(tmp_path):
-    told = summary(run(ASKED, tmp_path))
-    assert told["baseline"].endswith(f", n = 5 ({PROBE})")
-    assert told["threshold"].endswith("(75 % of the full model's gain over the baseline)")
-    assert list(itertools.islice(told, 3)) == ["full model", "threshold", "baseline"]
+    reported = summary(run(ASKED, tmp_path))
+    assert reported["baseline"].endswith(f", n = 5 ({PROBE})")
+    assert reported["threshold"].endswith("(75 % of the full model's gain over the baseline)")
+    assert list(itertools.islice(reported, 3)) == ["full model", "threshold", "baseline"]

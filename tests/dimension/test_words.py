@@ -18,8 +18,8 @@ def test_a_wrong_direction_is_doubted(metric, better, doubted, tmp_path):
     asked = Question(SYNTHETIC, metric=metric, better=better)
     if metric == "test_error":  # around 0 for the full model
         asked = dataclasses.replace(asked, threshold=0.1, kind="absolute")
-    told = summary(measure(asked, tmp_path, engine="serial", budget=20))
-    assert ("did you mean --better" in told.get("warning", "")) == doubted
+    reported = summary(measure(asked, tmp_path, engine="serial", budget=20))
+    assert ("did you mean --better" in reported.get("warning", "")) == doubted
 
 
 def test_summary_of_a_known_task(tmp_path):

@@ -42,6 +42,6 @@ def run(words, folder):
 
 def test_every_name_is_told():
     table = TEXT.split("## Names")[1].split("## ")[0]
-    told = {name for row in table.splitlines() if row.startswith("| `")
+    reported = {name for row in table.splitlines() if row.startswith("| `")
             for name in re.findall("`([a-z0-9-]+)`", row.split("|")[1])}  # fmt: skip
-    assert told == set(KNOWN)
+    assert reported == set(KNOWN)

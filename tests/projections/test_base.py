@@ -1,4 +1,4 @@
-"""What all kinds share beside the laws: arguments, names, what tells one P from another."""
+"""What all kinds share apart from the laws: arguments, names, what tells one P from another."""
 
 import math
 

@@ -49,7 +49,7 @@ def test_one_part_is_the_part():
 
 
 def test_the_bounds_are_reached():
-    """For a map beside itself, the worst there is."""
+    """For a map and itself, the worst case."""
     assert gram_error(ONE + ONE) == pytest.approx((ONE + ONE).distortion) == 3
     assert gram_error(ONE | ONE) == pytest.approx((ONE | ONE).distortion) == 1
     double, half = (Dense(c * torch.eye(20), distortion=abs(c * c - 1)) for c in (2.0, 0.5))

@@ -33,7 +33,7 @@ def test_golden_sketch(D, dim, seed, golden, sketch):
 
 
 def test_plain_and_anchored_by_name():
-    """A name alone leaves it to a `Subspace`, which makes an anchor unless told not to."""
+    """A name alone leaves it to a `Subspace`, which makes an anchor unless asked not to."""
     assert parse("orthonormal") == (Orthonormal, {})
     assert parse("orthonormal:plain") == (Orthonormal, {"anchor": None})
     assert Orthonormal(9, 3).label == "orthonormal/1:plain"

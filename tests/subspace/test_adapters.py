@@ -20,7 +20,7 @@ ALL = pytest.mark.parametrize("case", list(CASES.values()), ids=list(CASES))
 
 
 def made(dtype=torch.float32, dim=7, seed=0, **options):
-    """A net with a norm in θ, buffers, and a head that trains beside ω."""
+    """A net with a norm in θ, buffers, and a head that trains with ω."""
     torch.manual_seed(1)
     module = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     options = {"theta0": "module", "train": "3", **options}
@@ -312,7 +312,7 @@ def test_rows_that_cannot_be_are_refused(names, message):
 
 
 class Tagged(nn.Module):
-    """Takes something beside a tensor."""
+    """Takes something in addition to a tensor."""
 
     def __init__(self):
         super().__init__()

@@ -27,7 +27,7 @@ def names(part, module, **patterns):
     return [name for name, got in Selection.of(**patterns).sort(module).items() if got == part]
 
 
-@pytest.mark.parametrize(("patterns", "theta", "beside"), [
+@pytest.mark.parametrize(("patterns", "theta", "extra"), [
     ({}, 10, 0),
     ({"include": "body"}, 6, 0),  # a module, and not one whose name begins alike
     ({"include": "body*"}, 8, 0),
@@ -40,9 +40,9 @@ def names(part, module, **patterns):
     ({"include": "body.[02].weight"}, 2, 0),
     ({"include": "b?dy.0.weight"}, 1, 0),
 ])  # fmt: skip
-def test_parts(patterns, theta, beside):
-    found = [len(names(part, net(), **patterns)) for part in ("theta", "beside", "held")]
-    assert found == [theta, beside, 10 - theta - beside]
+def test_parts(patterns, theta, extra):
+    found = [len(names(part, net(), **patterns)) for part in ("theta", "extra", "held")]
+    assert found == [theta, extra, 10 - theta - extra]
 
 
 def test_case_matters():
@@ -53,7 +53,7 @@ def test_case_matters():
 def test_every_name_of_a_tied_parameter_counts():
     assert "encode.weight" in names("held", Tied(), exclude="again.weight")
     assert "again.weight" in names("held", Tied(), exclude="encode")
-    shared = names("beside", SharedSubmodule(), train="second")
+    shared = names("extra", SharedSubmodule(), train="second")
     paths = ("first", "second", "rest.0")
     assert set(shared) == {f"{path}.{name}" for path in paths for name in ("weight", "bias")}
 
@@ -97,7 +97,7 @@ def test_the_recipe_holds_what_is_not_the_default():
 
 def test_the_layout_tells_the_parts():
     layout = Layout.of(net(), Selection.of(exclude="body.1", train="head"))
-    assert layout.beside == ("head.weight", "head.bias")
+    assert layout.extra == ("head.weight", "head.bias")
     assert layout.held == ("body.1.weight", "body.1.bias")
     assert [e.name for e in layout.entries][:2] == ["body.0.weight", "body.0.bias"]
     assert sum(e.numel for e in layout.entries) == layout.D == 16 + 20 + 20

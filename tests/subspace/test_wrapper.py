@@ -337,7 +337,7 @@ def test_what_is_held_and_what_trains_beside_omega():
     assert {n for n, p in net.named_parameters() if p.numel() and not p.requires_grad} == {
         "module.norm.weight", "module.norm.bias"
     }  # fmt: skip
-    assert "beside=14" in repr(net)
+    assert "extra=14" in repr(net)
     optimizer = torch.optim.Adam(
         [
             {"params": [net.omega], "lr": 0.1},

@@ -200,14 +200,14 @@ def fit_steps(net: nn.Module, data: Dataset, recipe: Recipe, steps: int) -> None
 
 
 def test_progress_leads_to_the_end(digits):
-    told: list[Progress] = []
-    history = fit(make_net(), digits, Recipe(epochs=3, batch_size=25), on_progress=told.append)
-    assert [now.step for now in told] == sorted(now.step for now in told)
-    assert {now.steps for now in told} == {72}
-    assert [now.step for now in told if now.epoch == 1] == [10, 20, 24, 24]
-    assert told[0].evaluation is None
-    assert (told[-1].step, told[-1].evaluation) == (72, history.evaluations[-1])
-    assert told[-1].loss == pytest.approx(sum(history.losses[-50:]) / 50)
+    reported: list[Progress] = []
+    history = fit(make_net(), digits, Recipe(epochs=3, batch_size=25), on_progress=reported.append)
+    assert [now.step for now in reported] == sorted(now.step for now in reported)
+    assert {now.steps for now in reported} == {72}
+    assert [now.step for now in reported if now.epoch == 1] == [10, 20, 24, 24]
+    assert reported[0].evaluation is None
+    assert (reported[-1].step, reported[-1].evaluation) == (72, history.evaluations[-1])
+    assert reported[-1].loss == pytest.approx(sum(history.losses[-50:]) / 50)
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_the_loss_falls_and_the_history_tells(recipe, digits):
     assert (last.test_correct, last.test_loss) == count_correct(subspace, digits.test)
     assert last.step == history.steps
     assert [e.epoch for e in history.evaluations] == list(range(1, len(history.evaluations) + 1))
-    told = dict.fromkeys(now.evaluation for now in seen if now.evaluation)
-    assert list(told) == history.evaluations
+    reported = dict.fromkeys(now.evaluation for now in seen if now.evaluation)
+    assert list(reported) == history.evaluations
     assert seen[-1].step == seen[-1].steps == history.steps
 
 

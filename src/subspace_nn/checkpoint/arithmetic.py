@@ -29,7 +29,7 @@ def combine(files: Mapping[Path, float], out: Path, *, dtype: str | None = None)
     with task arithmetic", 2023): {a: 0.5, b: 0.5} is the mean of two nets, {a: 1 - t, b: t} a point
     between them, {a: 1, b: 1} adds what both have learned, {a: -1} negates it. No net is built.
 
-    What trains beside ω and the averages of norms are combined with the same weights, whole numbers
+    Extra parameters and the averages of norms are combined with the same weights, whole numbers
     rounded. They have no θ0 to count from: where they are not equal, the weights must have the sum
     1. The means that norms keep of the data are those of the files, and not of the new net.
 
@@ -134,7 +134,7 @@ def _apart(one: Checkpoint, first: Checkpoint) -> Iterator[str]:
         if got != expected:
             yield from _field(f"tensor {name!r}", got, expected)
         elif not torch.equal(one.tensors[name], first.tensors[name]) and not _is_own(name, one):
-            yield f"tensor {name!r} differs, and neither trains beside ω nor is a norm's average."
+            yield f"tensor {name!r} differs, and is neither trained with ω nor a norm's average."
 
 
 def _field(what: str, got: object, expected: object) -> Iterator[str]:

@@ -177,9 +177,9 @@ def _expected(
     """The tensors that a file for the module has in addition to ω."""
     own = {canonical(n): p for n, p in module.named_parameters(remove_duplicate=False)}
     theta = {id(module.get_parameter(entry.name)) for entry in layout.entries}
-    beside = {id(module.get_parameter(name)) for name in layout.beside}
+    extra = {id(module.get_parameter(name)) for name in layout.extra}
     for name, tensor in state(module).items():
-        is_frozen = name in own and id(own[name]) not in theta | beside
+        is_frozen = name in own and id(own[name]) not in theta | extra
         left_out = is_frozen and spec["theta0_from"] == BASE
         if not left_out and not (name in own and id(own[name]) in theta):
             yield f"module.{name}", _stated(tensor)

@@ -55,7 +55,7 @@ def certify_file(
     first: Annotated[
         int,
         Parameter(
-            help="θ0, and whatever else the file holds but ω, was learnt from the first so many "
+            help="θ0, and whatever else the file holds but ω, was learnt from the first FIRST "
             "training images: the bound is over the others, and θ0 is no part of the message."
         ),
     ] = 0,

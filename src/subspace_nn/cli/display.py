@@ -25,7 +25,7 @@ from subspace_nn.runs.sweep import Status
 from subspace_nn.tasks.classifier import Evaluation, Progress
 from subspace_nn.tasks.recipe import Recipe
 
-#: Columns that would not fit beside the others.
+#: Columns that would not fit next to the others.
 _NOT_SHOWN = frozenset(("started", "error", "test_correct", "checkpoint_bytes"))
 
 #: Columns that need room more than others.

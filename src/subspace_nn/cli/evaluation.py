@@ -123,7 +123,7 @@ _Chosen = tuple[str | None, list[tuple[Path, tables.Row]]]
 def _checked(
     chosen: _Chosen, device: str, threads: int | None, *, data: Path | None, trust: bool
 ) -> dict[str, Any]:
-    """The first net with its data, and the device; what is wrong with either is told together."""
+    """The first net with its data, and the device; mistakes in both are reported together."""
     task, files = chosen
     return gather(
         first=lambda: _subject(files[0][0], task, data=data, trust=trust),

@@ -219,7 +219,7 @@ def _repeat(runs: dict[int, int], results: Results, found: Estimate, batch: int)
 
 
 def _error(noise: float | None, count: int, groups: int = 1) -> float:
-    """How uncertain a mean of so many runs is; 0 if its noise is not known."""
+    """How uncertain a mean of n runs is; 0 if its noise is not known."""
     return 0.0 if noise is None else noise * _quantile(count - groups) / math.sqrt(count)
 
 

@@ -241,7 +241,7 @@ class _Wandb:
 
 
 def _mlflow(folder: Path) -> _Start:
-    # A folder needs no database; MLflow asks to be told that this is meant.
+    # A folder needs no database; MLflow wants this choice confirmed.
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     client_of = _needed("mlflow", "mlflow-skinny").MlflowClient
     uri = os.environ.get("MLFLOW_TRACKING_URI") or (folder / FOLDERS["mlflow"]).absolute().as_uri()

@@ -14,7 +14,7 @@ FILE = "subspace.safetensors"
 class SaveSubspace(TrainerCallback):
     """Writes `subspace.safetensors` into each checkpoint of a `Trainer`, for `sn.load` to read.
 
-    The `Trainer`'s own `model.safetensors` holds ω and what trains beside it, without the recipe:
+    The `Trainer`'s own `model.safetensors` holds ω and the extra parameters, without the recipe:
     it resumes a training, and `from_pretrained` cannot make a model of it.
 
     Args:

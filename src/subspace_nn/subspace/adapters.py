@@ -175,7 +175,7 @@ def _install(net: "Subspace") -> None:
     """Have the module ask which adapter is chosen."""
     _check(net)
     module = net.module
-    own = {id(net.omega), *(id(module.get_parameter(name)) for name in net.layout.beside)}
+    own = {id(net.omega), *(id(module.get_parameter(name)) for name in net.layout.extra)}
     names: dict[nn.Module, list[str]] = {}
     for part in module.modules():
         here = [n for n, p in part._parameters.items() if id(p) in own]

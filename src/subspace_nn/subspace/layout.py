@@ -43,7 +43,7 @@ class Layout:
     Attributes:
         entries: the tensors, in order; tied ones once.
         buffers: name and shape of each buffer that the module saves.
-        beside: names of the parameters that train beside ω, as they are; tied ones once.
+        extra: names of the parameters that train with ω, as they are; tied ones once.
         held: names of the trainable parameters that stay as they are; tied ones once.
 
     Example:
@@ -54,7 +54,7 @@ class Layout:
 
     entries: tuple[Entry, ...]
     buffers: tuple[tuple[str, torch.Size], ...]
-    beside: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
 
     @classmethod
@@ -93,11 +93,11 @@ class Layout:
             names = tuple(slots[key])
             entries.append(Entry(names[0], names, parameter.shape, start))
             start += parameter.numel()
-        beside, held = (
+        extra, held = (
             tuple(name for name in others.values() if parts[name] == part)
-            for part in ("beside", "held")
+            for part in ("extra", "held")
         )
-        return cls(tuple(entries), _saved_buffers(module), beside, held)
+        return cls(tuple(entries), _saved_buffers(module), extra, held)
 
     @property
     def D(self) -> int:

@@ -304,7 +304,7 @@ def frozen(net: "Subspace") -> dict[str, Tensor]:
     Returns:
         The tensors by the names that they have in a checkpoint, not copied.
     """
-    free = {id(net.module.get_parameter(name)) for name in (*net.layout.beside, live.OMEGA)}
+    free = {id(net.module.get_parameter(name)) for name in (*net.layout.extra, live.OMEGA)}
     own = net.module.named_parameters(remove_duplicate=False)
     named = ((copies.canonical(n), p) for n, p in own if not n.endswith(copies.LIKE))
     return {f"module.{name}": p for name, p in named if id(p) not in free}

@@ -56,7 +56,7 @@ class Selection:
         >>> module = nn.ModuleDict({"body": nn.Linear(2, 3), "head": nn.Linear(3, 1)})
         >>> parts = Selection.of(exclude="*.bias", train="head").sort(module)
         >>> [parts[name] for name in ("body.weight", "body.bias", "head.weight", "head.bias")]
-        ['theta', 'held', 'beside', 'beside']
+        ['theta', 'held', 'extra', 'extra']
         >>> [n for n, part in Selection.of("@head").sort(module).items() if part == "theta"]
         ['head.weight', 'head.bias']
     """
@@ -97,7 +97,7 @@ class Selection:
             module: any module.
 
         Returns:
-            "theta", "beside" or "held" by every name of every trainable parameter.
+            "theta", "extra" or "held" by every name of every trainable parameter.
 
         Raises:
             InputError: if a pattern matches no trainable parameter.
@@ -147,7 +147,7 @@ class Selection:
 
     def _part(self, names: Sequence[str]) -> str:
         if _any_matches(self.train, names):
-            return "beside"
+            return "extra"
         inside = _any_matches(self.include, names) and not _any_matches(self.exclude, names)
         return "theta" if inside else "held"
 

@@ -29,14 +29,14 @@ def summary(net: "Subspace") -> Group:
         words = "θ" if len(entry.slots) == 1 else f"θ, tied at {len(entry.slots)} places"
         _row(table, entry.name, words, entry.shape, f"{net.sigma[entry.name]:.4g}")
     parameters = dict(net.module.named_parameters())
-    beside = {name: parameters[name] for name in net.layout.beside}
+    extra = {name: parameters[name] for name in net.layout.extra}
     frozen = {n.removeprefix("module."): p for n, p in saving.frozen(net).items() if p.numel()}
-    for role, tensors in (("trained as it is", beside), ("held", frozen)):
+    for role, tensors in (("trained as it is", extra), ("held", frozen)):
         for name, tensor in tensors.items():
             _row(table, name, role, tensor.shape, "")
     for name, buffer in net.module.named_buffers():
         _row(table, name, "buffer", buffer.shape, "")
-    added = sum(p.numel() for p in beside.values())
+    added = sum(p.numel() for p in extra.values())
     held = sum(p.numel() for p in frozen.values())
     trained, total = net.dim + added, net.D + added + held
     more = f", {added:,} as they are" if added else ""

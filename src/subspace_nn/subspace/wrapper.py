@@ -282,7 +282,7 @@ class Subspace(nn.Module):
         self._weights.keep = value
 
     def add_adapter(self, name: str) -> None:
-        """Add an ω of its own to this base, with what trains beside it and with its own buffers.
+        """Add an ω of its own to this base, with extra parameters and buffers of its own.
 
         It starts as a new subspace does, at θ0, with the base's values of all else, and is not
         chosen: see `set_adapter`.
@@ -582,9 +582,9 @@ class Subspace(nn.Module):
             return "released"
         kind, source = self.projection.kind, self.theta0_from
         text = f"D={self.D}, dim={self.dim}, projection={kind}, seed={self.seed}, theta0={source}"
-        if self.layout.beside:
-            beside = sum(self.module.get_parameter(name).numel() for name in self.layout.beside)
-            text += f", beside={beside}"
+        if self.layout.extra:
+            extra = sum(self.module.get_parameter(name).numel() for name in self.layout.extra)
+            text += f", extra={extra}"
         if self.adapters:
             text += f", adapters={len(self.adapters)}"
         if self.stages > 1:

@@ -65,7 +65,7 @@ def test_names_at_the_ends_do_not_touch(panel):
 def test_names_beside_points_cover_neither_names_nor_points(panel):
     wanted = [Mark(5 + i / 5, 5 + (i % 3) / 5, f"name {i}") for i in range(6)]
     line = [(x / 10, 4.5) for x in range(100)]
-    left_out = marks.beside(panel, wanted, line)
+    left_out = marks.label(panel, wanted, line)
     assert left_out == []
     found = [text.get_position() for text in panel.texts]
     assert len(set(found)) == 6
@@ -76,5 +76,5 @@ def test_names_beside_points_cover_neither_names_nor_points(panel):
 def test_a_name_without_room_is_given_back(panel):
     crowd = [(x / 5, y / 5) for x in range(-50, 100) for y in range(-50, 100)]
     mark = Mark(5, 5, "name")
-    assert marks.beside(panel, [mark], crowd) == [mark]
+    assert marks.label(panel, [mark], crowd) == [mark]
     assert not panel.texts

@@ -112,7 +112,7 @@ def collect(
 
 @triton.jit
 def _split(number, count):
-    """Which group of so many a number is in, and which of the group."""
+    """Which group of a given size a number is in, and its place in the group."""
     group = number // count
     return group, number - group * count
 

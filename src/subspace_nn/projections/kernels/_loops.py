@@ -231,7 +231,7 @@ def _array(address, count, like):
 
 @_inlined
 def _fetch(address, done, count, like):
-    """Have the numbers after the next ones, of so many at an address, brought into the cache."""
+    """Prefetch the numbers after the next ones, of a count at an address, into the cache."""
     first = done + _CHUNK
     for i in range(first, min(first + _CHUNK, count), 64 // like.itemsize):
         _prefetch(address + i * like.itemsize)

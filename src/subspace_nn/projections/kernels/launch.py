@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def launch(program: Any, count: int, *operands: Any, **options: Any) -> None:
-    """Start a program so many times, on the device of its first tensor.
+    """Start a number of programs, on the device of the first tensor.
 
     Triton starts programs on the current device, which need not be that of the tensors.
 

@@ -70,7 +70,7 @@ class OnePass(abc.ABC):
 
     @abc.abstractmethod
     def _room(self, count: int, dtype: torch.dtype) -> np.ndarray:
-        """Memory for the sums of so many parts, which a part's thread clears."""
+        """Memory for the sums of a number of parts, which a part's thread clears."""
 
     @abc.abstractmethod
     def _add(self, room: np.ndarray, number: int, part: slice, gradients: Tensors) -> None:
@@ -200,7 +200,7 @@ class OnePass(abc.ABC):
 
 
 def share(work: Callable[[int], None], count: int) -> None:
-    """Do some work for each of so many parts, on as many threads as PyTorch has.
+    """Do some work for each part, on as many threads as PyTorch has.
 
     The caller's is one of the threads. Another may wait for milliseconds for a core, so each takes
     parts when it is free: consecutive ones, which is faster, and fewer towards the end.

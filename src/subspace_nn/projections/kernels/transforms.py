@@ -167,6 +167,6 @@ class Fold(OnePass):
 
 
 def _share(work: Callable[[int, int], None], count: int, block: int) -> None:
-    """Do some work for all of so many numbers, from one to another, in whole blocks."""
+    """Do some work for a range of numbers, in whole blocks."""
     width = max(_PART // block, 1) * block
     share(lambda part: work(part * width, min((part + 1) * width, count)), -(-count // width))

@@ -247,6 +247,6 @@ def _bits(factor: float) -> int:
 
 
 def _start(program: Any, count: int, *operands: Any, **constants: Any) -> None:
-    """Start a program so many times, without fused products and sums."""
+    """Start a number of programs, without fused products and sums."""
     warps = max(4, min(16, constants.get("N", 0) // 1024))
     launch(program, count, *operands, **constants, num_warps=warps, enable_fp_fusion=False)

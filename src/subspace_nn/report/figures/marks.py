@@ -90,7 +90,7 @@ def at_ends(axes: Axes, marks: Sequence[Mark], *, size: float = 8.5) -> None:
         )
 
 
-def beside(axes: Axes, marks: Sequence[Mark], taken: Sequence[tuple[float, float]]) -> list[Mark]:
+def label(axes: Axes, marks: Sequence[Mark], taken: Sequence[tuple[float, float]]) -> list[Mark]:
     """Write names near their points, where there is room.
 
     Each name tries places around its point, from near to far, and takes the first that covers
@@ -150,7 +150,7 @@ def beside(axes: Axes, marks: Sequence[Mark], taken: Sequence[tuple[float, float
 def _candidates(
     x: float, y: float, width: float, height: float
 ) -> list[tuple[float, float, float, float]]:
-    """Boxes around a point, the near ones first: beside it, above and below, then further off."""
+    """Boxes around a point, the near ones first: at its sides, above, below, then further off."""
     found = []
     for distance, (dx, dy) in itertools.product(
         (7, 16, 28, 42, 58), ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))

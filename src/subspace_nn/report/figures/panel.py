@@ -16,7 +16,7 @@ from subspace_nn.report.figures.marks import Mark
 from subspace_nn.report.figures.theme import LEGEND, LETTER, canvas, look, panel_size
 from subspace_nn.report.text import label
 
-#: Sizes in points: of a figure beside another, of one across the page.
+#: Sizes in points: of a figure next to another, and of one across the page.
 HALF, WIDE = (374.0, 320.0), (800.0, 460.0)
 
 #: Height of a line of a chart with rows, and of one of a legend, in points.
@@ -169,7 +169,7 @@ def _labels(axes: Axes, chart: Chart) -> None:
         marks.at_ends(axes, ends)
     named = [Mark(point.x, point.y, point.label, SOFT) for point in chart.points if point.label]
     if named:
-        marks.beside(axes, named, list(_taken(chart.series)))
+        marks.label(axes, named, list(_taken(chart.series)))
 
 
 def _taken(found: Iterable[Series]) -> Iterable[tuple[float, float]]:

@@ -25,7 +25,7 @@ from subspace_nn.report.frame import (
 )
 from subspace_nn.runs import tables
 
-#: More lines than this in one picture cannot be told apart.
+#: More lines than this in one picture cannot be distinguished.
 _MOST_LINES = 10
 #: Nets that get pictures of their own.
 _MOST_NETS = 4
