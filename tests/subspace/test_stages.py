@@ -148,6 +148,66 @@ def test_a_cast_draws_all_stages_again(tmp_path):
     )
 
 
+def test_what_the_number_of_threads_decides_is_led_from_no_base(tmp_path):
+    path, base = tmp_path / "net.safetensors", module().double()
+    net = staged(base, theta0="module")
+    with pytest.raises(InputError, match="another number of threads"):
+        net.save(path, base="mine")
+    net.save(path)
+    assert torch.equal(sn.load(path, base).theta(), net.theta())
+
+
+@pytest.mark.parametrize("theta0", ["seed", "module"])
+@pytest.mark.parametrize("last", [None, torch.float16, torch.float64])
+@pytest.mark.parametrize("first", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_cast_of_omega_between_stages_is_no_writing_to_theta0(first, last, theta0, tmp_path):
+    path, given = tmp_path / "net.safetensors", module().to(first)
+    net = sn.Subspace(module(), dim=7, theta0=theta0).to(first)
+    move(net, 1)
+    net.next_stage()
+    move(net, 2)
+    if theta0 == "module" and first != torch.float64:  # the base leads to it
+        net.save(path, base="mine")
+        assert torch.equal(sn.load(path, given).theta(), net.theta())
+    net.to(last or first)
+    net.next_stage()
+    move(net, 3)
+    net.save(path)
+    assert torch.equal(sn.load(path, module().to(last or first)).theta(), net.theta())
+
+
+@pytest.mark.parametrize("memory", ["whole", "layer"])
+@pytest.mark.parametrize("theta0", ["seed", "module"])
+def test_a_stage_that_begins_in_inference_mode_trains(theta0, memory, tmp_path):
+    net = sn.Subspace(module(), dim=7, theta0=theta0, memory=memory)
+    move(net, 1)
+    with torch.inference_mode():
+        net.next_stage()
+    net(torch.ones(3, 6)).square().sum().backward()
+    assert net.omega.grad.abs().sum() > 0
+    net.save(tmp_path / "net.safetensors")
+    assert torch.equal(copy.deepcopy(net).theta(), net.theta())
+
+
+@pytest.mark.parametrize("theta0", ["seed", "module"])
+def test_weights_that_overflow_end_no_stage(theta0):
+    net = sn.Subspace(module().half(), dim=7, theta0=theta0)
+    with torch.no_grad():
+        net.omega.fill_(1e6)
+    before = net.projection
+    with pytest.raises(InputError, match=r"θ is not finite: 0\.weight"):
+        net.next_stage()
+    assert net.stages == 1
+    assert net.projection is before
+
+
+def test_gradients_of_another_p_are_forgotten():
+    net = sn.Subspace(module(), dim=7)
+    net.theta().sum().backward()
+    net.next_stage()
+    assert net.omega.grad is None
+
+
 def test_copies_go_their_own_ways():
     net = staged()
     twin = copy.deepcopy(net)

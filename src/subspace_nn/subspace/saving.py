@@ -89,11 +89,8 @@ def checkpoint(
     elif net.theta0_from == "module":
         tensors |= {f"theta0.{copies.canonical(n)}": t for n, t in net.theta0().items()}
     if _needs_stages(net, base is not None):
-        if net.theta0_from == "module" and net._theta.is_cast:
-            raise InputError(
-                f"base={base!r}: the dtype of the weights was changed after the first stage, and "
-                "the base does not lead to them any more. Change it before, or save without a base."
-            )
+        if net.theta0_from == "module":
+            _check_led(net, base)
         tensors["stages"] = net._theta.past()
     tensors |= {f"{PROJECTION}{n}": t for n, t in _numbers(net.projection).items()}
     if spec is None:
@@ -119,6 +116,21 @@ def _check_origin(net: "Subspace", base: str | None) -> None:
         raise InputError(
             "Cannot be saved: θ0 was written to after the module was wrapped, "
             f"{', '.join(changed)}. Set the module's weights first, then make the Subspace."
+        )
+
+
+def _check_led(net: "Subspace", base: str | None) -> None:
+    """Refuse stages that do not lead from a base to θ0, here or elsewhere."""
+    without = "save without a base, net.base = None."
+    if net._theta.is_cast:
+        raise InputError(
+            f"base={base!r}: the dtype of the weights was changed after the first stage, and "
+            f"the base does not lead to them any more. Change it before, or {without}"
+        )
+    if net._theta.dtype == torch.float64:  # float32 hides the last bits of σ
+        raise InputError(
+            f"base={base!r}: in float64 the stages would lead to other bits on another number of "
+            f"threads, which load refuses. Train in float32, or {without}"
         )
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -35,6 +35,9 @@ class Theta:
         seed: of P, and of θ0 where it is drawn.
         scale: as for `Subspace`.
         laws: the law of each tensor, if θ0 is to be drawn from them.
+
+    Raises:
+        InputError: if θ0 is not finite, or the projection or dim does not fit it.
 
     Attributes:
         origin: θ0 by entry name; moved and cast by the modules that own the weights.
@@ -69,6 +72,8 @@ class Theta:
         self.factors = _count_factors(layout, dim, scale)
         self._rank = dim - self.factors
         self._derive()
+        if odd := [name for name, sigma in self.sigma.items() if not math.isfinite(sigma)]:
+            raise InputError(f"Weights are not finite: {', '.join(odd)}. Expected numbers.")
         self.projection = self._project()
         self._finish()
 
@@ -197,19 +202,30 @@ class Theta:
             or not (again[name] is held or torch.equal(again[name], held))
         ]
 
-    @torch.no_grad()
     def next_stage(self, omega: Tensor, seed: int) -> None:
         """Make θ(ω) the point, and draw another P.
 
         Args:
             omega: of the stage that ends, shape (d,); copied.
             seed: of the P that follows.
+
+        Raises:
+            InputError: if a weight of θ(ω) is not finite; then nothing has changed.
         """
-        values = self.tensors(omega)
+        with torch.inference_mode(mode=False), torch.no_grad():  # for it may train later
+            omega = omega.detach().to(self.dtype)  # a reader's, whatever a cast made of ω
+            values = self.tensors(omega)
+            pairs = zip(self.origin, values, strict=True)
+            if odd := [name for name, value in pairs if not value.isfinite().all()]:
+                raise InputError(f"θ is not finite: {', '.join(odd)}. Another stage starts there.")
+            self._begin(values, omega, seed)
+
+    def _begin(self, values: Sequence[Tensor], omega: Tensor, seed: int) -> None:
+        """Start a stage at the weights where the last one ended."""
         for name, value in zip(self.origin, values, strict=True):
             # Not in place: the tensors may be the module's own, as it was before.
             self.origin[name] = torch.nn.Parameter(value.detach().clone(), requires_grad=False)
-        self.stages = (*self.stages, (omega.detach().cpu().clone(), seed))
+        self.stages = (*self.stages, (omega.cpu().clone(), seed))
         self.sigma = theta0.scales(self.dense(), self.laws)
         self.projection = self._project()
         self._finish()
@@ -247,8 +263,10 @@ class Theta:
             self.projection = self._project()
             self._finish()
             device = next(iter(self.origin.values())).device
-            for omega, seed in stages:
-                self.next_stage(omega.to(device, self.dtype), seed)
+            with torch.inference_mode(mode=False), torch.no_grad():
+                for omega, seed in stages:
+                    ended = omega.to(device, self.dtype)
+                    self._begin(self.tensors(ended), ended, seed)
 
     def _project(self) -> Projection:
         given, D = self._given, self.layout.D

@@ -215,8 +215,8 @@ class Subspace(nn.Module):
         ω and seeds. If it holds θ0 anyway, which was not drawn, it holds the new one, no earlier ω,
         and σ is that of the new one.
 
-        What an optimiser remembers of ω, such as Adam's moments, has no meaning in the next stage:
-        make a new one, or see `subspace_nn.tasks.staged.Staged`.
+        ω has no gradient then. What an optimiser remembers of ω, such as Adam's moments, has no
+        meaning in the next stage: make a new one, or see `subspace_nn.tasks.staged.Staged`.
 
         Args:
             seed: of the new P. By default that of the last one plus 2^32, so that it is no other
@@ -224,7 +224,8 @@ class Subspace(nn.Module):
 
         Raises:
             InputError: if the projection is not portable, or was not given by its name; the net
-                has adapters; or ω is not finite, sharded, or in a subspace itself.
+                has adapters; ω is not finite, sharded, or in a subspace itself; or a weight of θ
+                is not finite.
 
         Example:
             >>> net = Subspace(nn.Linear(20, 10), dim=15)
@@ -239,7 +240,9 @@ class Subspace(nn.Module):
         theta.next_stage(self.omega, seed)
         with torch.no_grad():
             self.omega.copy_(theta.start())
+        self.omega.grad = None  # of the last P
         self._weights.forget()
+        self._weights.is_shared = False  # to be compared with other processes again
         live.name(self.module, self._recipe(theta))
 
     def forward(self, /, *args: Any, **kwargs: Any) -> Any:
