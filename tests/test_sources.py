@@ -1,5 +1,7 @@
 """Where a subspace comes from: what the directions are, and that files hold them if asked."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ import subspace_nn as sn
 from subspace_nn import bits, sources
 from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.format import container
-from subspace_nn.projections import Dense
+from subspace_nn.projections import Dense, Hashed
 
 
 def full(module=None):
@@ -131,6 +133,111 @@ def test_what_nobody_asked_for_is_not_written(source, size, tmp_path):
     assert torch.equal(again.theta(), net.theta())
 
 
+def test_a_matrix_computes_as_its_reader_from_when_a_file_is_to_hold_it(tmp_path):
+    matrix = torch.linalg.qr(rows(227, 8))[0].T.contiguous().T
+    net = sn.Subspace(nn.Linear(226, 1), 8, Dense(matrix))
+    net.projection.in_file = True
+    with torch.no_grad():
+        net.omega.copy_(rows(1, 8)[0])
+    net.save(tmp_path / "net.safetensors")
+    again = sn.load(tmp_path / "net.safetensors", nn.Linear(226, 1))
+    assert torch.equal(again.theta(), net.theta())
+
+
+@pytest.mark.parametrize("in_files", [(True, None), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("source", ["trajectory", "lottery"])
+def test_whoever_has_p_needs_no_file_of_it(source, in_files, tmp_path):
+    writer, reader = in_files
+    path = tmp_path / "net.safetensors"
+    net = sn.Subspace(nn.Linear(5, 3), 4, MADE[source](0, writer))
+    with torch.no_grad():
+        net.omega.normal_(generator=torch.Generator().manual_seed(1))
+    net.save(path)
+    again = sn.load(path, nn.Linear(5, 3), MADE[source](0, reader))
+    assert torch.equal(again.theta(), net.theta())
+    again.load_adapter("a", path)
+
+
+def test_a_p_that_is_nearly_the_files_is_refused(tmp_path):
+    path = tmp_path / "net.safetensors"
+    matrix = MADE["trajectory"](0, True).matrix
+    sn.Subspace(nn.Linear(5, 3), 4, Dense(matrix, in_file=True)).save(path)
+    other = Dense(matrix + 1e-7, in_file=True)
+    with pytest.raises(CheckpointError, match="numbers of P are others"):
+        sn.load(path, nn.Linear(5, 3), other)
+    with pytest.raises(CheckpointError, match=r"net\.safetensors: .*numbers of P are others"):
+        sn.Subspace(nn.Linear(5, 3), 4, other).load_adapter("a", path)
+
+
+@pytest.mark.parametrize(
+    ("make", "in_file", "message"),
+    [
+        (lambda: Hashed(18, 4), True, "kind hashed"),
+        (lambda: MADE["trajectory"](0, True) | Hashed(18, 1), True, "kind hstack"),
+        (lambda: Dense(torch.eye(3).double()), True, "float32"),
+        (lambda: Dense(torch.eye(3).to_sparse()), None, "sparse"),
+        (lambda: Dense(torch.eye(3)), "no", "True, False or None, got 'no'"),
+        (lambda: MADE["lottery"](0, True), 1, "True, False or None, got 1"),
+        (lambda: MADE["aligned"](0, True), False, "every checkpoint"),
+    ],
+)
+def test_what_no_file_can_hold_is_refused_where_it_is_asked_for(make, in_file, message):
+    P = make()
+    before = P.in_file
+    with pytest.raises(InputError, match=message):
+        P.in_file = in_file
+    assert P.in_file is before
+
+
+SPARSE = torch.eye(18)[:, :4].to_sparse()
+OTHERS = {
+    "trajectory": [lambda seed: MADE["trajectory"](0, None) if seed else Dense(rows(18, 4))],
+    "lottery": [lambda seed: sources.lottery(rows(1, 18, seed)[0], 4)],
+    "aligned": [lambda seed: sources.aligned(rows(1, 18, seed)[0], 4)],
+    "sparse": [lambda seed: Dense(SPARSE * (1 + seed))],
+    "part": [lambda seed: sources.lottery(rows(1, 18, seed)[0], 3) | Hashed(18, 1)],
+}
+
+
+@pytest.mark.parametrize("make", [each for (each,) in OTHERS.values()], ids=OTHERS)
+def test_a_state_is_refused_by_another_p(make):
+    state = sn.Subspace(nn.Linear(5, 3), 4, make(0)).state_dict()
+    sn.Subspace(nn.Linear(5, 3), 4, make(0)).load_state_dict(state)
+    with pytest.raises(RuntimeError, match="another subspace"):
+        sn.Subspace(nn.Linear(5, 3), 4, make(1)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("selected", [{}, {"include": "@head"}])
+def test_a_burn_in_is_kept_however_little_it_moved(selected):
+    def module():
+        return nn.Sequential(nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 3))
+
+    burnt = sn.Subspace(module(), "full", "identity", **selected)
+    assert sn.Subspace(burnt.merge(), 4).theta0_from == "seed"
+    with torch.no_grad():
+        burnt.omega += 1e-4
+    for plain in (burnt.merge(), copy.deepcopy(burnt.merge())):
+        net = sn.Subspace(plain, 4, exclude="@head" if selected else ())
+        assert net.theta0_from == "module"
+        assert torch.equal(net(torch.ones(2, 10)), burnt(torch.ones(2, 10)))
+
+
+def test_a_new_head_on_a_burn_in_is_drawn():
+    burnt = sn.Subspace(nn.Linear(10, 16), 4)
+    with torch.no_grad():
+        burnt.omega += 1
+    both = nn.Sequential(burnt.merge(), nn.Linear(16, 3))
+    assert sn.Subspace(both, 4).theta0_from == "module"
+    assert sn.Subspace(both, 4, exclude="0").theta0_from == "seed"
+
+
+def test_losses_of_one_graph_are_taken():
+    net, x = full(), rows(6, 5)
+    together = sources.gradients(net, net(x).square().sum(1), dim=2)
+    alone = sources.gradients(net, (net(one).square().sum() for one in x), dim=2)
+    assert share(together, alone.matrix.T) > 1 - 1e-4
+
+
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
@@ -159,9 +266,10 @@ def test_what_no_writer_writes_is_refused(tensors, message):
             r"another (sketch of )?P",
         ),
         ("lottery", {"projection.pieces": torch.zeros(18)}, "zero on"),
-        ("lottery", {"projection.pieces": torch.full((18,), 0.5)}, r"another (sketch of )?P"),
+        ("lottery", {"projection.pieces": torch.full((18,), 0.5)}, "unit norm"),
         ("aligned", {"projection.columns": torch.tensor([0, 1, 2, 10**9])}, "from 0 to 15"),
         ("aligned", {"projection.columns": torch.tensor([0, 0, 1, 2])}, "different"),
+        ("aligned", {"projection.columns": torch.tensor([2, 1, 0, 3])}, "ascending"),
         ("aligned", {"projection.columns": torch.tensor([0, 1, 2, 4])}, r"another (sketch of )?P"),
     ],
 )
@@ -195,8 +303,18 @@ def whole():
         (lambda: sources.trajectory([torch.full((3,), torch.nan)], 1), "finite"),
         (lambda: sources.aligned(torch.ones(6), 5), "at most 4"),
         (lambda: sources.aligned(torch.zeros(6), 2), "not zero"),
-        (lambda: sources.aligned(torch.full((6,), torch.nan), 2), "finite vector"),
+        (lambda: sources.aligned(torch.full((6,), torch.nan), 2), "6 of 6 numbers"),
         (lambda: sources.gradients(sn.Subspace(nn.Linear(4, 3), 5), [], 2), "identity, got hashed"),
+        (lambda: sources.trajectory([torch.ones(3)], 4), "from 1 to the number of weights, 3"),
+        (lambda: sources.trajectory([[1.0, 2.0]], 1), "got a list"),
+        (lambda: sources.trajectory([torch.arange(3)], 1), "int64"),
+        (lambda: sources.trajectory([torch.tensor([1e99, 1]).double()], 1), "1 of 2 numbers"),
+        (lambda: sources.lottery([1.0, 2.0], 1), "got a list"),
+        (lambda: sources.aligned(torch.ones(4, 4), 2), r"shape \(4, 4\)"),
+        (lambda: sources.gradients(nn.Linear(4, 3), [], 2), "got a Linear"),
+        (lambda: sources.gradients(whole(), [1.0], 2), "got a float"),
+        (lambda: sources.gradients(whole(), torch.ones(()), 2), "one by one"),
+        (lambda: sources.gradients(whole(), [whole().omega.sum()], 2), "another's"),
         (lambda: sources.gradients(whole(), [torch.ones(())], 2), "requires_grad=False"),
         (lambda: sources.gradients(whole(), [whole()(torch.ones(2, 4))], 2), r"shape \(2, 3\)"),
     ],

@@ -9,6 +9,7 @@ What a function returns is a projection for `Subspace(module, dim, projection=�
 same θ0 and σ from the same module, or from the same seed.
 """
 
+import functools
 from collections.abc import Iterable
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from subspace_nn.common.errors import InputError
 from subspace_nn.projections import Columns, Dense, Hadamard, Pieces, check_sizes
+from subspace_nn.projections.learned import check_vector
 from subspace_nn.subspace.wrapper import Subspace
 
 #: Singular values below this share of the largest are rounding.
@@ -59,14 +61,13 @@ class Recorder:
             vector: shape (D,), finite, floating-point; copied.
 
         Raises:
-            InputError: if it is something else, or of another length than those before.
+            InputError: if it is something else, shorter than dim, or of another length than those
+                before.
         """
-        row = vector.detach().float().clone()
-        size = self._rows[0].numel() if self._rows else row.numel()
-        if row.shape != (size,) or not row.isfinite().all():
-            raise InputError(
-                f"Expected a finite vector of {size:,} numbers, got shape {tuple(row.shape)}."
-            )
+        row = check_vector(check_vector(vector).detach().to(torch.float32, copy=True))
+        size = self._rows[0].numel() if self._rows else check_sizes(len(row), self.dim)[0]
+        if len(row) != size:
+            raise InputError(f"Expected a vector of {size:,} numbers, got {len(row):,}.")
         self._rows.append(row)
         if len(self._rows) >= 2 * self.rank + 1:
             size, directions = self._directions()
@@ -162,7 +163,7 @@ def gradients(
 
     Args:
         net: a subspace with the projection "identity".
-        losses: of batches, one by one: each with a graph to ω.
+        losses: of batches or examples, one by one: each with a graph to ω.
         dim: number of directions d, at most that of the losses.
         rank: of the `Recorder`.
         in_file: as for `Recorder.projection`.
@@ -172,7 +173,7 @@ def gradients(
 
     Raises:
         InputError: as `Recorder`; or if the net has another projection, or a loss is no scalar with
-            a graph.
+            a graph to its ω.
 
     Example:
         >>> full = Subspace(torch.nn.Linear(5, 2), dim=12, projection="identity")
@@ -180,22 +181,33 @@ def gradients(
         >>> gradients(full, (full(x).square().mean() for x in xs), dim=2).shape
         (12, 2)
     """
-    if net.projection.kind != "identity":
+    got = net.projection.kind if isinstance(net, Subspace) else f"a {type(net).__name__}"
+    if got != "identity":
         raise InputError(
             "Gradients are taken in the space of all weights: expected a net with the projection "
-            f"identity, got {net.projection.kind}."
+            f"identity, got {got}."
         )
-
-    def gradient(loss: Tensor) -> Tensor:
-        if loss.dim() or not loss.requires_grad:
-            raise InputError(
-                "Expected a loss of shape () that was computed from the net's output, with its "
-                f"graph; got shape {tuple(loss.shape)}, requires_grad={loss.requires_grad}."
-            )
-        return torch.autograd.grad(loss, net.omega)[0]
-
-    vectors = map(gradient, losses)
+    if isinstance(losses, Tensor) and not losses.dim():
+        raise InputError("Expected losses one by one, got one: make one of each batch or example.")
+    vectors = map(functools.partial(_gradient, net), losses)
     return trajectory(vectors, dim, rank=rank, seed=net.seed, in_file=in_file)
+
+
+def _gradient(net: Subspace, loss: Tensor) -> Tensor:
+    is_tensor = isinstance(loss, Tensor)
+    if not is_tensor or loss.dim() or not loss.requires_grad:
+        kind = f"a {type(loss).__name__}"
+        if is_tensor:
+            kind += f" of shape {tuple(loss.shape)}, requires_grad={loss.requires_grad}"
+        raise InputError(
+            "Expected a loss of shape () that was computed from the net's output, with its graph; "
+            f"got {kind}."
+        )
+    # The graph may be that of the other losses, too.
+    found = torch.autograd.grad(loss, net.omega, retain_graph=True, allow_unused=True)[0]
+    if found is None:
+        raise InputError("Expected a loss that was computed from this net's ω, got another's.")
+    return found
 
 
 def lottery(end: Tensor, dim: int, *, seed: int = 0, in_file: bool | None = None) -> Pieces:
@@ -228,18 +240,18 @@ def aligned(vector: Tensor, dim: int, *, seed: int = 0) -> Columns:
         A projection, defined by d whole numbers, which every checkpoint holds.
 
     Raises:
-        InputError: if dim is out of range, or the vector is not finite or zero.
+        InputError: if dim is out of range, or the vector is zero, not finite, or no vector.
 
     Example:
         >>> aligned(torch.arange(100.0), dim=3).shape
         (100, 3)
     """
-    D, dim = check_sizes(vector.numel(), dim)
+    D, dim = check_sizes(len(check_vector(vector)), dim)
     columns = 1 << D.bit_length() - 1
     if dim > columns:
         raise InputError(f"dim must be at most {columns:,}, the columns of the transform.")
-    if not vector.isfinite().all() or not vector.any():
-        raise InputError("Expected a finite vector that is not zero: no column fits it best.")
+    if not vector.any():
+        raise InputError("Expected a vector that is not zero: no column fits it best.")
     parts = Hadamard(D, columns, seed).T @ vector.detach().float()
     return Columns(D, parts.abs().topk(dim).indices.cpu(), seed)
 

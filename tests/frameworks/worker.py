@@ -17,6 +17,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 import subspace_nn as sn
+from subspace_nn import sources
 from tests.frameworks import pages
 
 
@@ -139,15 +140,23 @@ def another_adapter():
 
 
 def apart():
-    """The errors where the processes have another P, or another θ0, which has no law."""
+    """The errors where the processes have another P or θ0, from the start or from a stage on."""
     rank = dist.get_rank()
     model = make_model()
     nn.init.normal_(model[0].weight, generator=torch.Generator().manual_seed(rank))
     nets = [sn.Subspace(make_model(), 40, seed=rank), sn.Subspace(model, 40, theta0="module")]
+    vector = torch.randn(nets[0].D, generator=torch.Generator().manual_seed(rank))
+    nets.append(sn.Subspace(make_model(), 40, sources.lottery(vector, 40)))
+    staged = sn.Subspace(make_model(), 40)
     x, _ = pages.data()
     with torch.no_grad():  # by any process alone
         nets[0](x)
-    return [error(lambda net=net: DistributedDataParallel(net)(x)) for net in nets]
+    wrapped = [DistributedDataParallel(net) for net in (*nets, staged)]
+    wrapped[-1](x).sum().backward()
+    staged.next_stage(1)
+    wrapped[-1](x).sum().backward()
+    staged.next_stage(rank)
+    return [error(lambda net=net: net(x)) for net in wrapped]
 
 
 def page():

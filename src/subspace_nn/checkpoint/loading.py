@@ -18,7 +18,14 @@ from subspace_nn.projections.base import Needs
 from subspace_nn.subspace import live
 from subspace_nn.subspace.copies import canonical, copied, state
 from subspace_nn.subspace.layout import Layout
-from subspace_nn.subspace.saving import BASE, DRAWN, STORED, described, problems
+from subspace_nn.subspace.saving import (
+    BASE,
+    DRAWN,
+    STORED,
+    check_numbers,
+    described,
+    problems,
+)
 from subspace_nn.subspace.selection import Selection
 from subspace_nn.subspace.wrapper import Subspace
 
@@ -97,6 +104,8 @@ def _restore(
         remedies = [f"Give the model {net.base!r}, load(path, module)."] if net.base else []
         remedies += [_OWN] if spec["P"] != net.projection.fingerprint() else []
         raise CheckpointError(*found[:-1], " ".join((found[-1], *remedies)))
+    if projection is not None:
+        check_numbers(saved.tensors, net)
     omega = saved.omega.to(net.omega.dtype) if "omega" in spec else saved.omega
     net.load_values({**saved.tensors, "omega": omega})
     return net.eval()

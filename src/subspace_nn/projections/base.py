@@ -166,8 +166,7 @@ class Projection(LinearMap):
     takes_anchor: ClassVar[bool] = False
     #: Whether the kind takes `tensors`, the sizes of the tensors of θ by name, in order.
     takes_tensors: ClassVar[bool] = False
-    #: Whether a checkpoint holds the numbers of P that no seed makes; None: `save` must not decide.
-    in_file: bool | None = False
+    _in_file: bool | None = False
 
     def __init__(self, D: int, dim: int, seed: int = 0) -> None:
         self.D, self.dim = check_sizes(D, dim)
@@ -204,6 +203,24 @@ class Projection(LinearMap):
         if words:
             raise InputError(f"{cls.kind} takes no words after its name, got {':'.join(words)!r}.")
         return {}
+
+    @property
+    def in_file(self) -> bool | None:
+        """Whether a checkpoint holds the numbers of P that no seed makes; None: `save` refuses.
+
+        To set where there are such numbers.
+        """
+        return self._in_file
+
+    @in_file.setter
+    def in_file(self, value: bool | None) -> None:
+        self._in_file = self._filed(value)
+
+    def _filed(self, value: Any) -> bool | None:
+        """A value of `in_file`, if this P can have it."""
+        if value is not False:
+            raise InputError(f"in_file={value!r}: no checkpoint can hold a P of kind {self.kind}.")
+        return value
 
     @property
     def label(self) -> str:
@@ -467,6 +484,10 @@ class Projection(LinearMap):
     def _recipe(self) -> tuple[Any, ...]:
         return self.kind, self.version, self.D, self.dim, self.seed
 
+    def _identity(self) -> tuple[Any, ...]:
+        """The recipe, and a digest of the numbers that it does not have."""
+        return self._recipe()
+
     def __repr__(self) -> str:
         """The recipe."""
         return f"{type(self).__name__}(D={self.D}, dim={self.dim}, seed={self.seed})"
@@ -575,6 +596,38 @@ class Rows(LinearMap):
         return f"{self.projection}[{self.rows.start}:{self.rows.stop}]"
 
 
+def check_in_file(value: Any) -> bool | None:
+    """Check the value of `in_file` of a kind that has all three.
+
+    Args:
+        value: True, False or None.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: if it is another.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise InputError(f"in_file must be True, False or None, got {value!r}.")
+    return value
+
+
+def digest(*tensors: Tensor) -> str:
+    """16 hexadecimal digits that identify some tensors.
+
+    Args:
+        *tensors: dense ones.
+
+    Returns:
+        The first 64 bits of the SHA-256 of their bytes.
+    """
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()[:16]
+
+
 def _probe(dim: int) -> Tensor:
     return bits.uniform(0, "sketch/omega", 0, dim).sub_(0.5)
 
@@ -614,4 +667,4 @@ def _checked_rows(rows: object, D: int) -> slice:
     )
 
 
-__all__ = ["Needs", "Projection", "RowWise", "Rows", "check_sizes"]
+__all__ = ["Needs", "Projection", "RowWise", "Rows", "check_in_file", "check_sizes", "digest"]

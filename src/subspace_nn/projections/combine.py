@@ -47,6 +47,9 @@ class Combination(RowWise):
     def _recipe(self) -> tuple[Any, ...]:
         return *super()._recipe(), tuple(part._recipe() for part in self.parts)
 
+    def _identity(self) -> tuple[Any, ...]:
+        return *super()._recipe(), tuple(part._identity() for part in self.parts)
+
     def __repr__(self) -> str:
         """The parts."""
         return f"{type(self).__name__}({', '.join(map(repr, self.parts))})"

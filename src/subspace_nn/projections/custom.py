@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Needs, Projection, RowWise
+from subspace_nn.projections.base import Needs, Projection, RowWise, check_in_file, digest
 
 
 @final
@@ -60,15 +60,8 @@ class Dense(RowWise):
         D, dim = self.matrix.shape
         super().__init__(D, dim, seed)
         self._distortion = _check_distortion(distortion)
-        if in_file is not False and (matrix.is_sparse or matrix.dtype != torch.float32):
-            raise InputError(
-                f"in_file={in_file}: a checkpoint can hold a dense matrix of float32, "
-                f"got {matrix.dtype}, {matrix.layout}."
-            )
-        if in_file is not False:
-            self.matrix = self.matrix.contiguous()  # as a reader will have it: sums have its bits
-        self.in_file = in_file
         self._held = self.matrix
+        self.in_file = in_file
 
     @property
     def distortion(self) -> float:
@@ -113,13 +106,34 @@ class Dense(RowWise):
         """Rows of the matrix in the dtype and on the device of x."""
         # Sparse products take no half precision.
         dtype = torch.promote_types(x.dtype, torch.float32) if self.matrix.is_sparse else x.dtype
-        if (self._held.dtype, self._held.device) != (dtype, x.device):
-            self._held = self.matrix.to(device=x.device, dtype=dtype)
-        if not self._held.is_sparse:
-            return self._held[rows]
+        held = self._held  # which another thread may change, for an operand of its own
+        if (held.dtype, held.device) != (dtype, x.device):
+            held = self._held = self.matrix.to(device=x.device, dtype=dtype)
+        if not held.is_sparse:
+            return held[rows]
         if rows == slice(0, self.D):
-            return self._held
-        return self._held.narrow_copy(0, rows.start, rows.stop - rows.start)
+            return held
+        return held.narrow_copy(0, rows.start, rows.stop - rows.start)
+
+    def _filed(self, value: Any) -> bool | None:
+        if check_in_file(value) is not False:
+            if self.matrix.is_sparse or self.matrix.dtype != torch.float32:
+                raise InputError(
+                    f"in_file={value}: a checkpoint can hold a dense matrix of float32, "
+                    f"got {self.matrix.dtype}, {self.matrix.layout}."
+                )
+            # As a reader will have it: sums have its bits.
+            self._held = self.matrix = self.matrix.contiguous()
+        return value
+
+    def _identity(self) -> tuple[Any, ...]:
+        return *self._recipe(), self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        if self.matrix.is_sparse:
+            return digest(self.matrix.indices(), self.matrix.values())
+        return digest(self.matrix)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the matrix."""
@@ -221,11 +235,11 @@ def _each(name: str, function: Callable[[Tensor], Tensor], x: Tensor, size: int)
 
 
 def _check_matrix(matrix: Tensor) -> Tensor:
-    if not matrix.is_floating_point() or matrix.dim() != 2:
-        raise InputError(
-            "The matrix must be a floating-point tensor of shape (D, d), "
-            f"got {matrix.dtype} of shape {tuple(matrix.shape)}."
-        )
+    is_tensor = isinstance(matrix, Tensor)
+    if not is_tensor or not matrix.is_floating_point() or matrix.dim() != 2:
+        own = f"{matrix.dtype} of shape {tuple(matrix.shape)}" if is_tensor else None
+        got = own or f"a {type(matrix).__name__}"
+        raise InputError(f"The matrix must be a floating-point tensor of shape (D, d), got {got}.")
     matrix = matrix.detach()
     if matrix.layout != torch.strided:
         matrix = matrix.to_sparse_coo().coalesce()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from subspace_nn import bits
 from subspace_nn.common.errors import InputError
-from subspace_nn.projections.base import Needs, RowWise
+from subspace_nn.projections.base import Needs, RowWise, check_in_file, digest
 from subspace_nn.projections.hadamard import Hadamard
 
 
@@ -47,18 +47,18 @@ class Pieces(RowWise):
     def __init__(
         self, vector: Tensor, dim: int, seed: int = 0, *, in_file: bool | None = None
     ) -> None:
-        super().__init__(len(_check_vector(vector)), dim, seed)
+        super().__init__(len(check_vector(vector)), dim, seed)
         self.in_file = in_file
         v = vector.detach().cpu().double()
-        self._piece = bits.permutation(self.seed, "pieces", self.D) % self.dim
+        piece = bits.permutation(self.seed, "pieces", self.D) % self.dim
         norms = torch.zeros(self.dim, dtype=v.dtype, device="cpu")
-        norms = norms.index_add_(0, self._piece, v.square()).sqrt_()
+        norms = norms.index_add_(0, piece, v.square()).sqrt_()
         if empty := int((norms == 0).sum()):
             raise InputError(
                 f"The vector is zero on {empty:,} of its {dim:,} pieces. Expected fewer pieces "
                 "(dim), or a vector with fewer zeros."
             )
-        self._unit = (v / norms[self._piece]).float()
+        self._tables = (v / norms[piece]).float(), piece
 
     @property
     def distortion(self) -> float:
@@ -72,18 +72,21 @@ class Pieces(RowWise):
 
     def numbers(self) -> dict[str, Tensor]:
         """As `Projection` says."""
-        return {"pieces": self._unit.cpu()}
+        return {"pieces": self._tables[0].cpu()}
 
     @classmethod
     def restored(cls, D: int, dim: int, seed: int, numbers: Mapping[str, Tensor]) -> "Pieces":  # noqa: ARG003
         """As `Projection` says."""
-        P = cls(numbers["pieces"], dim, seed, in_file=True)
-        P._unit = numbers["pieces"]
+        unit = numbers["pieces"]
+        P = cls(unit, dim, seed, in_file=True)
+        if not torch.allclose(unit, P._tables[0], rtol=1e-5, atol=0):
+            raise InputError("Expected pieces of unit norm, got others.")
+        P._tables = unit, P._tables[1]
         return P
 
     def stored_bytes(self) -> int:
         """Bytes of v and of the number of each weight's piece."""
-        return self._unit.nbytes + self._piece.nbytes
+        return sum(table.nbytes for table in self._tables)
 
     def needs(self) -> Needs:
         """A few vectors of D numbers."""
@@ -101,9 +104,16 @@ class Pieces(RowWise):
 
     def _on(self, x: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
         """U and the pieces of some rows, for an operand."""
-        if self._piece.device != x.device:
-            self._unit, self._piece = self._unit.to(x.device), self._piece.to(x.device)
-        return self._unit[rows], self._piece[rows]
+        unit, piece = self._tables  # which another thread may move, for an operand of its own
+        if piece.device != x.device:
+            unit, piece = self._tables = unit.to(x.device), piece.to(x.device)
+        return unit[rows], piece[rows]
+
+    def _filed(self, value: Any) -> bool | None:
+        return check_in_file(value)
+
+    def _identity(self) -> tuple[Any, ...]:
+        return *self._recipe(), digest(self._tables[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the vector."""
@@ -134,10 +144,13 @@ class Columns(RowWise):
     """
 
     kind = "columns"
-    in_file = True
+    _in_file = True
 
     def __init__(self, D: int, columns: Any, seed: int = 0) -> None:
-        self.columns = torch.as_tensor(columns, device="cpu")
+        try:
+            self.columns = torch.as_tensor(columns, device="cpu")
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(f"columns must be a list of whole numbers, got {columns!r}.") from None
         if self.columns.dim() != 1 or self.columns.dtype not in {torch.int64, torch.int32}:
             got = f"{self.columns.dtype} of shape {tuple(self.columns.shape)}"
             raise InputError(f"columns must be a list of whole numbers, got {got}.")
@@ -160,7 +173,10 @@ class Columns(RowWise):
     @classmethod
     def restored(cls, D: int, dim: int, seed: int, numbers: Mapping[str, Tensor]) -> "Columns":  # noqa: ARG003
         """As `Projection` says."""
-        return cls(D, numbers["columns"], seed)
+        columns = numbers["columns"]
+        if not bool((columns.diff() > 0).all()):
+            raise InputError("columns must be different and ascending.")
+        return cls(D, columns, seed)
 
     def stored_bytes(self) -> int:
         """Bytes of the columns' numbers, and what the transform holds."""
@@ -178,9 +194,14 @@ class Columns(RowWise):
     def _rmatvec_rows(self, gradient: Tensor, rows: slice) -> Tensor:
         return self._all._rmatvec_rows(gradient, rows)[..., self.columns]
 
+    def _filed(self, value: Any) -> bool | None:
+        if value is not True:
+            raise InputError(f"in_file={value!r}: every checkpoint holds the numbers of columns.")
+        return value
+
     def _recipe(self) -> tuple[Any, ...]:
-        digest = hashlib.sha256(self.columns.numpy().astype("<i8").tobytes())
-        return *super()._recipe(), digest.hexdigest()[:16]
+        found = hashlib.sha256(self.columns.numpy().astype("<i8").tobytes())
+        return *super()._recipe(), found.hexdigest()[:16]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the columns' numbers."""
@@ -195,13 +216,26 @@ def _pieces(
     return P
 
 
-def _check_vector(vector: Tensor) -> Tensor:
-    if not vector.is_floating_point() or vector.dim() != 1 or not vector.isfinite().all():
-        raise InputError(
-            "Expected a finite floating-point vector of shape (D,), "
-            f"got {vector.dtype} of shape {tuple(vector.shape)}."
-        )
+def check_vector(vector: Tensor) -> Tensor:
+    """Check a vector of θ-space.
+
+    Args:
+        vector: shape (D,), finite, floating-point.
+
+    Returns:
+        The vector.
+
+    Raises:
+        InputError: if it is something else.
+    """
+    expected = "Expected a finite floating-point vector of shape (D,)"
+    if not isinstance(vector, Tensor):
+        raise InputError(f"{expected}, got a {type(vector).__name__}.")
+    if not vector.is_floating_point() or vector.dim() != 1:
+        raise InputError(f"{expected}, got {vector.dtype} of shape {tuple(vector.shape)}.")
+    if odd := int((~vector.isfinite()).sum()):
+        raise InputError(f"{expected}, got {odd:,} of {len(vector):,} numbers that are not finite.")
     return vector
 
 
-__all__ = ["Columns", "Pieces"]
+__all__ = ["Columns", "Pieces", "check_vector"]

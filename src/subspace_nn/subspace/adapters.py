@@ -16,7 +16,14 @@ from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint, Stated
 from subspace_nn.subspace import copies, live
 from subspace_nn.subspace.choice import LINK, Adapter, Adapters, Link
-from subspace_nn.subspace.saving import PROJECTION, folded, frozen, identity, problems
+from subspace_nn.subspace.saving import (
+    PROJECTION,
+    check_numbers,
+    folded,
+    frozen,
+    identity,
+    problems,
+)
 
 if TYPE_CHECKING:
     from subspace_nn.subspace.wrapper import Subspace
@@ -93,6 +100,10 @@ def read(net: "Subspace", path: str | os.PathLike[str]) -> Checkpoint:
         _check_tensors(net, fixed, spec, got)
 
     saved = container.read(path, check)
+    try:
+        check_numbers(saved.tensors, net)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     tensors = {copies.canonical(n): t for n, t in saved.tensors.items()}
     held = {name: tensors.pop(name) for name in fixed if name in tensors}
     if held and container.fingerprint(held) != identity(net, base="base" in saved.spec)["frozen"]:

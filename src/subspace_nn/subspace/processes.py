@@ -37,7 +37,8 @@ def check(wrapper: DistributedDataParallel, owner: nn.Module, theta: Theta) -> b
         raise InputError(
             "The processes are in different subspaces: they exchange ω, but θ0, P or scale differ. "
             "Make the module with the same weights in each, as by torch.manual_seed before it is "
-            "made, and the Subspace with the same arguments."
+            "made, and the Subspace with the same arguments: where P was learned, with that of one "
+            "process."
         )
     return True
 
@@ -46,7 +47,8 @@ def _digest(theta: Theta) -> int:
     """Of P and of the deviations of θ0, which other weights would not have."""
     # Rounded, for processors differ in their last bits.
     sigma = [f"{deviation:.5g}" for deviation in theta.sigma.values()]
-    text = repr((theta.projection._recipe(), theta.scale, sigma))
+    seeds = [seed for _, seed in theta.stages]
+    text = repr((theta.projection._identity(), theta.scale, sigma, seeds))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from subspace_nn import models
-from subspace_nn.common.errors import InputError
+from subspace_nn import models, projections
+from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.projections import Projection
@@ -241,6 +241,7 @@ def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Di
     Yields:
         What differs.
     """
+    saved, own = map(_unfiled, (saved, own))
     skipped = set[str]()
     if any(saved[name] != own[name] for name in ("seed", "projection", "dim", "D")):
         skipped |= {"P"}  # which follows from these
@@ -256,6 +257,11 @@ def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Di
             yield what, saved.get(field), own.get(field)
     if not _are_close(saved.get("sketch"), own.get("sketch")):
         yield "sketch of P", saved.get("sketch"), own.get("sketch")
+
+
+def _unfiled(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A specification without a word on whether the file holds P."""
+    return {**spec, "projection": spec["projection"].removesuffix(projections.STORED)}
 
 
 def described(difference: Difference) -> str:
@@ -285,6 +291,22 @@ def problems(saved: Mapping[str, Any], net: "Subspace") -> list[str]:
         described(found) + (f" {_dtype_of(saved, net)}" if found[0] == "θ0" else "")
         for found in differences(saved, identity(net, base="base" in saved))
     ]
+
+
+def check_numbers(tensors: Mapping[str, Tensor], net: "Subspace") -> None:
+    """Refuse a file whose P is only nearly that of a net.
+
+    Args:
+        tensors: of the file.
+        net: the net.
+
+    Raises:
+        CheckpointError: if the file holds P, and numbers of it are others.
+    """
+    filed = {n: t for n, t in tensors.items() if n.startswith(PROJECTION)}
+    own = net.projection.numbers() if filed else {}
+    if odd := [n for n, t in filed.items() if not torch.equal(t, own[n.removeprefix(PROJECTION)])]:
+        raise CheckpointError(f"{', '.join(odd)}: the numbers of P are others than those given.")
 
 
 def _are_close(saved: object, own: object) -> bool:

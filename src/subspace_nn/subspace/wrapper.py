@@ -609,7 +609,7 @@ class Subspace(nn.Module):
 
     def _recipe(self, theta: Theta) -> Tensor:
         parts: tuple[object, ...] = (
-            theta.projection._recipe(), self.scale, theta.source, self.layout.fingerprint()
+            theta.projection._identity(), self.scale, theta.source, self.layout.fingerprint()
         )  # fmt: skip
         if theta.stages:
             parts += (container.fingerprint({"stages": theta.past()}),)
