@@ -14,6 +14,7 @@ from torch import nn
 import subspace_nn as sn
 from subspace_nn import models, projections
 from subspace_nn.format import container, packing
+from subspace_nn.projections import Pieces
 from subspace_nn.subspace.layout import Layout
 from tests.modules import CASES, Frozen, Tied
 
@@ -87,6 +88,18 @@ def test_frozen_parameters_and_buffers_are_in_the_file(path):
     again = sn.load(path, Frozen())
     assert torch.equal(again.module.body.weight, module.body.weight)
     assert "theta0.head.weight" not in container.read(path).tensors
+
+
+@pytest.mark.parametrize("base", [None, "mine"])
+@pytest.mark.parametrize("in_file", [None, True, False])
+def test_the_numbers_of_a_file_are_counted(base, in_file, path):
+    module = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 4))
+    module[0].requires_grad_(requires_grad=False)
+    P = None if in_file is None else Pieces(torch.arange(1.0, 35), 7, in_file=in_file)
+    trained(module, 7, projection=P or "hashed", theta0="module").save(path, base=base)
+    again = sn.load(path, module, P)
+    held = sum(tensor.numel() for tensor in container.read(path).tensors.values())
+    assert sum(again.stored.values()) == held
 
 
 def test_theta0_is_in_the_file_only_if_it_must(path):

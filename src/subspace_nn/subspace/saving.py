@@ -1,5 +1,6 @@
 """What a checkpoint of a net holds, and what decides its function besides that."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -143,14 +144,16 @@ def stored(net: "Subspace") -> dict[str, int]:
     Returns:
         The number by part of the file, without those that are 0.
     """
-    state = copies.state(net.module)
+    state = {f"module.{name}": tensor for name, tensor in copies.state(net.module).items()}
+    left_out = {f"module.{live.OMEGA}", *(() if net.base is None else frozen(net))}
+    P = net.projection
+    numbers = P.stated(*P.shape).values() if P.in_file is not False else ()
     counts = {
         "omega": net.dim,
         "stages": (net.stages - 1) * net.dim * _needs_stages(net, net.base is not None),
         "theta0": net.D if net.theta0_from == "module" and net.base is None else 0,
-        "projection": sum(t.numel() for t in net.projection.numbers().values())
-        * (net.projection.in_file is not False),
-        "module": sum(t.numel() for n, t in state.items() if n != live.OMEGA),
+        "projection": sum(math.prod(shape) for _, shape in numbers),
+        "module": sum(t.numel() for name, t in state.items() if name not in left_out),
     }
     return {part: count for part, count in counts.items() if count}
 

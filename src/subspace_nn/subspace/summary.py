@@ -20,7 +20,7 @@ def summary(net: "Subspace") -> Group:
         net: the net.
 
     Returns:
-        A table with a row for each tensor, and three lines below it.
+        A table with a row for each tensor, and four lines below it.
     """
     table = Table("Tensor", "Role", header_style="bold", title=type(net.module).__name__)
     for name in ("Shape", "Weights", "σ"):
@@ -42,10 +42,14 @@ def summary(net: "Subspace") -> Group:
     more = f", {added:,} as they are" if added else ""
     share = f"{100 * trained / total:.4g} % of {total:,}"
     kind = net.projection.label.partition("/")[0]
+    stages = f", {net.stages:,} stages" * (net.stages > 1)
+    stored = net.stored
+    parts = ", ".join(f"{count:,} {part}" for part, count in stored.items())
     lines = (
         f"Trained: {trained:,} numbers, {share} ({net.dim:,} in ω{more})",
-        f"θ: D = {net.D:,} weights, D/d = {net.D / net.dim:,.1f}, {kind}, seed {net.seed}",
+        f"θ: D = {net.D:,} weights, D/d = {net.D / net.dim:,.1f}, {kind}, seed {net.seed}{stages}",
         f"Held: {held:,} weights",
+        f"A file holds: {sum(stored.values()):,} numbers ({parts})",
     )
     return Group(table, *map(Text, lines))
 

@@ -405,6 +405,7 @@ class Subspace(nn.Module):
             Trained: 15 numbers, 7.143 % of 210 (15 in ω)
             θ: D = 210 weights, D/d = 14.0, hashed, seed 0
             Held: 0 weights
+            A file holds: 15 numbers (15 omega)
         """
         from rich.console import Console  # noqa: PLC0415  # who serves nets needs no terminal
 
