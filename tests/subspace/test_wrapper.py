@@ -283,6 +283,12 @@ def test_a_projection_of_the_users_own():
         sn.Subspace(nn.Linear(4, 4), 4, P)
 
 
+def diverged():
+    module = nn.Linear(4, 4)
+    nn.init.constant_(module.weight[:1], torch.nan)
+    return module
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"dim": 0}, "dim must be a whole number from 1 to the number of weights, 20; got 0"),
     ({"dim": 21}, "got 21"),
@@ -291,6 +297,8 @@ def test_a_projection_of_the_users_own():
     ({"scale": "on"}, "Unknown scale 'on'"),
     ({"seed": -1}, "seed must be a whole number"),
     ({"module": "conv"}, "A subspace is of a torch.nn.Module, got a str"),
+    ({"module": diverged()}, "Weights are not finite: weight"),
+    ({"module": diverged(), "scale": "none"}, "Weights are not finite: weight"),
     ({"module": nn.ParameterList([torch.ones(4)]), "theta0": "seed"},
      "not known for 0. Use theta0='module'"),
 ])  # fmt: skip

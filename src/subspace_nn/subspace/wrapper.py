@@ -28,6 +28,9 @@ from subspace_nn.subspace.theta import Scale, Theta, check_choices
 
 Theta0 = Literal["auto", "seed", "module"]
 
+#: Where a module says that its weights come from a training, however much like a draw they look.
+_MERGED = "_subspace_nn_merged"
+
 _RELEASED = "This Subspace has ended: release() gave its module back. Make another of that."
 
 
@@ -62,7 +65,8 @@ class Subspace(nn.Module):
         theta0: "seed" draws θ0 from the seed, by PyTorch's default initialisers, so that a
             checkpoint need not hold it; "module" takes the module's values; "auto", the default,
             is "seed" if every weight still looks like an untouched draw of its default
-            initialiser, and "module" otherwise (pretrained, or initialised in another way).
+            initialiser, and "module" otherwise (pretrained, initialised in another way, or from
+            `merge`).
         scale: "init" as above, "none" for θ = θ0 + P ω. "learned" is "init" with a factor λ for
             each of the m tensors, θ = θ0 + λ σ √(D/d) ⊙ P ω, that is trained, too: the last m of
             the d free parameters are λ - 1 and P has d - m columns (the structure-aware
@@ -96,7 +100,7 @@ class Subspace(nn.Module):
             initialiser is not known, a pattern matches nothing, or the module is none, or cannot
             live in a subspace, or not be saved from it: TorchScript, compiled or sparse parts,
             tensors on the device meta or of a dtype that the format lacks, extra state that is no
-            tensor.
+            tensor, weights that are not finite.
 
     Example:
         >>> net = Subspace(nn.Linear(20, 10), dim=15)
@@ -432,6 +436,8 @@ class Subspace(nn.Module):
     def merge(self) -> nn.Module:
         """An ordinary module with the trained weights, independent of this one.
 
+        Wrapped again, they are θ0, which no default redraws.
+
         Returns:
             A copy of the module; its weights require gradients where the module's did.
 
@@ -450,7 +456,15 @@ class Subspace(nn.Module):
                     plain.get_submodule(owner)._parameters[last] = nn.Parameter(tensor)
                 else:
                     parameter.copy_(tensor)
+        for part in () if self._is_draw() else plain.modules():
+            part.__dict__[_MERGED] = True
         return plain
+
+    def _is_draw(self) -> bool:
+        """Whether nothing has trained since θ0 was drawn."""
+        omega, theta = self.omega.detach(), self._theta
+        drawn = bool(theta.laws) and not (theta.stages or self.layout.beside)
+        return drawn and torch.equal(omega, theta.start().to(omega))
 
     def release(self) -> nn.Module:
         """The module as it was before it was wrapped; this subspace ends, and its adapters.
@@ -699,6 +713,9 @@ def _laws(
         raise InputError(f"theta0='seed' cannot draw quantised weights: {', '.join(quantised)}.")
     known = theta0_.laws(module, layout)
     if theta0 == "auto":
+        owners = [module.get_submodule(e.name.rpartition(".")[0]) for e in layout.entries]
+        if any(_MERGED in owner.__dict__ for owner in owners):
+            return None
         return known if theta0_.is_fresh(tensors, known) else None
     if missing := [name for name in tensors if name not in known]:
         raise InputError(
