@@ -10,7 +10,7 @@ from subspace_nn.common.errors import InputError
 from subspace_nn.runs.run import Run
 from subspace_nn.tasks.data import DEBIAN, fashion_mnist, mnist
 from subspace_nn.tasks.images import ImagesConfig, prepared, train
-from subspace_nn.tasks.optimise import CMAES, LBFGS
+from subspace_nn.tasks.optimise import CMAES, LBFGS, Zeroth
 
 TASK = "subspace_nn.tasks.images:train"
 #: Where the four files are, for the tests that need them.
@@ -69,7 +69,7 @@ def test_results(arguments, metric):
 
 @pytest.mark.parametrize(("optimiser", "kind"), [
     ("adam", ImagesConfig(epochs=3)), ("l-bfgs", LBFGS(rounds=3)),
-    ("cma-es", CMAES(generations=150)),
+    ("cma-es", CMAES(generations=150)), ("spsa", Zeroth(3)),
 ])  # fmt: skip
 def test_optimisers(optimiser, kind):
     assert ImagesConfig(epochs=3, optimiser=optimiser).method() == kind
@@ -81,6 +81,8 @@ def test_optimisers(optimiser, kind):
     ({"optimiser": "sgd"}, "Unknown optimiser 'sgd'"),
     ({"images": 0}, "images must be a whole number"),
     ({"lr": -1}, "lr must be"),
+    ({"optimiser": "spsa", "lr": 0.1}, "spsa .* epochs and batch_size alone: leave out lr"),
+    ({"optimiser": "l-bfgs", "levels": 5, "batch_size": 9}, "alone: leave out batch_size, levels"),
 ])  # fmt: skip
 def test_mistakes(arguments, message):
     with pytest.raises(InputError, match=message):

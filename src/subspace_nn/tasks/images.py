@@ -20,7 +20,7 @@ from subspace_nn.tasks.classifier import History, fit
 from subspace_nn.tasks.config import FULL, RunConfig
 from subspace_nn.tasks.data import Dataset, Split, fashion_mnist, find_fashion_mnist, mnist
 from subspace_nn.tasks.optimise import CMAES, CMAES_MOST, LBFGS, Zeroth
-from subspace_nn.tasks.recipe import Method
+from subspace_nn.tasks.recipe import Method, Recipe
 from subspace_nn.tasks.together import fit_together, problems
 
 C = TypeVar("C", bound=RunConfig)
@@ -42,7 +42,8 @@ class ImagesConfig(RunConfig):
             with which the net is then evaluated: it can only memorise them.
         images: Number of training images (the first n).
         optimiser: adam; l-bfgs (an epoch is a round on 8,192 images); cma-es (an epoch is 50
-            generations); or spsa (two forward passes a step, with its own learning rate).
+            generations); or spsa (two forward passes a step). Those but adam have their own
+            settings, and take epochs alone, spsa also batch_size.
 
     Example:
         >>> ImagesConfig(shuffled="pixel").problems()
@@ -74,7 +75,21 @@ class ImagesConfig(RunConfig):
                 "measurement also trains the full model: for a net of this size use l-bfgs, or "
                 "compare single dims in a sweep."
             )
-        return found
+        return found + self._unused()
+
+    def _unused(self) -> list[str]:
+        """Settings of Adam that have no effect with another optimiser."""
+        used = {"cma-es": {"epochs"}, "l-bfgs": {"epochs"}, "spsa": {"epochs", "batch_size"}}
+        if self.optimiser not in used:
+            return []
+        names = [
+            field.name
+            for field in dataclasses.fields(Recipe)
+            if field.name not in used[self.optimiser] and getattr(self, field.name) != field.default
+        ]
+        takes = " and ".join(sorted(used[self.optimiser], reverse=True))
+        words = f"{self.optimiser} has its own settings, and takes {takes} alone: leave out "
+        return [f"{words}{', '.join(names)}."] if names else []
 
     def method(self) -> Method:
         """Choose the recipe of the optimiser.
