@@ -8,7 +8,7 @@ import pytest
 
 from subspace_nn import bits
 from subspace_nn.common.errors import InputError
-from subspace_nn.dimension import answers, check, measure, question
+from subspace_nn.dimension import answer_from, answers, check, measure, question
 from subspace_nn.dimension.answer import read
 from subspace_nn.dimension.baseline import Baseline
 from subspace_nn.dimension.catalogue import command as command_of
@@ -43,8 +43,14 @@ def of(given):
     ({"arguments": {"model": "fc", "dim": 1}}, "mnist", {"model": "fc", "dim": 1}),
     ("mnist-fc dim=1", "mnist", {"model": "fc", "dim": 1}),
     # What gives a module and data is trained as a task that it is.
-    ("subspace_nn.tasks.tabular:digits", OWN, {"problem": "subspace_nn.tasks.tabular:digits"}),
-    (f"{PROBE} dim=full", OWN, {"problem": PROBE, "dim": "full"}),
+    ("subspace_nn.tasks.tabular:digits", OWN,
+     {"problem": "subspace_nn.tasks.tabular:digits", "projection": "identity"}),
+    (f"{PROBE} dim=full", OWN, {"problem": PROBE, "dim": "full", "projection": "identity"}),
+    (f"{PROBE} dim=7 epochs=3", OWN, {"problem": PROBE, "dim": 7, "epochs": 3}),
+    # All weights are each by itself, as those of the full model, unless somebody says otherwise.
+    ("dim=full", "mnist", {"model": "lenet", "dim": "full", "projection": "identity"}),
+    ("dim=full projection=sparse", "mnist",
+     {"model": "lenet", "dim": "full", "projection": "sparse"}),
     ("tests/dimension/synthetic.py:probe", PROBE, {}),
 ], ids=lambda value: getattr(value, "__name__", str(value)))  # fmt: skip
 def test_a_baseline_is_named_as_a_sweep_names_runs(given, task, arguments):
@@ -63,6 +69,9 @@ def test_what_names_no_baseline(given):
 
 @pytest.mark.parametrize(("words", "message"), [
     (f"{PROBE} means=3", "Baseline: Unknown argument of .*probe 'means'"),
+    # Whether it gives a module to be trained in 3 epochs is not known before it is called.
+    (f"{PROBE} epochs=3", f"to train a module that .* gives, .*'{PROBE} dim=full epochs=3'"),
+    (f"{PROBE} epochs=3", "Unknown argument of .*probe 'epochs'"),
     (f"{PROBE} seed=3", "seed of the baseline is set by the measurement"),
     ("tests.dimension.synthetic:failing", "Baseline: .*failing needs dim, which is not given"),
     ("tests.dimension.synthetic:without_seed dim=3", "without_seed has no argument 'seed'"),
@@ -74,6 +83,13 @@ def test_what_names_no_baseline(given):
 def test_what_cannot_work_is_refused_before_anything_runs(words, message):
     with pytest.raises(InputError, match=message):
         check(question(SYNTHETIC, {"answer": 300}, baseline=words), 60)
+
+
+def test_all_weights_of_the_task_are_the_full_model_whatever_its_projection():
+    asked = question("mnist-fc", {"projection": "fastfood"}, baseline="dim=full")
+    with pytest.raises(InputError, match="is the full model itself"):
+        check(asked, 60)
+    check(question("mnist-fc", baseline="dim=full epochs=1"), 60)
 
 
 def test_a_run_of_the_task_that_is_not_tried_may_be_the_baseline():
@@ -112,16 +128,50 @@ def test_the_baseline_comes_first_for_it_is_cheap_and_may_fail(tmp_path):
     asked = dataclasses.replace(
         ASKED, baseline=Baseline("tests.dimension.synthetic:broken_probe", {})
     )
-    with pytest.raises(InputError, match=r"broken_probe, the baseline, seed=\d+ \(and 4 more\)"):
+    with pytest.raises(
+        InputError,
+        match=r"probe, the baseline, seed=\d+ \(and 4 more\), failed: .*no features\. The",
+    ) as caught:
         run(asked, tmp_path)
+    assert "least, most" not in str(caught.value)
     assert len(Store(tmp_path).read()) == 5
 
 
 def test_a_full_model_that_gains_nothing(tmp_path):
     asked = question(SYNTHETIC, baseline=f"{PROBE} mean=105")
-    with pytest.raises(InputError, match=r"no gain over the baseline's 10\d"):
+    with pytest.raises(InputError, match=r"no gain over the baseline's 10\d.*better to lower"):
         run(asked, tmp_path)
     assert len(Store(tmp_path).read()) == 10
+
+
+@pytest.mark.parametrize(("base", "worst"), [
+    ({"baseline": f"{PROBE} mean=98 noise=0.0"}, True), ({"probe": 98}, True),
+    ({"probe": 98}, False),
+])  # fmt: skip
+def test_one_run_below_the_baseline_is_noise(base, worst, tmp_path):
+    """Of an interrupted batch, or of a sweep; or as the only one that is missing."""
+    asked = question(SYNTHETIC, {"noise": 2.0}, **base)
+    budget = 5 if asked.baseline is None else 10
+    found = run(asked, tmp_path / "at once", budget=budget)
+    records = Store(tmp_path / "at once").read()
+    fall = [r for r in records if r["result"]["test_accuracy"] < 98]
+    assert len(fall) == 1
+    few = [r for r in records if r["task"] == PROBE or (r in fall) == worst]
+    assert len(few) < budget
+    for record in few:
+        Store(tmp_path / "later").write(record)
+    later = run(asked, tmp_path / "later", budget=max(budget - len(few), 6))
+    assert later.threshold == found.threshold
+    if worst:
+        with pytest.raises(InputError, match=r"no gain over the .*'s 98"):
+            answer_from(asked, few)
+
+
+def test_a_gain_over_a_known_value_may_be_noise(tmp_path):
+    found = run(question(SYNTHETIC, {"noise": 2.0}, probe=98), tmp_path, budget=15)
+    assert "gain" in found.doubts
+    sure = run(question(SYNTHETIC, {"noise": 2.0}, probe=50), tmp_path, budget=15)
+    assert "gain" not in sure.doubts
 
 
 def test_a_gain_that_may_be_noise_is_doubted(tmp_path):

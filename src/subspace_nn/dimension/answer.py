@@ -15,10 +15,11 @@ from subspace_nn.common.atomic import write_atomically
 from subspace_nn.common.checks import is_number, is_whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.common.numbers import counted
+from subspace_nn.dimension.baseline import FULL
 from subspace_nn.dimension.catalogue import label
 from subspace_nn.dimension.doubts import Doubt
 from subspace_nn.dimension.plan import FULL_RUNS, Dim
-from subspace_nn.dimension.question import BASELINE, FULL, Question
+from subspace_nn.dimension.question import BASELINE, Question
 from subspace_nn.runs.store import ANSWERS, Store
 
 if TYPE_CHECKING:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from subspace_nn.common.checks import plain
-from subspace_nn.common.errors import InputError
+from subspace_nn.common.errors import InputError, unknown_name
 from subspace_nn.runs.functions import name_of
 from subspace_nn.runs.grid import as_word, parse_assignments
 from subspace_nn.runs.run import Run, find_task, resolve
-from subspace_nn.runs.task import OWN, Result
+from subspace_nn.runs.task import NAMED, OWN, VARIADIC, Result, Task, importable
+
+#: The dim of a run that trains all weights, and its projection.
+FULL, IDENTITY = "full", "identity"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Baseline:
         arguments: Mapping[str, Any],
     ) -> "Baseline":
         """The baseline that somebody names.
+
+        With dim=full its projection is the identity unless another is named, as that of the full
+        model is. A function with an argument `seed` is a task, unless `dim` is given.
 
         Args:
             given: words, as a sweep takes them: a task, then name=value for its arguments; without
@@ -59,11 +65,14 @@ class Baseline:
             given = {"task": name_of(given)}
         name, own = _parts(given)
         if name is None:
-            return cls(task, {**arguments, **own})
+            return cls(task, {**arguments, **own, **_identity(task, own)})
+        name = importable(name)
+        if name not in NAMED and "dim" not in own and "seed" in find_task(name).parameters:
+            return cls(name, {**own, **_identity(name, own)})
         resolved, full = resolve(name, {**own, "seed": 0})
         if "seed" not in own:
             del full["seed"]
-        return cls(resolved, full)
+        return cls(resolved, {**full, **_identity(resolved, full)})
 
     def __str__(self) -> str:
         """The baseline in words, as `of` takes them."""
@@ -100,10 +109,28 @@ class Baseline:
                 ]
             if "seed" in self.arguments:
                 return ["seed of the baseline is set by the measurement itself: leave it out."]
-            self.run(0)
+            if self.run(0).task != self.task and "dim" not in self.arguments:
+                return self._other(found)
         except InputError as error:
             return [f"Baseline: {problem}" for problem in error.problems]
         return []
+
+    def _other(self, task: Task) -> list[str]:
+        """Arguments that the task does not take, but the training of what it gives would."""
+        given = " ".join(f"{name}={as_word(value)}" for name, value in self.arguments.items())
+        unknown = [name for name in self.arguments if name not in task.parameters]
+        named = [name for name, p in task.parameters.items() if p.kind not in VARIADIC]
+        wrong = [unknown_name(f"argument of {self.task}", name, named) for name in unknown]
+        how = f"to train a module that {self.task} gives, with data, name the dim, as in "
+        return [f"Baseline: {words}" for words in (*wrong, f"{how}'{self.task} dim=full {given}'.")]
+
+
+def _identity(task: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The projection of all weights, each by itself, where they train and no other is named."""
+    found = find_task(task)
+    dim = given.get("dim", found.defaults.get("dim"))
+    is_open = "projection" in found.parameters and "projection" not in given
+    return {"projection": IDENTITY} if dim == FULL and is_open else {}
 
 
 def _parts(given: Any) -> tuple[str | None, dict[str, Any]]:

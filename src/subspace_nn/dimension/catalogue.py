@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from subspace_nn.common.errors import InputError, unknown_name
-from subspace_nn.dimension.baseline import Baseline
-from subspace_nn.dimension.question import FULL, Question
+from subspace_nn.dimension.baseline import FULL, Baseline
+from subspace_nn.dimension.question import Question
 from subspace_nn.runs.functions import name_of
 from subspace_nn.runs.run import resolve
 from subspace_nn.runs.sweep import as_word

@@ -198,11 +198,12 @@ def _estimate(results: Results, confidence: float, resamples: int, seed: int) ->
         firsts, lasts, noise_ratio = curve.quantiles(shaken, tops, bases, (1 - confidence) / 2)
         low, high = min(firsts, curve.edges[index]) + 1, max(lasts, curve.edges[index + 1])
         suspects = suspects or curve.strays(low, high)
-    if curve.baseline and full_noise.freedom and base_noise.freedom:
+    start = curve.base if base_noise.freedom else results.probe
+    if start is not None and full_noise.freedom:
         generator = np.random.default_rng(seed)
         gains = full_noise.means(len(curve.full), generator, resamples)
         gains -= base_noise.means(len(curve.baseline), generator, resamples)
-        if np.mean(gains <= curve.base - curve.top) > (1 - confidence) / 2:
+        if np.mean(gains <= start - curve.top) > (1 - confidence) / 2:
             doubts.append("gain")
     below, reached = curve.edges[index], curve.edges[index + 1]
     return Estimate(

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.dimension.answer import Answer, Notes, Stop, read
+from subspace_nn.dimension.baseline import FULL
 from subspace_nn.dimension.catalogue import question as ask
 from subspace_nn.dimension.estimate import Estimate, estimate
 from subspace_nn.dimension.plan import FULL_RUNS, Dim, first_dims, is_beyond, next_dims
-from subspace_nn.dimension.question import BASELINE, FULL, Question
+from subspace_nn.dimension.question import BASELINE, Question
 from subspace_nn.dimension.results import Results
 from subspace_nn.runs import cards, engines
 from subspace_nn.runs.record import DONE, Record
@@ -207,10 +208,11 @@ def _progress(notes: Notes, records: Iterable[Record], budget: int) -> Progress:
     question = notes.question
     fitting, left_out = question.fitting(records)
     made = frozenset(notes.made) & {record["id"] for record in fitting}
-    results = question.results(fitting)
-    found = None if results is None else estimate(results, confidence=question.confidence)
     planned = [question.run_of(dim, seed) for dim, seed in notes.planned]
-    return Progress(question, fitting, made, budget, results, found, left_out, planned)
+    now = Progress(question, fitting, made, budget, None, None, left_out, planned)
+    results = question.results(fitting, begins=now.left > 0 and bool(_first_dims(now)))
+    found = None if results is None else estimate(results, confidence=question.confidence)
+    return dataclasses.replace(now, results=results, found=found)
 
 
 def _next(now: Progress, first: Sequence[int]) -> Sequence[Run]:
@@ -232,13 +234,17 @@ def _next(now: Progress, first: Sequence[int]) -> Sequence[Run]:
     return runs
 
 
-def _next_dims(now: Progress) -> list[Dim]:
+def _first_dims(now: Progress) -> list[Dim]:
     counts = now.counts
-    first = first_dims(
+    return first_dims(
         counts[FULL],
         mean=now.question.relative or now.falls_short,
         baseline=None if now.question.baseline is None else counts[BASELINE],
     )
+
+
+def _next_dims(now: Progress) -> list[Dim]:
+    first = _first_dims(now)
     if first or now.results is None or now.found is None:
         return first
     ratio = 1 + now.question.precision
@@ -280,14 +286,18 @@ def _check_finished(records: Sequence[Record], store: Store, question: Question)
         if record["status"] != DONE:
             failed.setdefault(_why(record.get("error", "")), []).append(record)
     if failed:
+        has_dims = any(r["task"] == question.task for alike in failed.values() for r in alike)
+        limits = (
+            "; if runs fail only at small or large dimensions, limit those to try (least, most)"
+        )
         raise InputError(
             *(_failure(why, alike, store, question) for why, alike in failed.items()),
             "A run failed. Fix the task and rerun the command to continue. If occasional failures "
-            "are expected, return the score that a failure should count as; if runs fail only at "
-            "small or large dimensions, limit those to try (least, most).",
+            "are expected, return the score that a failure should count as"
+            f"{limits if has_dims else ''}.",
         )
     _, left_out = question.fitting(records)
-    question.results(records)
+    question.check(records)
     if left_out:
         raise InputError(f"A run that was made does not fit: {', '.join(left_out)}.")
 
@@ -300,7 +310,8 @@ def _failure(why: str, records: Sequence[Record], store: Store, question: Questi
     run = f"{first['task']}, {place}, seed={first['arguments']['seed']}"
     others = f" (and {len(records) - 1} more)" if len(records) > 1 else ""
     where = store.path(first["id"])
-    return f"Run {first['id']} of {run}{others}, failed: {why} The traceback is in {where}."
+    stop = "" if why.endswith((".", "!", "?")) else "."
+    return f"Run {first['id']} of {run}{others}, failed: {why}{stop} The traceback is in {where}."
 
 
 def _why(error: str) -> str:

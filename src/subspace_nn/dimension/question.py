@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from subspace_nn.common import strict_json
 from subspace_nn.common.checks import is_whole, number, plain, whole
 from subspace_nn.common.errors import InputError, problems_of, unknown_name
-from subspace_nn.dimension.baseline import Baseline
+from subspace_nn.dimension.baseline import FULL, IDENTITY, Baseline
 from subspace_nn.dimension.estimate import MOST_CONFIDENCE
 from subspace_nn.dimension.metrics import check_metrics, measurable
 from subspace_nn.dimension.plan import Dim
@@ -28,8 +28,8 @@ from subspace_nn.runs.run import Run, find_task
 Better = Literal["higher", "lower"]
 Threshold = Literal["relative", "gain", "absolute"]
 
-#: The dim of a run that trains all weights, and its projection; where runs of a baseline belong.
-FULL, IDENTITY, BASELINE = "full", "identity", "baseline"
+#: Where runs of a baseline belong.
+BASELINE = "baseline"
 
 #: Arguments that a measurement sets itself.
 _OWN = ("dim", "seed")
@@ -308,15 +308,16 @@ value, use kind absolute.
         takes = "projection" in find_task(self.task).parameters
         return {"projection": IDENTITY} if takes else {}
 
-    def results(self, records: Sequence[Record]) -> Results | None:
+    def results(self, records: Sequence[Record], *, begins: bool = False) -> Results | None:
         """The metrics of some records, turned so that higher is better.
 
         Args:
             records: of finished runs of this measurement.
+            begins: whether more runs of the full model or the baseline follow, before any other.
 
         Returns:
             The results; None as long as no run of the full model, or of the baseline that is asked
-            for, is among them.
+            for, is among them, or their means, which more runs may change, make no threshold.
 
         Raises:
             InputError: if a record lacks the metric or D, the records disagree about D, or the mean
@@ -347,8 +348,15 @@ value, use kind absolute.
             return None
         (D,) = sizes
         base = sign * statistics.fmean(baseline) if baseline else self.probe
-        factor, constant = self._rule(sign * statistics.fmean(full), base)
-        return Results(D, full, at, factor, sign * constant, self.least, self.most, baseline)
+        try:
+            factor, constant = self._rule(sign * statistics.fmean(full), base)
+        except InputError:
+            if begins:
+                return None
+            raise
+        probe = None if self.probe is None else sign * self.probe
+        limits = self.least, self.most
+        return Results(D, full, at, factor, sign * constant, *limits, baseline, probe)
 
     def check(self, records: Sequence[Record]) -> None:
         """Check that results have the metric, and D but for those of the baseline.
@@ -369,9 +377,11 @@ value, use kind absolute.
         if base is not None:
             if full == base or (full > base) != (self.better == "higher"):
                 whose = "probe" if self.baseline is None else "baseline"
+                other = "lower" if self.better == "higher" else "higher"
                 raise InputError(
                     f"The mean of the full model's {self.metric} is {full:g}, no gain over the "
-                    f"{whose}'s {base:g}. Use an absolute threshold."
+                    f"{whose}'s {base:g}. If {other} is better, set better to {other}; else use "
+                    f"another {whose}, or an absolute threshold."
                 )
             known = 0.0 if self.probe is None else self.probe
             return self.threshold, (1 - self.threshold) * known

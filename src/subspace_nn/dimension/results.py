@@ -31,6 +31,7 @@ class Results:
         least: the smallest dimension that there is; every smaller one is taken to fall short.
         most: the largest dimension to try, except for the full model; None if there is no limit.
         baseline: result of each run of the baseline; none, and its mean 0, where there is none.
+        probe: what the full model gains over, where that is known; it is in the constant, too.
     """
 
     D: int
@@ -41,6 +42,7 @@ class Results:
     least: int = 1
     most: int | None = None
     baseline: Sequence[float] = ()
+    probe: float | None = None
 
     @property
     def largest(self) -> int:
@@ -71,7 +73,8 @@ class Results:
         Returns:
             The power; 1 for results of ordinary size, which stay as they are.
         """
-        values = itertools.chain(self.full, self.baseline, *self.at.values(), [self.constant])
+        known = [self.constant, self.probe or 0.0]
+        values = itertools.chain(self.full, self.baseline, *self.at.values(), known)
         largest = max(abs(value) for value in values)
         return 1.0 if largest < _EXTREME else 2.0 ** math.frexp(largest)[1]
 
@@ -90,4 +93,5 @@ class Results:
             baseline=[number * value for value in self.baseline],
             at={dim: [number * value for value in values] for dim, values in self.at.items()},
             constant=number * self.constant,
+            probe=None if self.probe is None else number * self.probe,
         )

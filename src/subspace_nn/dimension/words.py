@@ -7,7 +7,7 @@ from subspace_nn.dimension.question import Question
 
 _NOT_FOUND = {
     "unreachable": "not found: the full model does not reach the threshold",
-    "budget": "not found: the budget went to the full model",
+    "budget": "not found: the budget went to {who}",
     "beyond": "not found: even the largest dimension to try falls short",
 }
 
@@ -31,7 +31,8 @@ def summary(answer: Answer) -> dict[str, str]:
         base = spread(answer.baseline, answer.baseline_std, ".4g", ".2g")
         rows["baseline"] = f"{asked.metric} {base}, n = {answer.baseline_n} ({asked.baseline})"
     if answer.dim is None:
-        rows["d_int"] = _NOT_FOUND[answer.stopped]
+        who = "the baseline and the full model" if answer.baseline_n else "the full model"
+        rows["d_int"] = _NOT_FOUND[answer.stopped].format(who=who)
     else:
         confidence = f"{100 * asked.confidence:g} % interval"
         rows["d_int"] = f"{answer.dim:,}, {confidence} {answer.low:,} to {answer.high:,}"
