@@ -127,6 +127,16 @@ def test_sums_that_mean_nothing_are_refused(options, weights, message):
         sn.combine(dict(zip("ab", weights, strict=False)), "c")
 
 
+def test_heads_that_a_group_names_are_refused_with_the_remedy():
+    for number in range(2):
+        module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2, bias=False))
+        net = sn.Subspace(module, 3, train="@head", seed=0, theta0="seed")
+        net.module[1].weight.data.fill_(number)
+        net.save(f"{number}")
+    with pytest.raises(sn.InputError, match=r"tensors @head are is not in a file.* give train names"):
+        sn.combine({"0": 0.5, "1": 0.5}, "mean")
+
+
 def test_files_without_weights_are_refused():
     with pytest.raises(sn.InputError, match=r"the weight of each file, .*, got \['a', 'b'\]"):
         sn.combine(["a", "b"], "c")

@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 import subspace_nn as sn
 from subspace_nn.common.errors import InputError
@@ -122,6 +123,10 @@ class OddRMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(4))
 
 
+class GroupNorm32(nn.ParameterList):
+    """A norm with a number behind its name."""
+
+
 def encoder():
     layer = nn.ModuleDict({
         "attention": SelfAttention(), "dense": nn.Linear(4, 4), "norm": OddRMSNorm(),
@@ -152,6 +157,50 @@ def test_biases_are_those_of_all_parts():
     found = names("theta", encoder(), include="@biases")
     assert found == [n for n, _ in encoder().named_parameters() if "bias" in n.rpartition(".")[2]]
     assert "other.self_attn.in_proj_bias" in found
+
+
+def called(name, **parts):
+    """A module of a class with this name."""
+    module = type(name, (nn.Module,), {})()
+    for part, value in {**parts, "head": nn.Linear(4, 2)}.items():
+        setattr(module, part, value)
+    return module
+
+
+def block(name):
+    """As those of Llama, whose norm after attention is that of the MLP."""
+    return called(
+        name,
+        self_attn=nn.Sequential(nn.Linear(4, 4)),
+        post_attention_layernorm=nn.LayerNorm(4),
+        mlp=nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4)),
+    )
+
+
+@pytest.mark.parametrize(("module", "group", "part"), [
+    (block("Layer"), "@attention", "self_attn"),
+    (block("Layer"), "@norms", "post_attention_layernorm"),
+    (block("ResidualAttentionBlock"), "@attention", "self_attn"),
+    (block("ResidualAttentionBlock"), "@mlp", "mlp"),
+    (called("Net", odd=GroupNorm32([torch.ones(4)])), "@norms", "odd"),
+    (called("Net", conv=weight_norm(nn.Conv1d(4, 4, 3))), "@mlp", "conv"),
+    (called("Net", experts=nn.ParameterList([torch.ones(2, 3, 4)])), "@mlp", "experts"),
+])  # fmt: skip
+def test_groups_where_names_mislead(module, group, part):
+    found = names("theta", module, include=group)
+    assert found == [n for n, _ in module.named_parameters() if n.startswith(f"{part}.")]
+
+
+def test_names_may_look_like_groups():
+    module = nn.ModuleDict({"@norms": nn.Linear(3, 4), "@norm": nn.LayerNorm(4)})
+    assert set(Selection().sort(module)) == {n for n, _ in module.named_parameters()}
+    assert names("theta", module, include="@norms") == ["@norm.weight", "@norm.bias"]
+    assert names("theta", module, include="@norms.*") == ["@norms.weight", "@norms.bias"]
+
+
+def test_a_group_that_a_module_does_not_have():
+    with pytest.raises(InputError, match=r"group @attention\. .* has @biases, @head, @mlp, @norms"):
+        names("theta", net(), include="@attention")
 
 
 @pytest.mark.parametrize(("module", "head"), [

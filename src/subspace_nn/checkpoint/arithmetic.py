@@ -12,7 +12,7 @@ from subspace_nn.common.errors import CheckpointError, InputError
 from subspace_nn.format import container
 from subspace_nn.format.container import Checkpoint
 from subspace_nn.subspace.saving import differences
-from subspace_nn.subspace.selection import Selection
+from subspace_nn.subspace.selection import GROUPS, Selection
 
 #: What norms keep of the data.
 _AVERAGES = ("running_mean", "running_var", "num_batches_tracked")
@@ -135,6 +135,11 @@ def _apart(one: Checkpoint, first: Checkpoint) -> Iterator[str]:
             yield from _field(f"tensor {name!r}", got, expected)
         elif not torch.equal(one.tensors[name], first.tensors[name]) and not _is_own(name, one):
             yield f"tensor {name!r} differs, and is neither trained with ω nor a norm's average."
+            if groups := [p for p in one.spec.get("train", ()) if p in GROUPS]:
+                yield (
+                    f"Which tensors {', '.join(groups)} are is not in a file: to combine nets, "
+                    "give train names in place of groups."
+                )
 
 
 def _field(what: str, got: object, expected: object) -> Iterator[str]:

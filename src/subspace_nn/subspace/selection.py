@@ -1,10 +1,11 @@
 """Patterns of names: the parameters of a module that are in θ, and those that train with ω.
 
-A pattern that begins with @ is no name but a group of parameters, by what they do.
+Some patterns are no names but groups of parameters, by what they do; these begin with @.
 """
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
@@ -16,10 +17,15 @@ from subspace_nn.subspace.copies import canonical
 
 Patterns = str | Iterable[str]
 
-#: What a group begins with: no name of a parameter does.
-_MARK = "@"
-_GROUPS = ("@norms", "@biases", "@attention", "@mlp", "@head")
+#: Names of parameters by what they do.
+GROUPS = ("@norms", "@biases", "@attention", "@mlp", "@head")
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+#: How names of classes of norms end, as LlamaRMSNorm and LayerNorm2d.
+_NORM = re.compile(r"norm(\d+d?)?$", re.IGNORECASE)
+_ATTENTION, _MLP = re.compile("attention|attn"), re.compile("mlp|expert")
+#: Names of an MLP in a block of attention and MLP, which may be called attention itself.
+_BLOCK = frozenset(("mlp", "ffn", "ff", "feed_forward", "feedforward"))
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,14 @@ class Selection:
     Groups stand for parameters by what they do, in any module:
 
     - `@norms`: those of normalisations: modules of PyTorch's classes for these, or whose class is
-      named …Norm.
+      named …Norm, or …Norm with a number.
     - `@biases`: those whose own name has "bias" in it.
-    - `@attention`: those in modules whose class, or own name, has "attention" or "attn" in it.
+    - `@attention`: those in modules whose class, or own name, has "attention" or "attn" in it; but
+      for norms of such names, and for blocks that have an MLP, too.
     - `@head`: those of the last part with parameters among the module's own parts; of its last part
       where it has only one.
-    - `@mlp`: those of linear and convolutional layers that are in no attention, and not the head.
+    - `@mlp`: those of linear and convolutional layers, and those that a module itself has whose
+      class, or own name, has "mlp" or "expert" in it; but for attention and head.
 
     What `train` matches trains with ω. Of the rest, θ is what `include` matches and `exclude`
     does not. All else is held. Parameters with `requires_grad=False` are none of these.
@@ -107,19 +115,15 @@ class Selection:
             if parameter.requires_grad:
                 names.setdefault(id(parameter), []).append(name)
         patterns = (*self.include, *self.exclude, *self.train)
-        if any(pattern.startswith(_MARK) for pattern in patterns):
-            for key, groups in _groups(module).items():
-                names.get(key, []).extend(sorted(groups))
-        every = [canonical(name) for several in names.values() for name in several]
-        if problems := list(self._unmatched(every)):
-            raise InputError(*problems)
-        parts = {key: self._part([*map(canonical, several)]) for key, several in names.items()}
-        return {
-            name: parts[key]
+        groups = _groups(module) if any(pattern in GROUPS for pattern in patterns) else {}
+        members = {
+            key: [*map(canonical, several), *map(_Group, sorted(groups.get(key, ())))]
             for key, several in names.items()
-            for name in several
-            if not name.startswith(_MARK)
         }
+        if problems := list(self._unmatched([name for some in members.values() for name in some])):
+            raise InputError(*problems)
+        parts = {key: self._part(some) for key, some in members.items()}
+        return {name: parts[key] for key, several in names.items() for name in several}
 
     def trains(self, name: str) -> bool:
         """Whether `train` matches a name.
@@ -159,18 +163,31 @@ class Selection:
             for pattern in getattr(self, field.name)
             if names and not _any_matches([pattern], names)
         ]
-        plain = list(dict.fromkeys(name for name in names if not name.startswith(_MARK)))
+        plain = list(dict.fromkeys(name for name in names if not isinstance(name, _Group)))
+        there = dict.fromkeys(sorted(name for name in names if isinstance(name, _Group)))
         for number, (field, pattern) in enumerate(unmatched):
-            is_group = pattern.startswith(_MARK) or _MARK + pattern in _GROUPS
-            is_group = is_group and pattern not in _GROUPS  # which this module does not have
-            pool = _GROUPS if is_group else [*modules, *plain]
+            means_group = pattern.startswith("@") or f"@{pattern}" in GROUPS
+            pool = GROUPS if means_group else [*modules, *plain]
+            if pattern in GROUPS:
+                yield (
+                    f"{field}: no parameter with requires_grad=True is in the group {pattern}. "
+                    f"This module has {', '.join(there) or 'none'}, and names such as "
+                    f"{', '.join(plain[:3])}."
+                )
+                continue
             # For a few only: the search is slow, and the patterns may be a stranger's.
             near = number < 3 and difflib.get_close_matches(pattern, pool, n=3)
-            hint = ", ".join(near or (_GROUPS if is_group else plain[:3]))
+            hint = ", ".join(near or (GROUPS if means_group else plain[:3]))
             yield (
                 f"{field}: {pattern!r} matches no parameter with requires_grad=True. "
                 f"Names are such as {hint}."
             )
+
+
+class _Group(str):
+    """A group among the names of a parameter, which a name may look like."""
+
+    __slots__ = ()
 
 
 def _any_matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
@@ -178,8 +195,8 @@ def _any_matches(patterns: Iterable[str], names: Iterable[str]) -> bool:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    if name.startswith(_MARK):
-        return pattern == name
+    if pattern in GROUPS or isinstance(name, _Group):
+        return pattern == name and isinstance(name, _Group)
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*")
 
 
@@ -191,17 +208,24 @@ def _groups(module: nn.Module) -> dict[int, set[str]]:
     for path, part in module.named_modules(remove_duplicate=False):
         own = {name: id(p) for name, p in part.named_parameters(recurse=False)}
         called = f"{path.rpartition('.')[2]} {type(part).__name__}".lower()
-        if "attention" in called or "attn" in called:
-            attention |= {id(p) for p in part.parameters()}
-        if isinstance(part, _NORMS) or type(part).__name__.lower().endswith("norm"):
+        if isinstance(part, _NORMS) or _NORM.search(type(part).__name__):
             _add(found, "@norms", own.values())
+        elif _ATTENTION.search(called) and not _is_block(part):
+            attention |= {id(p) for p in part.parameters()}
         elif isinstance(part, nn.Linear | nn.modules.conv._ConvNd) or called.endswith(" conv1d"):
+            _add(found, "@mlp", (id(p) for p in part.parameters()))  # parametrised ones are inside
+        elif _MLP.search(called):
             _add(found, "@mlp", own.values())
         _add(found, "@biases", (key for name, key in own.items() if "bias" in name))
     _add(found, "@attention", attention)
     for key in head | attention:
         found[key].discard("@mlp")
     return found
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Whether a module has an MLP, too, however it is called."""
+    return any(path.rpartition(".")[2] in _BLOCK for path, _ in module.named_modules())
 
 
 def _add(found: dict[int, set[str]], group: str, keys: Iterable[int]) -> None:
@@ -223,4 +247,4 @@ def _several(patterns: Patterns) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
-__all__ = ["Patterns", "Selection"]
+__all__ = ["GROUPS", "Patterns", "Selection"]
