@@ -122,3 +122,12 @@ def test_parquet_holds_any_column(values):
 def test_the_id_is_the_record_s_whatever_its_arguments_are_named():
     (row,) = tables.rows([record("a", 3, arguments={"id": "x", "status": "y", "seconds": 7})])
     assert (row["id"], row["status"], row["seconds"]) == ("a", "done", 7)
+
+
+def test_rows_of_several_tasks_name_them():
+    """As those of a measurement with a baseline."""
+    records = [record("a", 3), record("b", 3, task="own:probe", arguments={"seed": 1})]
+    found = [(row["id"], row["task"]) for row in tables.rows(records)]
+    assert found == [("b", "own:probe"), ("a", "own:train")]
+    assert [row["task"] for row in tables.means(records)] == ["own:probe", "own:train"]
+    assert "task" not in tables.rows(records[:1])[0]

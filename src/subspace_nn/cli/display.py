@@ -29,7 +29,9 @@ from subspace_nn.tasks.recipe import Recipe
 _NOT_SHOWN = frozenset(("started", "error", "test_correct", "checkpoint_bytes"))
 
 #: Columns that need room more than others.
-_FIRST = ("id", "status", "model", "dim", "test_accuracy", "test_score", "seed", "projection")
+_FIRST = (
+    "id", "status", "model", "dim", "test_accuracy", "test_score", "task", "seed", "projection",
+)  # fmt: skip
 
 #: Columns from which on a bar has room for the steps, too.
 _WIDE = 60

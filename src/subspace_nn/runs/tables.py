@@ -57,9 +57,10 @@ def rows(records: Iterable[Record]) -> list[Row]:
         records: as a store reads them.
 
     Returns:
-        Rows in the order of their arguments: `id`, `status`, the arguments, numbers and texts of
-        the result, `seconds`, `started`, and `error` if the run failed. Lists are left out. Of a
-        result and an argument with the same name, the argument is kept.
+        Rows in the order of their arguments: `id`, `status`, `task` if there are several, the
+        arguments, numbers and texts of the result, `seconds`, `started`, and `error` if the run
+        failed. Lists are left out. Of a result and an argument with the same name, the argument is
+        kept.
 
     Example:
         >>> rows([{"id": "0a", "task": "own:train", "status": "done", "arguments": {"dim": 3},
@@ -67,7 +68,9 @@ def rows(records: Iterable[Record]) -> list[Row]:
         ...        "result": {"test_accuracy": 9.0, "loss_curve": [2.3]}}])[0]["test_accuracy"]
         9.0
     """
-    return [_row(record) for record in once(records)]
+    found = once(records)
+    several = _several_tasks(found)
+    return [_row(record, several=several) for record in found]
 
 
 def means(records: Iterable[Record]) -> list[Row]:
@@ -77,9 +80,9 @@ def means(records: Iterable[Record]) -> list[Row]:
         records: as a store reads them; those that failed are left out.
 
     Returns:
-        Rows in the order of their arguments: the arguments but the seed, the mean of each number
-        that judges a run, its standard deviation (None for a single run) under the name with
-        " std" behind it, and `n`, the number of runs.
+        Rows in the order of their arguments: `task` if there are several, the arguments but the
+        seed, the mean of each number that judges a run, its standard deviation (None for a single
+        run) under the name with " std" behind it, and `n`, the number of runs.
 
     Example:
         >>> found = [{"id": f"0{seed}", "task": "own:train", "status": "done", "seconds": 1.5,
@@ -90,24 +93,32 @@ def means(records: Iterable[Record]) -> list[Row]:
         [{'dim': 3, 'loss': 1.5, 'loss std': 0.7071067811865476, 'n': 2}]
     """
     groups: dict[str, list[Record]] = {}
-    for record in once(records):
-        if record["status"] == DONE:
-            groups.setdefault(repr((record["task"], _without_seed(record))), []).append(record)
-    return [_mean(same) for same in groups.values()]
+    done = [record for record in once(records) if record["status"] == DONE]
+    several = _several_tasks(done)
+    for record in done:
+        groups.setdefault(repr((record["task"], _without_seed(record))), []).append(record)
+    return [_mean(same, several=several) for same in groups.values()]
 
 
-def _row(record: Record) -> Row:
+def _several_tasks(records: Iterable[Record]) -> bool:
+    """Whether records are of several tasks, as those of a measurement with a baseline are."""
+    return len({record["task"] for record in records}) > 1
+
+
+def _row(record: Record, *, several: bool) -> Row:
     arguments = record["arguments"]
     others = {k: v for k, v in record["result"].items() if isinstance(v, str | int | float)}
     others |= {name: record[name] for name in ("seconds", "started")}
     others |= {"error": record["error"]} if "error" in record else {}
     own = {"id": record["id"], "status": record["status"]}
+    own |= {"task": record["task"]} if several else {}
     known = own | arguments | own
     return known | {name: value for name, value in others.items() if name not in known}
 
 
-def _mean(records: Sequence[Record]) -> Row:
-    row: Row = _without_seed(records[0])
+def _mean(records: Sequence[Record], *, several: bool) -> Row:
+    row: Row = {"task": records[0]["task"]} if several else {}
+    row |= {n: value for n, value in _without_seed(records[0]).items() if n not in row}
     for name in records[0]["result"]:
         values: list[Any] = [record["result"].get(name) for record in records]
         if name not in row.keys() | DESCRIPTIVE and all(map(is_number, values)):
