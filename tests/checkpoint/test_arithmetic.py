@@ -133,7 +133,7 @@ def test_heads_that_a_group_names_are_refused_with_the_remedy():
         net = sn.Subspace(module, 3, train="@head", seed=0, theta0="seed")
         net.module[1].weight.data.fill_(number)
         net.save(f"{number}")
-    with pytest.raises(sn.InputError, match=r"tensors @head are is not in a file.* give train names"):
+    with pytest.raises(sn.InputError, match=r"@head are is not in a file.* give train names"):
         sn.combine({"0": 0.5, "1": 0.5}, "mean")
 
 

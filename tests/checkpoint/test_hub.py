@@ -12,6 +12,7 @@ from torch import nn
 
 import subspace_nn as sn
 from subspace_nn import models
+from subspace_nn.checkpoint.hub import checkpoint_of
 from tests.golden_cases import CASES
 from tests.subspace.test_adapters import answers, made, trained
 
@@ -253,3 +254,17 @@ def test_a_hub_of_adapters(server):
     assert again.adapters == ("a", "b", "c")
     for name, expected in answers(net).items():
         assert torch.equal(answers(again)[name], expected)
+
+
+@pytest.mark.parametrize(("files", "message"), [
+    ([], "The folder .* holds no checkpoint"),
+    (["0123456789abcdef.json"], "records of runs, without weights: .* subspace-nn runs .* lists"),
+    (["0123456789abcdef.json", "weights/a.safetensors"], "checkpoints there: .*a.safetensors"),
+    (["a/omega.safetensors", "b.snn", "c.snn", "d.snn"], r"a/omega.*, … \(4 in all\)"),
+], ids=["empty", "records", "kept", "several"])  # fmt: skip
+def test_a_folder_without_a_checkpoint_says_what_it_has(files, message, tmp_path):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(sn.InputError, match=rf"omega.safetensors: cannot be read .*{message}"):
+        sn.load(checkpoint_of(tmp_path), nn.Linear(2, 2))

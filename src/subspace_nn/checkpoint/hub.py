@@ -23,7 +23,7 @@ from subspace_nn.subspace.adapters import NAME, check_name
 from subspace_nn.subspace.wrapper import Subspace
 
 #: The one file of a folder that is read again.
-CHECKPOINT = "omega.safetensors"
+CHECKPOINT = container.CHECKPOINT
 
 _FILE = re.compile(rf"adapters/({NAME})\.safetensors")
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,12 @@ from subspace_nn.projections import LEARNED
 #: The newest format this version reads; it writes format 3 for stages and for a P in the file,
 #: format 2 for a coded ω, else format 1.
 FORMAT = 3
+
+#: Name of the checkpoint of a folder.
+CHECKPOINT = "omega.safetensors"
+
+#: A message names this many files at most.
+_FEW = 3
 
 #: A header longer than this is refused before it is parsed, in bytes.
 MAX_HEADER = 2**20
@@ -262,10 +269,29 @@ def read(
     except CheckpointError as error:
         raise CheckpointError(*(f"{path}: {problem}" for problem in error.problems)) from None
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}).") from None
+        why = f"{path}: cannot be read ({error.strerror or error}). {_instead(Path(path))}"
+        raise CheckpointError(why.rstrip()) from None
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error}).") from None
     return _checkpoint(spec, tensors)
+
+
+def _instead(path: Path) -> str:
+    """What the folder of a missing checkpoint holds."""
+    folder = path.parent
+    if path.name != CHECKPOINT or path.exists() or not folder.is_dir():
+        return ""
+    kinds = ("*.safetensors", f"*{compact.SUFFIX}", "weights/*.safetensors", f"*/{CHECKPOINT}")
+    found = sorted({str(file) for kind in kinds for file in folder.glob(kind)})
+    if found:
+        more = f", … ({len(found):,} in all)" if len(found) > _FEW else ""
+        return f"Name one of the checkpoints there: {', '.join(found[:_FEW])}{more}."
+    if any(re.fullmatch(r"[0-9a-f]{16}\.json", file.name) for file in folder.glob("*.json")):
+        return (
+            f"The folder {folder} holds records of runs, without weights: a sweep keeps these with "
+            f"--save, a measurement does not. subspace-nn runs {folder} lists them."
+        )
+    return f"The folder {folder} holds no checkpoint."
 
 
 def _read_compact(
