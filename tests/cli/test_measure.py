@@ -72,6 +72,17 @@ def test_a_file_of_measurements(command, tmp_path, monkeypatch):
     assert (code, "answer=3, --budget" in err) == (2, True)
 
 
+def test_every_folder_is_tried_before_the_first_measurement(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ("a", "file", "file/b")
+    text = "".join(f"[[measure]]\ntask = '{TASK}'\nbudget = 9\nout = '{n}'\n" for n in names)
+    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "file").touch()
+    code, out, err = command("measure", "mine.toml", "--engine", "serial")
+    assert (code, out, err.count("cannot be written: Not a directory")) == (2, "", 2)
+    assert not (tmp_path / "a").exists()
+
+
 def test_names_in_a_strangers_records_cannot_command_the_terminal(run, tmp_path):
     store = Store(tmp_path / "out")
     for name in ("\x1b[2J\x1b]0;x\x07", "x" * 10_000):

@@ -356,7 +356,7 @@ def test_a_failed_run_ends_it_and_is_tried_again(tmp_path):
     (Question(None), "task must be a name, got None"),
     (Question("tests.dimension.synthetic:leaving"), r"failed: SystemExit: full \d+"),
     (Question("tests.dimension.synthetic:two_lines"),
-     r"dim=full, seed=\d+ \(and 4 more\), failed: ValueError: the data are gone The traceback"),
+     r"dim=full, seed=\d+ \(and 4 more\), failed: ValueError: the data are gone\. The traceback"),
 ])  # fmt: skip
 def test_mistakes(asked, message, tmp_path):
     with pytest.raises(InputError, match=message):

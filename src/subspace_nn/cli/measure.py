@@ -1,5 +1,6 @@
 """`measure`: how many parameters a model needs."""
 
+import functools
 import inspect
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from subspace_nn.cli import display
 from subspace_nn.cli import measure_view as view
 from subspace_nn.cli._app import Terminal, gather, interruptible, show_next, show_problems
 from subspace_nn.cli.workers import RecipeName, Workers, both, logging, with_recipe
-from subspace_nn.common.atomic import write_atomically
+from subspace_nn.common.atomic import try_writing, write_atomically
 from subspace_nn.common.checks import require, whole
 from subspace_nn.common.errors import InputError, problems_of
 from subspace_nn.dimension import BUDGET, KNOWN, Question, check, label, question
@@ -116,8 +117,14 @@ def measure(
         return [Planned(asked, out or folder_of(task), budget, first)]
 
     checked = gather(planned=planned, workers=workers.arguments)
+    require(*(problems_of(functools.partial(try_writing, _answer(p))) for p in checked["planned"]))
     for one in checked["planned"]:
         _run(one, checked["workers"], workers.log)
+
+
+def _answer(one: Planned) -> Path:
+    """The file of the answer: a folder that takes none is refused before the first measurement."""
+    return one.folder / ANSWERS / f"{one.question.name}.json"
 
 
 def _run(one: Planned, workers: Mapping[str, Any], log: str | None) -> None:
@@ -134,10 +141,10 @@ def _run(one: Planned, workers: Mapping[str, Any], log: str | None) -> None:
             on_progress=both(interruptible(show), logger),
             **workers,
         )
-    place = one.folder / ANSWERS
+    place = _answer(one)
     picture = draw(measured.chart(answer, title), measured.SIZE)
-    write_atomically(place / f"{asked.name}.png", png(picture))
-    files = f"{place / asked.name}.json and .png"
+    write_atomically(place.with_suffix(".png"), png(picture))
+    files = f"{place} and .png"
     display.facts(console, summary(answer) | {"answer": files})
     show_next(console, f"report {shlex.quote(str(one.folder))}")
 
