@@ -463,7 +463,7 @@ class Subspace(nn.Module):
     def _is_draw(self) -> bool:
         """Whether nothing has trained since θ0 was drawn."""
         omega, theta = self.omega.detach(), self._theta
-        drawn = bool(theta.laws) and not (theta.stages or self.layout.beside)
+        drawn = bool(theta.laws) and not (theta.stages or self.layout.extra)
         return drawn and torch.equal(omega, theta.start().to(omega))
 
     def release(self) -> nn.Module:
