@@ -13,8 +13,10 @@ from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, TensorDataset
 
 import subspace_nn as sn
+from subspace_nn import sources
 from subspace_nn.certificates import bounds, message
 from subspace_nn.format import container
+from subspace_nn.projections import Hashed
 from tests.second import ROOT
 
 PAGE = (ROOT / "docs" / "certificates.md").read_text("utf-8")
@@ -214,6 +216,36 @@ def test_what_cannot_be_certified():
         sn.certify(net, [(X, Y)])
     with pytest.raises(sn.InputError, match=r"expected shape \(300,\), got \(300, 2\)"):
         sn.certify(gridded(), [(X, Y)], wrong=lambda outputs, _: outputs > 0)
+
+
+def test_what_the_data_may_have_decided_is_in_the_message():
+    P = sources.lottery(torch.arange(1.0, 75), 10)
+    net = gridded(projection=P, theta0="module")
+    P.in_file = False
+    with pytest.raises(sn.InputError, match=r"does not hold P \(pieces/1\), and"):
+        sn.certify(net, Loader())
+    fixed = sn.certify(net, [(X, Y)], prior="P is fixed")
+    P.in_file = True
+    assert sn.certify(net, [(X, Y)]).bits > fixed.bits + 32 * net.D
+    net.base = "mine"
+    with pytest.raises(sn.InputError, match="does not hold θ0, the weights of 'mine', and"):
+        sn.certify(net, Loader())
+    net = gridded(11, projection=P | Hashed(74, 1))
+    with pytest.raises(sn.InputError, match="hstack/1"):
+        sn.certify(net, Loader())
+
+
+@pytest.mark.parametrize("base", [None, "mine"])
+def test_a_prior_is_no_end_of_an_earlier_stage(base):
+    net = gridded(theta0="module")
+    net.base = base
+    alone = sn.certify(net, [(X, Y)], prior="other data").bits
+    net.next_stage()
+    if base is None:
+        with pytest.raises(sn.InputError, match=r"earlier stages.*net\.base"):
+            sn.certify(net, Loader(), prior="other data")
+    else:
+        assert sn.certify(net, [(X, Y)], prior="other data").bits > alone + 8 * 4 * 10 - 100
 
 
 def test_the_bound_holds():

@@ -19,6 +19,7 @@ from subspace_nn.common.checks import number, require, whole
 from subspace_nn.common.errors import InputError
 from subspace_nn.format import container, packing
 from subspace_nn.format.container import Checkpoint
+from subspace_nn.projections import KINDS, LEARNED
 from subspace_nn.subspace.wrapper import Subspace
 
 #: The version of the message's code and of a certificate's fields.
@@ -150,8 +151,8 @@ def certify(
         The certificate.
 
     Raises:
-        InputError: if an argument is out of range, there are no examples, or ω is on no grid, or
-            not that of the file.
+        InputError: if an argument is out of range, there are no examples, ω is on no grid, or not
+            that of the file; or the message would lack what may have been learnt from the data.
 
     Example:
         >>> x = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
@@ -166,6 +167,7 @@ def certify(
     require(number("delta", delta, above=0, below=1), whole("of", of, 1) if of else [])
     saved, content = _content(net, file)
     _check_omega(net, saved)
+    _check_told(net, saved, prior)
     terms = message.terms(saved, among or {}, is_prior=prior is not None)
     bits = sum(terms.values())
     digests = hashlib.sha256(), hashlib.sha256()
@@ -214,6 +216,26 @@ def _check_omega(net: Subspace, saved: Checkpoint) -> None:
         raise InputError(
             f"The net's ω is not that of the file: they differ by {apart:.3g}. Train with levels, "
             'or certify what load gives of the file that save(path, dtype="coded") wrote.'
+        )
+
+
+def _check_told(net: Subspace, saved: Checkpoint, prior: str | None) -> None:
+    """Refuse a message without what the data may have decided."""
+    spec, base = saved.spec, saved.spec.get("base")
+    label = spec["projection"]
+    known = label in LEARNED or label.partition("/")[0] in KINDS
+    missing = [] if base is None else [f"θ0, the weights of {base!r}"]
+    missing += [] if known else [f"P ({label})"]
+    if missing and prior is None:
+        raise InputError(
+            f"The file does not hold {' and '.join(missing)}, and the message must have what was "
+            "learnt from these data. Save it without a base and with in_file=True; or, if it was "
+            "made without these data, say how: prior=…"
+        )
+    if prior is not None and net.stages > 1 and "stages" not in saved.tensors:
+        raise InputError(
+            f"prior={prior!r}: earlier stages, which may have seen these data, are in θ0 now. Name "
+            "the model that it was, net.base = …: then the message has them."
         )
 
 
