@@ -1,6 +1,7 @@
 """Where a subspace comes from: what the directions are, and that files hold them if asked."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -287,6 +288,20 @@ def test_a_large_projection_of_a_stranger_is_refused_before_it_is_read(tmp_path)
     net.save(tmp_path / "net.safetensors")
     with pytest.raises(CheckpointError, match="max_entries"):
         sn.load(tmp_path / "net.safetensors", nn.Linear(5, 3), max_entries=71)
+
+
+def test_a_strangers_matrix_takes_no_decomposition(tmp_path, monkeypatch):
+    matrix = rows(18, 4)
+    matrix /= matrix.norm(dim=0)
+    sn.Subspace(nn.Linear(5, 3), 4, Dense(matrix, in_file=True)).save(tmp_path / "net.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.linalg, "matrix_norm", None)
+        P = sn.load(tmp_path / "net.safetensors", nn.Linear(5, 3)).projection
+        again = pickle.loads(pickle.dumps(P))
+    expected = float(torch.linalg.matrix_norm(matrix.T @ matrix - torch.eye(4), ord=2))
+    for each in (P, again):
+        with torch.autocast("cpu", torch.bfloat16):
+            assert each.distortion == pytest.approx(expected, abs=1e-5)
 
 
 def whole():

@@ -225,6 +225,14 @@ def test_a_state_of_another_stage_is_refused():
         net.load_state_dict(state)
 
 
+def test_a_state_fits_a_file_after_a_cast(tmp_path):
+    net = staged().double()
+    net.save(tmp_path / "net.safetensors")
+    again = sn.load(tmp_path / "net.safetensors", module().double())
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again.theta(), net.theta())
+
+
 def test_adapters_of_a_staged_net(tmp_path):
     net = staged(stages=2)
     net.save(tmp_path / "a.safetensors")

@@ -32,7 +32,8 @@ class Dense(RowWise):
         matrix: finite floating-point tensor of shape (D, d), 1 ≤ d ≤ D; a sparse one of any layout
             is kept as coalesced COO.
         seed: seed from which a `Subspace` draws θ0; P does not depend on it.
-        distortion: a bound on ‖PᵀP - I‖ in the spectral norm, 0 for orthonormal columns.
+        distortion: a bound on ‖PᵀP - I‖ in the spectral norm, 0 for orthonormal columns; None to
+            compute it where it is asked for, which takes O(D d²).
         in_file: whether a checkpoint holds the D·d numbers of a dense matrix of float32; with None
             `save` refuses, and says how many they are.
 
@@ -53,19 +54,25 @@ class Dense(RowWise):
         matrix: Tensor,
         seed: int = 0,
         *,
-        distortion: float = 0.0,
+        distortion: float | None = 0.0,
         in_file: bool | None = False,
     ) -> None:
         self.matrix = _check_matrix(matrix)
         D, dim = self.matrix.shape
         super().__init__(D, dim, seed)
-        self._distortion = _check_distortion(distortion)
+        self._distortion = None if distortion is None else _check_distortion(distortion)
         self._held = self.matrix
         self.in_file = in_file
 
     @property
     def distortion(self) -> float:
-        """The bound that was given."""
+        """The bound that was given, or ‖PᵀP - I‖ where none was."""
+        if self._distortion is None:
+            matrix = self.matrix.to_dense()
+            with torch.autocast(matrix.device.type, enabled=False):
+                gram = matrix.T @ matrix
+            gram.diagonal().sub_(1)
+            self._distortion = float(torch.linalg.matrix_norm(gram.float(), ord=2)) + 1e-6
         return self._distortion
 
     @classmethod
@@ -79,11 +86,8 @@ class Dense(RowWise):
 
     @classmethod
     def restored(cls, D: int, dim: int, seed: int, numbers: Mapping[str, Tensor]) -> "Dense":  # noqa: ARG003
-        """As `Projection` says; the distortion is computed."""
-        matrix = _check_matrix(numbers["matrix"])
-        gram = matrix.T @ matrix - torch.eye(dim, device="cpu")
-        distortion = float(torch.linalg.matrix_norm(gram, ord=2)) + 1e-6
-        return cls(matrix, seed, distortion=distortion, in_file=True)
+        """As `Projection` says; the distortion is computed where it is asked for."""
+        return cls(numbers["matrix"], seed, distortion=None, in_file=True)
 
     def stored_bytes(self) -> int:
         """Bytes of the matrix, and of the copy in the dtype and on the device last used."""
@@ -137,7 +141,7 @@ class Dense(RowWise):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the matrix."""
-        make = functools.partial(type(self), distortion=self.distortion, in_file=self.in_file)
+        make = functools.partial(type(self), distortion=self._distortion, in_file=self.in_file)
         return make, (self.matrix, self.seed)
 
 

@@ -627,7 +627,7 @@ class Subspace(nn.Module):
             theta.projection._identity(), self.scale, theta.source, self.layout.fingerprint()
         )  # fmt: skip
         if theta.stages:
-            parts += (container.fingerprint({"stages": theta.past()}),)
+            parts += (container.fingerprint({"stages": theta.past().double()}),)
         digest = hashlib.sha256(repr(parts).encode()).digest()
         # Floating-point, for means of states are made of all their tensors alike.
         return torch.tensor(list(digest[:8]), dtype=torch.float32, device="cpu")
