@@ -29,6 +29,9 @@ _WORDS = {
     "lora": "LoRA's factors, r = 4",
 }
 
+#: What layers compute in, by the task of a measurement.
+_TUNED = {"experiments.tensors:tuned": "bfloat16", "experiments.tensors:tuned_float32": "float32"}
+
 _Record = Mapping[str, Any]
 
 
@@ -80,18 +83,20 @@ def needed(found: Findings) -> Table | None:
         found: the findings of the results.
 
     Returns:
-        The table, a row for each measurement of `experiments.tensors:tuned`; None without any.
+        The table, a row for each measurement of the tasks in `_TUNED`; None without any.
     """
     every = [answer for one in found.sweeps for answer in one.answers]
-    answers = [one for one in every if one.question.task == "experiments.tensors:tuned"]
+    answers = [one for one in every if one.question.task in _TUNED]
     columns = [
-        "texts", "θ is made of", "d_int", "95 % interval", "probe, %", "threshold, %",
-        "all weights, %", "runs",
+        "texts", "θ is made of", "lr", "layers in", "d_int", "95 % interval", "probe, %",
+        "threshold, %", "all weights, %", "runs",
     ]  # fmt: skip
     rows = [
         [
             one.question.arguments["data"],
             _WORDS[one.question.arguments.get("part", "norms and biases")],
+            f"{one.question.arguments.get('lr', 0.1):g}",
+            _TUNED[one.question.task],
             numbers.NOTHING if one.dim is None else f"{one.dim:,}",
             f"{one.low:,} to {one.high:,}",
             numbers.NOTHING if one.baseline is None else f"{one.baseline:.2f}",
