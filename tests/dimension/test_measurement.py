@@ -387,3 +387,23 @@ def test_a_bad_budget(budget, tmp_path):
     with pytest.raises(InputError, match="budget must be a whole number of at least 1"):
         run(ASKED, tmp_path, budget=budget)
     assert not list(tmp_path.iterdir())
+
+
+def test_dimensions_that_are_asked_for_come_after_the_full_model(tmp_path):
+    asked, planned = Question(SYNTHETIC), []
+    found = run(asked, tmp_path, budget=7, first=[250, 350, 250], on_progress=planned.append)
+    assert [one.question.dim_of(r.task, r.arguments) for one in planned for r in one.planned][
+        -2:
+    ] == [250, 350]
+    assert [point["dim"] for point in found.points] == [250, 350]
+    assert run(asked, tmp_path / "few", budget=2, first=[250, 350]).full_n == 2
+
+
+@pytest.mark.parametrize(("first", "message"), [
+    ([0], "first must be a whole number of at least 1, got 0"), (["3"], "first must be"),
+    ([10_000, 3], r"to try are at most 9,999 \(D is 10,000\), got 10,000"),
+])  # fmt: skip
+def test_dimensions_that_cannot_be_tried(first, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        run(Question(SYNTHETIC), tmp_path, first=first)
+    assert {r["arguments"]["dim"] for r in Store(tmp_path).read()} <= {"full"}

@@ -117,7 +117,8 @@ def measure(
         jobs: number of workers; -1 is one per core, or per card, as for `sweep`.
         address: of a running cluster.
         options: resources of a run, in the words of the cluster.
-        first: dimensions to try before those that are planned, one run each.
+        first: dimensions to try before those that are planned, one run each, after the baseline
+            and the full model.
         device: of each run, as for `sweep`.
         threads: CPU threads of each run.
         on_progress: called before each batch, after each run, and at the end.
@@ -132,7 +133,8 @@ def measure(
         question = ask(question)
     check(question, budget)
     surroundings = Session(device, threads)
-    require(surroundings.problems())
+    tried = (whole("first", dim, question.least, question.most) for dim in first)
+    require(surroundings.problems(), *tried)
     store = Store(folder)
     notes = _notes(question, store)
     number = cards.workers(jobs, device, engine, address)
@@ -226,8 +228,13 @@ def _next(now: Progress, first: Sequence[int]) -> Sequence[Run]:
         dim = now.question.dim_of(record["task"], record["arguments"])
         used.setdefault(dim, set()).add(record["arguments"]["seed"])
     runs = []
-    wanted = [dim for dim in first if dim not in used][: now.question.batch]
-    for dim in (wanted or _next_dims(now))[: now.left]:
+    wanted = [dim for dim in dict.fromkeys(first) if dim not in used][: now.question.batch]
+    if now.results is not None and (odd := [d for d in wanted if d > now.results.largest]):
+        raise InputError(
+            f"Dimensions to try are at most {now.results.largest:,} (D is {now.results.D:,}), got "
+            f"{', '.join(f'{dim:,}' for dim in odd)}."
+        )
+    for dim in (_first_dims(now) or wanted or _next_dims(now))[: now.left]:
         run = now.question.run(dim, used.setdefault(dim, set()))
         used[dim].add(_seed(run))
         runs.append(run)
