@@ -56,6 +56,8 @@ def test_a_measurement_has_its_options():
         ("[[measure]]\ntask = 'toy'\narguments = 3\nout = 4", 2),
         ("[[measure]]\ntask = 'toy'\nthreshhold = 3\n[[measure]]\ntask = 'tow'", 2),
         ("[[measure]]\ntask = 'toy'\nbudget = 0\nprecision = -1", 2),
+        ("[[measure]]\ntask = 'tow'\nbaseline = 'nowhere:probe'\nbudgt = 3", 3),
+        ("[[measure]]\ntask = 'tow'\nbaseline = 'dim=1'", 1),
     ],
 )
 def test_mistakes(text, problems):

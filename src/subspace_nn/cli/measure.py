@@ -187,10 +187,9 @@ def _question(
     try:
         asked = question(task, arguments, **given)
     except InputError as error:  # the rest would be wrong for any other task, too
-        base = {"baseline": given["baseline"]} if "baseline" in given else {}
+        base = given.keys() & {"baseline"}
         fine: dict[str, Any] = {**given, **dict.fromkeys(base, "mnist")}
-        rest = problems_of(lambda: question("toy", **base))
-        rest += problems_of(lambda: check(question("toy", **fine), budget))
+        rest = problems_of(lambda: check(question("toy", **fine), budget))
         raise InputError(*dict.fromkeys((*error.problems, *rest))) from None
     check(asked, budget)
     return asked

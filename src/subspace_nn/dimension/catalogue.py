@@ -99,18 +99,26 @@ def question(
         The question, not yet checked.
 
     Raises:
-        InputError: if there is no such task, or no such field.
+        InputError: if there is no such task, baseline or field; all of them are named.
 
     Example:
         >>> question("mnist-fc", {"epochs": 3}, precision=0.1).arguments
         {'model': 'fc', 'epochs': 3}
     """
-    if odd := [name for name in definition if name not in _FLAGS]:
-        raise InputError(*(unknown_name("option", name, _FLAGS) for name in odd))
-    base = _base(task if isinstance(task, str) else name_of(task))
-    full = {**base.arguments, **(arguments or {})}
+    problems = [unknown_name("option", n, _FLAGS) for n in definition if n not in _FLAGS]
+    base, full = KNOWN["toy"].question, arguments or {}  # for what is wrong besides the task
+    try:
+        base = _base(task if isinstance(task, str) else name_of(task))
+        full = {**base.arguments, **full}
+    except InputError as error:
+        problems += error.problems
     if (given := definition.get("baseline")) is not None:
-        definition["baseline"] = Baseline.of(given, base.task, full)
+        try:
+            definition["baseline"] = Baseline.of(given, base.task, full)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
     if definition.keys() & {"baseline", "probe"}:
         definition.setdefault("kind", "gain")
     return dataclasses.replace(base, arguments=full, **definition)
