@@ -8,6 +8,7 @@ from torch import nn
 
 import subspace_nn as sn
 from subspace_nn import notebook
+from subspace_nn.dimension import question
 
 
 class Handle:
@@ -56,6 +57,11 @@ def test_a_measurement_shows_its_lines_and_draws_itself(cell, tmp_path):
     axes = Figure().subplots()
     assert answer.plot(ax=axes) is axes
     assert axes.lines
+
+
+def test_a_question_takes_no_fields_besides(tmp_path):
+    with pytest.raises(sn.InputError, match="got arguments, threshold besides"):
+        sn.measure(question("toy"), tmp_path, arguments={"projection": "sparse"}, threshold=0.5)
 
 
 def test_a_function_defined_in_place_is_measured(tmp_path):

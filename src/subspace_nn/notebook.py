@@ -79,7 +79,15 @@ def measure(
         ...     measure("toy", folder, engine="serial", precision=0.1)
         Answer(toy: d_int 10 (10 to 10, 95 %), 37 runs, doubtful)
     """
-    asked = task if isinstance(task, Question) else question(task, arguments, **definition)
+    if isinstance(task, Question):
+        if given := [*(["arguments"] if arguments else []), *definition]:
+            raise InputError(
+                f"A Question has all of its fields itself; got {', '.join(given)} besides. Give "
+                "the task, or put them into the Question."
+            )
+        asked = task
+    else:
+        asked = question(task, arguments, **definition)
     place = Path(folder) if folder is not None else folder_of(label(asked).partition(" ")[0])
     with _measuring(asked, show=progress) as show:
         return run_measure(
