@@ -96,6 +96,16 @@ def test_a_diverged_training_ends_at_finite_weights_of_its_stage():
     assert bool(net.theta().isfinite().all())
 
 
+def test_weights_that_overflow_stay_in_their_stage():
+    net = sn.Subspace(mlp().half(), 6)
+    optimizer = Staged(net, every=1)
+    for _ in range(2):
+        net.theta().sum().backward()
+        optimizer.step(lambda: None)
+        net.omega.data.fill_(1e6)
+    assert net.stages == 1
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

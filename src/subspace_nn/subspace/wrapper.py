@@ -220,7 +220,8 @@ class Subspace(nn.Module):
         and σ is that of the new one.
 
         ω has no gradient then. What an optimiser remembers of ω, such as Adam's moments, has no
-        meaning in the next stage: make a new one, or see `subspace_nn.tasks.staged.Staged`.
+        meaning in the next stage: make a new one, or see `subspace_nn.tasks.staged.Staged`. Nor
+        has an average over ω, such as `AveragedModel` takes.
 
         Args:
             seed: of the new P. By default that of the last one plus 2^32, so that it is no other
