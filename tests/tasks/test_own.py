@@ -106,6 +106,7 @@ def test_the_generator_is_put_back():
 @pytest.mark.parametrize(("problem", "more", "message"), [
     ("wrong", {}, "must give a Problem or .module, train, test., got Linear"),
     ("tensors", {"dim": 9}, "two tensors, got Tensor"),
+    ("scored", {}, "got dict. A function that gives results is a task: it takes dim and seed"),
     ("pair", {}, "must give .* got list of Linear, list"),
     ("drawn", {}, "training data must be batches that can be counted .* got generator"),
     ("named", {"dim": 9}, r"A batch must be .inputs, targets., two tensors, got dict"),

@@ -208,7 +208,7 @@ def make(problem: str, seed: int = 0, options: Mapping[str, Any] = MappingProxyT
     if isinstance(made, (tuple, list)) and len(made) == 3 and isinstance(made[0], nn.Module):
         made = Problem(*made)
     if not isinstance(made, Problem):
-        hint = " A function that gives results is a task: it has arguments dim and seed, or seed."
+        hint = " A function that gives results is a task: it takes dim and seed, a baseline seed."
         raise InputError(
             f"{problem} must give a Problem or (module, train, test), got {_kind(made)}."
             f"{hint if isinstance(made, Mapping) else ''}"
