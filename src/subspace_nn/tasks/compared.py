@@ -68,8 +68,9 @@ class Compared(Resumed):
             raise InputError(
                 f"{name} computes no gradient: leave backward() out of the closure."
             ) from error
+        where = value.device if isinstance(value, Tensor) else "cpu"  # not the default device
         try:
-            return torch.as_tensor(value).detach().reshape(())
+            return torch.as_tensor(value, device=where).detach().reshape(())
         except (RuntimeError, TypeError, ValueError):
             shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
             raise InputError(
