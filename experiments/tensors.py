@@ -170,7 +170,7 @@ def tuned_float32(
 ) -> dict[str, Any]:
     """Fine-tune as `tuned` does, with layers in float32.
 
-    A processor without products in bfloat16 takes seven times as long for them.
+    For processors without products in bfloat16, on which these are slow.
 
     Args:
         data: tweets or docstrings.

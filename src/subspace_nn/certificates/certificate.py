@@ -167,7 +167,7 @@ def certify(
     require(number("delta", delta, above=0, below=1), whole("of", of, 1) if of else [])
     saved, content = _content(net, file)
     _check_omega(net, saved)
-    _check_told(net, saved, prior)
+    _check_decided(net, saved, prior)
     terms = message.terms(saved, among or {}, is_prior=prior is not None)
     bits = sum(terms.values())
     digests = hashlib.sha256(), hashlib.sha256()
@@ -219,7 +219,7 @@ def _check_omega(net: Subspace, saved: Checkpoint) -> None:
         )
 
 
-def _check_told(net: Subspace, saved: Checkpoint, prior: str | None) -> None:
+def _check_decided(net: Subspace, saved: Checkpoint, prior: str | None) -> None:
     """Refuse a message without what the data may have decided."""
     spec, base = saved.spec, saved.spec.get("base")
     label = spec["projection"]

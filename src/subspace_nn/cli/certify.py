@@ -55,8 +55,9 @@ def certify_file(
     first: Annotated[
         int,
         Parameter(
-            help="θ0, and whatever else the file holds but ω, was learnt from the first FIRST "
-            "training images: the bound is over the others, and θ0 is no part of the message."
+            help="The number of training images, from the start of the set, from which θ0 and all "
+            "else in the file but ω was learnt: the bound is over the others, and θ0 is no part of "
+            "the message."
         ),
     ] = 0,
     among: Annotated[

@@ -86,7 +86,7 @@ class Staged(Resumed, torch.optim.Adam):
             InputError: if there is no closure where a stage begins.
         """
         over = self._done > 0 and self._done % self._every == 0
-        if over and bool(self._net.theta().isfinite().all()):  # otherwise there is nothing to go on
+        if over and self._is_finite():  # otherwise there is nothing to go on
             if closure is None:
                 raise InputError("Stages need step(closure): the gradient is that of a new P.")
             self._net.next_stage(None if self._seeds is None else self._seeds())
@@ -96,3 +96,8 @@ class Staged(Resumed, torch.optim.Adam):
                 state["exp_avg_sq"].fill_(state["exp_avg_sq"].mean())
         self._done += 1
         return super().step(closure)
+
+    @torch.no_grad()
+    def _is_finite(self) -> bool:
+        """Whether another stage can start at θ."""
+        return bool(self._net.theta().isfinite().all())
